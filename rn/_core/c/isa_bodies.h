@@ -1,0 +1,7 @@
+/* The kernels' bodies, written once over the vector header that was included before. */
+#define KERNEL(name) void RN_CONCATENATE(rn_, name, RN_ISA_NAME)(const void *arguments, ptrdiff_t tile, void *scratch)
+#define X(name) KERNEL(name);
+RN_KERNELS(X)
+#undef X
+
+#include "body_fill.h"

@@ -1,0 +1,96 @@
+/* Eight float32 lanes on AVX2 and FMA. The same names as vector_generic.h; kernels are written once over them. */
+#ifndef RN_VECTOR_H
+#define RN_VECTOR_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VL 8
+
+typedef __m256 vf;  /* VL floats */
+typedef __m256i vi; /* VL int32, or a mask: all bits of a lane set or none */
+
+static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
+static inline vf vf_set(float a) { return _mm256_set1_ps(a); }
+static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
+
+static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
+static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
+static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
+static inline vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
+static inline vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
+/* The second operand where either is NaN, as the instruction does; both headers agree. */
+static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
+static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }   /* a b + c */
+static inline vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); } /* c - a b */
+static inline vf vf_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline vf vf_floor(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+
+static inline vi vi_set(int32_t a) { return _mm256_set1_epi32(a); }
+static inline vi vi_lanes(void) { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
+static inline vi vi_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline void vi_store(int32_t *p, vi a) { _mm256_storeu_si256((__m256i *)p, a); }
+static inline vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
+static inline vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
+static inline vi vi_mul(vi a, vi b) { return _mm256_mullo_epi32(a, b); }
+static inline vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
+static inline vi vi_or(vi a, vi b) { return _mm256_or_si256(a, b); }
+static inline vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
+static inline vi vi_not(vi a) { return _mm256_xor_si256(a, _mm256_set1_epi32(-1)); }
+static inline vi vi_gt(vi a, vi b) { return _mm256_cmpgt_epi32(a, b); }
+static inline vi vi_eq(vi a, vi b) { return _mm256_cmpeq_epi32(a, b); }
+#define vi_shift_left(a, bits) _mm256_slli_epi32(a, bits)
+#define vi_shift_right(a, bits) _mm256_srli_epi32(a, bits) /* zeros come in */
+
+/* The 64-bit products of unsigned lanes: the low halves returned, the high halves in *high. */
+static inline vi vi_mul_wide(vi a, vi b, vi *high) {
+    __m256i even = _mm256_mul_epu32(a, b);
+    __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
+    *high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
+    return _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+}
+
+static inline vf vi_as_float(vi a) { return _mm256_castsi256_ps(a); }
+static inline vi vf_as_int(vf a) { return _mm256_castps_si256(a); }
+static inline vf vi_to_float(vi a) { return _mm256_cvtepi32_ps(a); }
+static inline vi vf_to_int(vf a) { return _mm256_cvtps_epi32(a); } /* to the nearest, ties to even */
+
+static inline vi vf_lt(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
+static inline vi vf_le(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_LE_OQ)); }
+static inline vi vf_eq(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
+static inline vi vf_is_nan(vf a) { return vf_as_int(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)); }
+static inline vf vf_select(vi mask, vf yes, vf no) { return _mm256_blendv_ps(no, yes, vi_as_float(mask)); }
+static inline vf vf_where(vi mask, vf a) { return _mm256_and_ps(vi_as_float(mask), a); } /* a, or 0 */
+static inline vf vf_abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+static inline vf vf_neg(vf a) { return _mm256_xor_ps(_mm256_set1_ps(-0.0f), a); }
+static inline vf vf_sign_of(vf magnitude, vf sign) { /* magnitude >= 0, with the sign bit of sign */
+    return _mm256_or_ps(magnitude, _mm256_and_ps(_mm256_set1_ps(-0.0f), sign));
+}
+
+/* Lanes whose mask is off are neither read nor written; they load as 0. */
+static inline vf vf_load_masked(const float *p, vi mask) { return _mm256_maskload_ps(p, mask); }
+static inline void vf_store_masked(float *p, vi mask, vf a) { _mm256_maskstore_ps(p, mask, a); }
+static inline vf vf_gather(const float *p, vi index, vi mask) {
+    return _mm256_mask_i32gather_ps(vf_zero(), p, index, vi_as_float(mask), 4);
+}
+
+/* Sums in the order ((0+4)+(2+6)) + ((1+5)+(3+7)): halves onto halves. */
+static inline float vf_sum(vf a) {
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+static inline double vf_sum_double(vf a) {
+    __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(a));
+    __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
+    __m256d four = _mm256_add_pd(low, high);
+    __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
+#include "vector_common.h"
+
+#endif

@@ -1,0 +1,154 @@
+/* Four float32 lanes for any machine: gcc's and clang's vector types (SSE2, NEON, …), or plain loops where a compiler
+ * has none (or RN_PLAIN_LANES asks for them). The same names as vector_avx2.h; no fused multiply-add: a b + c rounds twice. */
+#ifndef RN_VECTOR_H
+#define RN_VECTOR_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define VL 4
+
+#if defined(__GNUC__) && !defined(RN_PLAIN_LANES)
+typedef float vf __attribute__((vector_size(16)));
+typedef int32_t vi __attribute__((vector_size(16)));
+#define AT(a, i) ((a)[i])
+#define RN_OPERATORS 1
+#else
+typedef struct {
+    float lane[VL];
+} vf;
+typedef struct {
+    int32_t lane[VL];
+} vi;
+#define AT(a, i) ((a).lane[i])
+#define RN_OPERATORS 0
+#endif
+
+/* One lane at a time: r[i] = expression, for all i. */
+#define EACH(type, expression)                            \
+    do {                                                  \
+        type r;                                           \
+        for (int i = 0; i < VL; i++) AT(r, i) = (expression); \
+        return r;                                         \
+    } while (0)
+
+#if RN_OPERATORS
+#define BINARY(type, name, op) \
+    static inline type name(type a, type b) { return a op b; }
+#define COMPARE(type, name, op) \
+    static inline vi name(type a, type b) { return (vi)(a op b); }
+#else
+#define BINARY(type, name, op) \
+    static inline type name(type a, type b) { EACH(type, AT(a, i) op AT(b, i)); }
+#define COMPARE(type, name, op) \
+    static inline vi name(type a, type b) { EACH(vi, AT(a, i) op AT(b, i) ? -1 : 0); }
+#endif
+
+static inline vf vf_set(float a) { EACH(vf, a); }
+static inline vf vf_zero(void) { return vf_set(0.0f); }
+static inline vf vf_load(const float *p) {
+    vf a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+static inline void vf_store(float *p, vf a) { memcpy(p, &a, sizeof a); }
+static inline vi vi_load(const int32_t *p) {
+    vi a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+static inline void vi_store(int32_t *p, vi a) { memcpy(p, &a, sizeof a); }
+static inline vf vi_as_float(vi a) {
+    vf b;
+    memcpy(&b, &a, sizeof b);
+    return b;
+}
+static inline vi vf_as_int(vf a) {
+    vi b;
+    memcpy(&b, &a, sizeof b);
+    return b;
+}
+
+static inline vi vi_set(int32_t a) { EACH(vi, a); }
+static inline vi vi_lanes(void) { EACH(vi, i); }
+/* Signed overflow wraps, as the instructions do. */
+static inline vi vi_add(vi a, vi b) { EACH(vi, (int32_t)((uint32_t)AT(a, i) + (uint32_t)AT(b, i))); }
+static inline vi vi_sub(vi a, vi b) { EACH(vi, (int32_t)((uint32_t)AT(a, i) - (uint32_t)AT(b, i))); }
+static inline vi vi_mul(vi a, vi b) { EACH(vi, (int32_t)((uint32_t)AT(a, i) * (uint32_t)AT(b, i))); }
+BINARY(vi, vi_and, &)
+BINARY(vi, vi_or, |)
+BINARY(vi, vi_xor, ^)
+static inline vi vi_not(vi a) { return vi_xor(a, vi_set(-1)); }
+COMPARE(vi, vi_gt, >)
+COMPARE(vi, vi_eq, ==)
+static inline vi vi_shift_left(vi a, int bits) { EACH(vi, (int32_t)((uint32_t)AT(a, i) << bits)); }
+static inline vi vi_shift_right(vi a, int bits) { EACH(vi, (int32_t)((uint32_t)AT(a, i) >> bits)); } /* zeros come in */
+
+/* The 64-bit products of unsigned lanes: the low halves returned, the high halves in *high. */
+static inline vi vi_mul_wide(vi a, vi b, vi *high) {
+    vi low;
+    for (int i = 0; i < VL; i++) {
+        uint64_t product = (uint64_t)(uint32_t)AT(a, i) * (uint32_t)AT(b, i);
+        AT(low, i) = (int32_t)(uint32_t)product;
+        AT(*high, i) = (int32_t)(uint32_t)(product >> 32);
+    }
+    return low;
+}
+
+BINARY(vf, vf_add, +)
+BINARY(vf, vf_sub, -)
+BINARY(vf, vf_mul, *)
+BINARY(vf, vf_div, /)
+static inline vf vf_sqrt(vf a) { EACH(vf, sqrtf(AT(a, i))); }
+static inline vf vf_fma(vf a, vf b, vf c) { return vf_add(vf_mul(a, b), c); }  /* a b + c */
+static inline vf vf_fnma(vf a, vf b, vf c) { return vf_sub(c, vf_mul(a, b)); } /* c - a b */
+static inline vf vf_floor(vf a) { EACH(vf, floorf(AT(a, i))); }
+static inline vf vi_to_float(vi a) { EACH(vf, (float)AT(a, i)); }
+
+COMPARE(vf, vf_lt, <)
+COMPARE(vf, vf_le, <=)
+COMPARE(vf, vf_eq, ==)
+COMPARE(vf, vf_differs, !=)
+static inline vi vf_is_nan(vf a) { return vf_differs(a, a); }
+static inline vf vf_where(vi mask, vf a) { return vi_as_float(vi_and(mask, vf_as_int(a))); } /* a, or 0 */
+static inline vf vf_select(vi mask, vf yes, vf no) {
+    return vi_as_float(vi_or(vi_and(mask, vf_as_int(yes)), vi_and(vi_not(mask), vf_as_int(no))));
+}
+/* The second operand where either is NaN, as the instruction does; both headers agree. */
+static inline vf vf_min(vf a, vf b) { return vf_select(vf_lt(a, b), a, b); }
+static inline vf vf_max(vf a, vf b) { return vf_select(vf_lt(b, a), a, b); }
+static inline vf vf_abs(vf a) { return vi_as_float(vi_and(vf_as_int(a), vi_set(INT32_MAX))); }
+static inline vf vf_neg(vf a) { return vi_as_float(vi_xor(vf_as_int(a), vi_set(INT32_MIN))); }
+static inline vf vf_sign_of(vf magnitude, vf sign) { /* magnitude >= 0, with the sign bit of sign */
+    return vi_as_float(vi_or(vf_as_int(magnitude), vi_and(vf_as_int(sign), vi_set(INT32_MIN))));
+}
+/* Adding and taking away 2^23 under a's sign leaves the nearest integer, ties to even; from 2^23 up all floats are whole. */
+static inline vf vf_round(vf a) {
+    vf shift = vf_sign_of(vf_set(8388608.0f), a);
+    vf rounded = vf_sign_of(vf_abs(vf_sub(vf_add(a, shift), shift)), a);
+    return vf_select(vf_lt(vf_abs(a), vf_set(8388608.0f)), rounded, a);
+}
+/* To the nearest, ties to even; INT32_MIN where it does not fit, as the instruction gives. */
+static inline vi vf_to_int(vf a) {
+    EACH(vi, AT(a, i) >= -2147483648.0f && AT(a, i) < 2147483648.0f ? (int32_t)lrintf(AT(a, i)) : INT32_MIN);
+}
+
+/* Lanes whose mask is off are neither read nor written; they load as 0. */
+static inline vf vf_load_masked(const float *p, vi mask) { EACH(vf, AT(mask, i) ? p[i] : 0.0f); }
+static inline void vf_store_masked(float *p, vi mask, vf a) {
+    for (int i = 0; i < VL; i++)
+        if (AT(mask, i)) p[i] = AT(a, i);
+}
+static inline vf vf_gather(const float *p, vi index, vi mask) { EACH(vf, AT(mask, i) ? p[AT(index, i)] : 0.0f); }
+
+/* Sums in the order (0+2) + (1+3): halves onto halves. */
+static inline float vf_sum(vf a) { return (AT(a, 0) + AT(a, 2)) + (AT(a, 1) + AT(a, 3)); }
+static inline double vf_sum_double(vf a) {
+    return ((double)AT(a, 0) + (double)AT(a, 2)) + ((double)AT(a, 1) + (double)AT(a, 3));
+}
+
+#include "vector_common.h"
+
+#endif

@@ -1,0 +1,13 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The compiled core of rn: the 4-D tensor, the plan of bound kernel calls and the doorways that bind them.
+
+It knows tensors, kernels and plans, and nothing of layers, models or files. Buffers are checked at the doorways; below them all is
+``noexcept nogil``.
+"""
+
+include "kernels.pxi"
+include "memory.pxi"
+include "run.pxi"
+include "tensor4d.pxi"
+include "plan.pxi"
+include "doorways_basic.pxi"

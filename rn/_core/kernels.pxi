@@ -1,0 +1,44 @@
+# What rn.h offers, for Cython. The structures are declared where they are filled, in the doorways.
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+import os
+
+from rn.errors import DtypeError, OptionError, ShapeError, StateError
+
+cdef extern from "rn.h" nogil:
+    ctypedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch) noexcept nogil
+
+    ctypedef struct rn_kernel_table:
+        const char *isa
+        rn_kernel fill
+
+    const rn_kernel_table *rn_select(const char *isa)
+
+    enum:
+        RN_ELEMENT_TILE
+
+    ctypedef struct rn_fill_args:
+        float *y
+        ptrdiff_t n
+        float value
+
+
+cdef const rn_kernel_table *pick_kernels() except NULL:
+    """The table that RN_ISA names, or the best this machine runs."""
+    cdef const rn_kernel_table *table
+    wanted = os.environ.get("RN_ISA") or None
+    name = None if wanted is None else wanted.encode()
+    table = rn_select(NULL) if name is None else rn_select(<const char *> name)
+    if table == NULL:
+        raise OptionError(f"RN_ISA={wanted}: this machine cannot run it; use generic or avx2, or leave RN_ISA unset")
+    return table
+
+
+# Picked once, at import.
+cdef const rn_kernel_table *KERNELS = pick_kernels()
+
+
+def instruction_set() -> str:
+    """Return the name of the instruction set whose kernels run: ``"avx2"`` or ``"generic"``."""
+    return (<bytes> KERNELS.isa).decode()

@@ -1,0 +1,484 @@
+# The plan: kernel calls bound once to tensors whose memory is known before anything runs, then replayed in one loop.
+
+READ, WRITE, UPDATE = 1, 2, 3
+
+
+cdef class Root:
+    """A piece of memory of a plan: its size, its life in calls and, once sealed, its place."""
+
+    cdef Py_ssize_t bytes
+    cdef Py_ssize_t first  # the first and the last call, in running order, that touch it
+    cdef Py_ssize_t last
+    cdef Py_ssize_t offset  # in the arena
+    cdef bint kept  # alive from before the first call to after the last
+    cdef object owner  # whose memory it is; None: the arena's
+    cdef char *data
+    cdef bint filled  # written by the caller before each run
+
+    cdef void touch(self, Py_ssize_t call):
+        if self.first < 0 or call < self.first:
+            self.first = call
+        if call > self.last:
+            self.last = call
+
+
+cdef class Slot:
+    """A tensor of a plan: shape (n, c, h, w) over memory that the plan places when it is sealed."""
+
+    cdef Plan plan
+    cdef Root root
+    cdef readonly tuple shape
+    cdef readonly Py_ssize_t size
+    cdef Slot _gradient
+
+    def __repr__(self):
+        return f"<Slot {self.shape}>"
+
+
+cdef class Link:
+    """A field of a call's arguments that will hold a slot's address."""
+
+    cdef void **field
+    cdef Root root
+    cdef int use
+
+
+cdef class Record:
+    """A call as it is written down: its arguments' memory and the slots it uses."""
+
+    cdef Call call
+    cdef void *args
+    cdef list links
+    cdef readonly str name
+    cdef readonly str layer
+    cdef readonly str phase
+
+    def __dealloc__(self):
+        free(self.args)
+
+
+cdef class _Phase:
+    """`with plan.backward():` and `with plan.update():`; what is recorded inside goes to that phase."""
+
+    cdef Plan plan
+    cdef str phase
+    cdef list outer
+
+    def __enter__(self):
+        self.outer = self.plan._current
+        if self.outer is not self.plan._forward:
+            raise StateError("phases of a plan do not nest")
+        if self.phase == "backward":
+            self.plan._current = []
+            self.plan._backward.append(self.plan._current)
+        else:
+            self.plan._current = self.plan._update
+        self.plan._phase = self.phase
+
+    def __exit__(self, *exception):
+        self.plan._current = self.outer
+        self.plan._phase = "forward"
+
+
+cdef class _Scope:
+    """`with plan.scope(name):`; calls recorded inside belong to the layer of that name."""
+
+    cdef Plan plan
+    cdef str name
+    cdef str outer
+
+    def __enter__(self):
+        self.outer = self.plan._layer
+        self.plan._layer = self.name
+
+    def __exit__(self, *exception):
+        self.plan._layer = self.outer
+
+
+# What changes from step to step and kernels read: random numbers key on seed and step, the optimizer on the rest.
+cdef extern from "rn.h" nogil:
+    ctypedef struct rn_step:
+        uint64_t seed
+        uint64_t step
+        uint64_t update
+        float learning_rate
+
+
+cdef class Plan:
+    """A list of kernel calls for one batch size, over tensors that share memory where they are not alive together.
+
+    Life: make tensors and record calls (forward as they come; backward in groups that run in reverse; then the update), ``seal()``,
+    then any number of runs. One thread at a time may run a plan.
+    """
+
+    cdef readonly Py_ssize_t batch
+    cdef readonly bint training
+    cdef readonly bint sealed
+    cdef list _forward
+    cdef list _backward
+    cdef list _update
+    cdef list _current
+    cdef str _phase
+    cdef str _layer
+    cdef list _roots
+    cdef list _callbacks
+    cdef list _order
+    cdef list _feeds
+    cdef list _reports
+    cdef Call *calls
+    cdef Py_ssize_t forward_end
+    cdef Py_ssize_t backward_end
+    cdef Py_ssize_t update_end
+    cdef char *arena
+    cdef readonly Py_ssize_t arena_bytes
+    cdef char *scratch
+    cdef Py_ssize_t scratch_stride
+    cdef int scratch_threads
+    cdef rn_step step
+    cdef int _purposes
+
+    def __cinit__(self, Py_ssize_t batch, *, bint training=False, seed=0):
+        self.batch = batch
+        self.training = training
+        self._forward = []
+        self._backward = []
+        self._update = []
+        self._current = self._forward
+        self._phase = "forward"
+        self._layer = ""
+        self._roots = []
+        self._callbacks = []
+        self._feeds = []
+        self._reports = []
+        self.step.seed = <uint64_t> (seed & 0xFFFFFFFFFFFFFFFF)
+
+    def __dealloc__(self):
+        free(self.calls)
+        rn_aligned_free(self.arena)
+        rn_aligned_free(self.scratch)
+
+    # ---- tensors
+
+    cdef Slot _slot(self, Root root, tuple shape):
+        cdef Slot slot = Slot.__new__(Slot)
+        slot.plan = self
+        slot.root = root
+        slot.shape = shape
+        slot.size = 1
+        for length in shape:
+            slot.size *= length
+        return slot
+
+    cdef Root _root(self, Py_ssize_t bytes):
+        if self.sealed:
+            raise StateError("a sealed plan takes no more tensors")
+        cdef Root root = Root.__new__(Root)
+        root.bytes = bytes
+        root.first = root.last = -1
+        self._roots.append(root)
+        return root
+
+    def tensor(self, shape) -> Slot:
+        """Return a tensor of the plan, alive from the first call that touches it to the last."""
+        shape = four_axes(shape)
+        return self._slot(self._root(4 * element_count(shape)), shape)
+
+    def input(self, shape) -> Slot:
+        """Return a tensor that the caller fills before each run."""
+        cdef Slot slot = self.tensor(shape)
+        slot.root.filled = True
+        return slot
+
+    def kept(self, shape) -> Slot:
+        """Return a tensor whose memory is its own, zero at first; it keeps its values between runs."""
+        cdef Slot slot = self.tensor(shape)
+        slot.root.kept = True
+        return slot
+
+    def keep(self, Slot slot) -> Slot:
+        """Keep what a tensor holds until the run has ended, so that the caller can read it; return it."""
+        self._mine(slot)
+        slot.root.kept = True
+        return slot
+
+    def bound(self, Tensor4D tensor) -> Slot:
+        """Return a tensor over somebody else's memory, such as a parameter; the plan keeps ``tensor`` alive."""
+        cdef Root root = self._root(4 * tensor.size)
+        root.owner = tensor
+        root.data = <char *> tensor.data
+        return self._slot(root, tensor.shape)
+
+    def view(self, Slot slot, shape) -> Slot:
+        """Return ``slot``'s memory under another shape of as many elements; its gradient is a view likewise."""
+        self._mine(slot)
+        cdef Slot other = self._slot(slot.root, four_axes(shape))
+        if other.size != slot.size:
+            raise ShapeError(f"a view of {slot.shape} cannot have shape {other.shape}")
+        if slot._gradient is not None:
+            other._gradient = self._slot(slot._gradient.root, other.shape)
+        elif self.training and slot.root.filled is False:
+            other._gradient = self._slot(self._slot_gradient(slot).root, other.shape)
+        return other
+
+    cdef Slot _slot_gradient(self, Slot slot):
+        if slot._gradient is None:
+            slot._gradient = self.tensor(slot.shape)
+        return slot._gradient
+
+    def gradient(self, Slot slot) -> Slot:
+        """Return the tensor of d loss / d ``slot``, made at the first call."""
+        self._mine(slot)
+        return self._slot_gradient(slot)
+
+    def wants_gradient(self, Slot slot) -> bool:
+        """Whether d loss / d ``slot`` is asked for: not outside training, and not for what the caller fills in."""
+        return self.training and (not slot.root.filled or slot._gradient is not None)
+
+    cdef void _mine(self, Slot slot) except *:
+        if slot.plan is not self:
+            raise StateError("this tensor belongs to another plan")
+
+    # ---- recording
+
+    def backward(self):
+        """Return a context: calls recorded in it run after the forward calls, later contexts before earlier ones."""
+        return self._phase_context("backward")
+
+    def update(self):
+        """Return a context: calls recorded in it run after all backward calls."""
+        return self._phase_context("update")
+
+    cdef _Phase _phase_context(self, str name):
+        cdef _Phase phase = _Phase.__new__(_Phase)
+        phase.plan = self
+        phase.phase = name
+        return phase
+
+    def scope(self, str name):
+        """Return a context: calls recorded in it belong to the layer ``name``."""
+        cdef _Scope scope = _Scope.__new__(_Scope)
+        scope.plan = self
+        scope.name = name
+        return scope
+
+    def next_purpose(self) -> int:
+        """Return a number that no other random call of this plan has, the same in every plan of the same layers."""
+        self._purposes += 1
+        return self._purposes
+
+    cdef void *record(self, str name, rn_kernel kernel, size_t args_bytes, Py_ssize_t tiles, Py_ssize_t scratch,
+                      double flops, double bytes) except NULL:
+        """Write down a call and return its zeroed arguments, for the doorway to fill and `link`."""
+        if self.sealed:
+            raise StateError("a sealed plan takes no more calls")
+        cdef Record record = Record.__new__(Record)
+        record.args = calloc(1, args_bytes + 1)
+        if record.args == NULL:
+            raise MemoryError()
+        record.links = []
+        record.name = name
+        record.layer = self._layer
+        record.phase = self._phase
+        record.call.kernel = kernel
+        record.call.args = record.args
+        record.call.tiles = tiles
+        record.call.scratch = scratch
+        record.call.flops = flops
+        record.call.bytes = bytes
+        record.call.callback = -1
+        self._current.append(record)
+        return record.args
+
+    cdef void link(self, void *field, Slot slot, int use) except *:
+        """Let `field`, a pointer in the arguments recorded last, hold the slot's address once it is known."""
+        self._mine(slot)
+        cdef Record record = self._current[len(self._current) - 1]
+        cdef Link link = Link.__new__(Link)
+        link.field = <void **> field
+        link.root = slot.root
+        link.use = use
+        record.links.append(link)
+
+    def callback(self, str name, function, reads=(), writes=()) -> None:
+        """Record ``function()``, Python code that reads and writes the given tensors (see ``array``)."""
+        self.record(name, NULL, 0, 0, 0, 0.0, 0.0)
+        cdef Record record = self._current[len(self._current) - 1]
+        record.call.callback = len(self._callbacks)
+        self._callbacks.append(function)
+        for slot in reads:
+            self._use(record, slot, READ)
+        for slot in writes:
+            self._use(record, slot, WRITE)
+
+    cdef void _use(self, Record record, Slot slot, int use) except *:
+        self._mine(slot)
+        cdef Link link = Link.__new__(Link)
+        link.field = NULL
+        link.root = slot.root
+        link.use = use
+        record.links.append(link)
+
+    def report(self, Slot scalar) -> None:
+        """Add the float64 in ``scalar`` (two floats' worth of a kept tensor), times the batch, to the totals of ``train``."""
+        self._mine(scalar)
+        self._reports.append(scalar)
+
+    # ---- sealing
+
+    def seal(self) -> None:
+        """Fix the order of the calls, place every tensor, reserve the memory; nothing can be recorded afterwards."""
+        if self.sealed:
+            return
+        cdef Record record
+        cdef Link link
+        cdef Root root
+        cdef Py_ssize_t i
+        self._order = list(self._forward)
+        self.forward_end = len(self._order)
+        for group in reversed(self._backward):
+            self._order.extend(group)
+        self.backward_end = len(self._order)
+        self._order.extend(self._update)
+        self.update_end = len(self._order)
+        for i, record in enumerate(self._order):
+            for link in record.links:
+                link.root.touch(i)
+            self.scratch_stride = max(self.scratch_stride, (record.call.scratch + 63) & ~63)
+        self.arena_bytes = place_roots(self._roots, self.update_end)
+        self.arena = <char *> allocate(self.arena_bytes)
+        memset(self.arena, 0, self.arena_bytes)
+        self.calls = <Call *> calloc(max(self.update_end, 1), sizeof(Call))
+        if self.calls == NULL:
+            raise MemoryError()
+        for root in self._roots:
+            if root.owner is None:
+                root.data = self.arena + root.offset
+        for i, record in enumerate(self._order):
+            for link in record.links:
+                if link.field != NULL:
+                    link.field[0] = link.root.data
+            self.calls[i] = record.call
+        self._reserve_scratch(current_threads())
+        self.sealed = True
+
+    cdef void _reserve_scratch(self, int threads) except *:
+        if threads <= self.scratch_threads:
+            return
+        cdef char *scratch = <char *> allocate(threads * self.scratch_stride)
+        rn_aligned_free(self.scratch)
+        self.scratch = scratch
+        self.scratch_threads = threads
+
+    # ---- values
+
+    def array(self, Slot slot) -> Tensor4D:
+        """Return the slot's memory as a tensor, valid while this plan lives; of a sealed plan only."""
+        self._mine(slot)
+        if not self.sealed:
+            raise StateError("a plan's tensors have no memory before seal()")
+        return tensor_over(<float *> slot.root.data, slot.shape, self, False)
+
+    def scalar(self, Slot slot) -> float:
+        """Return the float64 that a kernel left in ``slot``."""
+        self._mine(slot)
+        return (<double *> slot.root.data)[0]
+
+    # ---- running
+
+    def set_step(self, step, update, double learning_rate) -> None:
+        """Set the counters that random numbers and the optimizer key on, and the learning rate."""
+        self.step.step = step
+        self.step.update = update
+        self.step.learning_rate = <float> learning_rate
+
+    def run(self, phase="update") -> None:
+        """Run the calls once, up to and including ``phase``: ``"forward"``, ``"backward"`` or ``"update"``."""
+        self._ready()
+        cdef Py_ssize_t end = {"forward": self.forward_end, "backward": self.backward_end, "update": self.update_end}[phase]
+        cdef int threads = current_threads()
+        with nogil:
+            self._replay(0, end, threads)
+
+    def run_update(self) -> None:
+        """Run the update's calls alone."""
+        self._ready()
+        cdef int threads = current_threads()
+        with nogil:
+            self._replay(self.backward_end, self.update_end, threads)
+
+    cdef void _ready(self) except *:
+        if not self.sealed:
+            raise StateError("seal() the plan before it runs")
+        self._reserve_scratch(current_threads())
+
+    cdef int _replay(self, Py_ssize_t begin, Py_ssize_t end, int threads) except -1 nogil:
+        cdef Py_ssize_t i
+        for i in range(begin, end):
+            if self.calls[i].kernel != NULL:
+                run(&self.calls[i], threads, self.scratch, self.scratch_stride)
+            else:
+                with gil:
+                    self._callbacks[self.calls[i].callback]()
+        return 0
+
+    # ---- looking
+
+    def listing(self) -> list[tuple[str, str, str, float, float]]:
+        """Return (phase, layer, kernel, FLOPs, bytes) of every call, in running order once sealed."""
+        cdef Record record
+        order = self._order if self.sealed else [*self._forward, *[r for g in reversed(self._backward) for r in g], *self._update]
+        return [(record.phase, record.layer, record.name, record.call.flops, record.call.bytes) for record in order]
+
+
+cdef tuple four_axes(shape):
+    """`shape` with 1 for the axes it lacks on the right: (n, features) is (n, features, 1, 1)."""
+    axes = tuple(int(length) for length in shape)
+    if len(axes) > 4 or any(length < 0 for length in axes):
+        raise ShapeError(f"a tensor of a plan has at most four axes, none negative, got {axes}")
+    return axes + (1,) * (4 - len(axes))
+
+
+cdef Py_ssize_t element_count(tuple shape) except -1:
+    cdef Py_ssize_t size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+cdef Py_ssize_t place_roots(list roots, Py_ssize_t calls) except -1:
+    """Give every root an offset so that roots alive together do not overlap; return the bytes needed.
+
+    Largest first, each at the lowest free place beside those already placed whose lives overlap its own.
+    """
+    cdef Root root, other
+    cdef Py_ssize_t end = 0
+    mine = [root for root in roots if (<Root> root).owner is None]
+    for root in mine:
+        if root.filled:
+            root.first = -1
+        if root.kept:
+            root.first, root.last = -1, calls
+    placed = []
+    for root in sorted(mine, key=root_bytes, reverse=True):
+        offset = 0
+        need = (root.bytes + 63) & ~63
+        for other in sorted([p for p in placed if lives_meet(root, p)], key=root_offset):
+            if offset + need <= other.offset:
+                break
+            offset = max(offset, other.offset + ((other.bytes + 63) & ~63))
+        root.offset = offset
+        placed.append(root)
+        end = max(end, offset + need)
+    return end
+
+
+def root_bytes(Root root):
+    return root.bytes
+
+
+def root_offset(Root root):
+    return root.offset
+
+
+cdef bint lives_meet(Root a, Root b):
+    return a.first <= b.last and b.first <= a.last

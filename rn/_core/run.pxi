@@ -1,0 +1,105 @@
+# The one parallel loop of the library, and the thread setting it obeys.
+
+from cython.parallel cimport prange, threadid
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define RN_OPENMP _OPENMP
+    #else
+    #define RN_OPENMP 0
+    #endif
+    /* gcc's runtime has OpenMP 5's pause since version 9, though it calls itself 4.5. */
+    #if RN_OPENMP >= 201811 || (RN_OPENMP && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 9)
+    #define RN_RELEASES_POOL 1
+    static int rn_release_pool(void) { return omp_pause_resource_all(omp_pause_hard) == 0; }
+    #else
+    #define RN_RELEASES_POOL 0
+    static int rn_release_pool(void) { return 0; }
+    #endif
+    """
+    int RN_OPENMP
+    int RN_RELEASES_POOL
+    int rn_release_pool() nogil
+
+# What a call does, as the plan lists it. `flops` and `bytes` come from the kernel's own formula.
+cdef struct Call:
+    rn_kernel kernel  # NULL: the Python function at index `callback` of the plan
+    const void *args
+    Py_ssize_t tiles
+    Py_ssize_t scratch  # bytes for each thread
+    double flops
+    double bytes
+    int callback
+
+# A call estimated below this many nanoseconds is not worth waking other threads for.
+cdef double SHARE_FROM = 6000.0
+
+cdef int thread_setting = 1
+cdef bint serial_only = RN_OPENMP == 0
+
+
+cdef inline double estimated_nanoseconds(const Call *call) noexcept nogil:
+    """A rough time of a call on one thread: 50 GFLOP/s and 10 GB/s, whichever is longer."""
+    return max(call.flops * 0.02, call.bytes * 0.1)
+
+
+cdef int threads_for(const Call *call, int threads) noexcept nogil:
+    """How many threads share a call: never more than its tiles, one where the work is small."""
+    if threads <= 1 or call.tiles <= 1 or estimated_nanoseconds(call) < SHARE_FROM:
+        return 1
+    return threads if threads < call.tiles else <int> call.tiles
+
+
+cdef void run(const Call *call, int threads, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
+    """Work every tile of a call; `scratch` holds one piece of `scratch_stride` bytes for each thread."""
+    cdef Py_ssize_t tile
+    cdef Py_ssize_t tiles = call.tiles
+    cdef rn_kernel kernel = call.kernel
+    cdef const void *args = call.args
+    cdef int share = threads_for(call, threads)
+    if share == 1:
+        for tile in range(tiles):
+            kernel(args, tile, scratch)
+        return
+    for tile in prange(tiles, num_threads=share, schedule="static"):
+        kernel(args, tile, scratch + threadid() * scratch_stride)
+
+
+def get_num_threads() -> int:
+    """Return how many threads a kernel may use."""
+    return thread_setting
+
+
+def set_num_threads(int n) -> None:
+    """Let kernels use up to ``n`` threads, 1 <= n <= 1024; results are the same bits for every n.
+
+    Raises ``OptionError`` for any other number. Without OpenMP the setting is kept and one thread is used.
+    """
+    global thread_setting
+    if n < 1 or n > 1024:
+        raise OptionError(f"the number of threads must be from 1 to 1024, got {n}")
+    thread_setting = n
+
+
+cdef int current_threads() noexcept nogil:
+    return 1 if serial_only else thread_setting
+
+
+def openmp_version() -> int:
+    """Return OpenMP's version as its date (201511 is 4.5), or 0 where the core was built without it."""
+    return RN_OPENMP
+
+
+def before_fork() -> None:
+    """Release the thread pool so that a child process can start its own."""
+    with nogil:
+        rn_release_pool()
+
+
+def after_fork_in_child() -> None:
+    """Run on one thread from here on where the pool could not be released before the fork."""
+    global serial_only
+    if not RN_RELEASES_POOL:
+        serial_only = True

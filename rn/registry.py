@@ -1,0 +1,74 @@
+"""Names for classes: ``"relu"`` in the API and in files stands for the class that was registered under it.
+
+Each kind of thing (``"layer"``, ``"activation"``, ``"loss"``, …) has names of its own. rn's own classes and users' classes enter by
+the same door, ``register``, so a user's layer loads from a file as the built-in ones do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from rn.errors import DtypeError, OptionError
+
+__all__ = ["create", "lookup", "name_of", "names", "register"]
+
+T = TypeVar("T")
+
+_classes: dict[str, dict[str, type]] = {}
+
+
+def register(kind: str, name: str) -> Callable[[type[T]], type[T]]:
+    """Return a class decorator that files the class under ``name`` for things of ``kind``.
+
+    ``kind`` is one of ``"layer" "activation" "initializer" "regularizer" "loss" "metric" "optimizer" "schedule" "callback"``.
+    A name is given once: registering another class under a taken name raises ``OptionError``.
+    """
+
+    def file_under_name(cls: type[T]) -> type[T]:
+        taken = _classes.setdefault(kind, {}).get(name)
+        if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise OptionError(f"the {kind} name {name!r} already belongs to {taken.__qualname__}; choose another name")
+        _classes[kind][name] = cls
+        return cls
+
+    return file_under_name
+
+
+def names(kind: str) -> list[str]:
+    """Return the registered names of ``kind``, sorted."""
+    return sorted(_classes.get(kind, {}))
+
+
+def lookup(kind: str, name: str) -> type:
+    """Return the class of ``kind`` called ``name``; ``OptionError`` with the nearest name if there is none."""
+    known = _classes.get(kind, {})
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f'did you mean "{near[0]}"?' if near else f"known names: {', '.join(sorted(known))}"
+    raise OptionError(f'unknown {kind} "{name}"; {hint}')
+
+
+def create(kind: str, value: Any, base: type[T]) -> T:
+    """Return ``value`` as an instance of ``base``: an instance is kept, a class or a name is called without arguments."""
+    if isinstance(value, base):
+        return value
+    if isinstance(value, str):
+        made = lookup(kind, value)()
+    elif isinstance(value, type) and issubclass(value, base):
+        made = value()
+    else:
+        raise DtypeError(f"{kind} must be a name or a {base.__name__}, got {type(value).__name__}: {value!r:.80}")
+    if not isinstance(made, base):
+        raise DtypeError(f"{kind} {value!r} is a {type(made).__name__}, not a {base.__name__}")
+    return made
+
+
+def name_of(kind: str, cls: type) -> str:
+    """Return the name under which ``cls`` was registered for ``kind``; ``OptionError`` if it never was."""
+    for name, known in _classes.get(kind, {}).items():
+        if known is cls:
+            return name
+    raise OptionError(f'{cls.__qualname__} is not registered; put @rn.register("{kind}", "a_name") above the class')
