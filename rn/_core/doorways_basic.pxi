@@ -11,3 +11,7 @@ def fill(Plan plan, Slot y, float value) -> None:
     a.n = y.size
     a.value = value
     plan.link(&a.y, y, WRITE)
+
+
+cdef Py_ssize_t gather_tiles(Py_ssize_t rows):
+    return (rows + RN_GATHER_ROWS - 1) // RN_GATHER_ROWS

@@ -12,6 +12,7 @@ cdef extern from "rn.h" nogil:
     ctypedef struct rn_kernel_table:
         const char *isa
         rn_kernel fill
+        rn_kernel gather_rows
 
     const rn_kernel_table *rn_select(const char *isa)
 
@@ -22,6 +23,16 @@ cdef extern from "rn.h" nogil:
         float *y
         ptrdiff_t n
         float value
+
+    enum:
+        RN_GATHER_ROWS
+
+    ctypedef struct rn_gather_args:
+        const float *source
+        const int64_t *order
+        float *y
+        ptrdiff_t rows
+        ptrdiff_t row_size
 
 
 cdef const rn_kernel_table *pick_kernels() except NULL:

@@ -29,6 +29,7 @@ cdef class Slot:
     cdef Root root
     cdef readonly tuple shape
     cdef readonly Py_ssize_t size
+    cdef Slot base  # the slot that this one is a view of
     cdef Slot _gradient
 
     def __repr__(self):
@@ -55,6 +56,41 @@ cdef class Record:
 
     def __dealloc__(self):
         free(self.args)
+
+
+cdef class Feed:
+    """Rows that `train` copies into a slot before each step."""
+
+    cdef const unsigned char[::1] source
+    cdef rn_gather_args args
+    cdef Call call
+    cdef Py_ssize_t rows
+
+
+cdef class FeedPointers:
+    """The feeds and reports of a plan as C arrays, for a loop without the GIL."""
+
+    cdef rn_gather_args **args
+    cdef Call **calls
+    cdef double **scalars
+
+    def __cinit__(self, list feeds, list reports):
+        cdef Py_ssize_t i
+        self.args = <rn_gather_args **> calloc(len(feeds) + 1, sizeof(void *))
+        self.calls = <Call **> calloc(len(feeds) + 1, sizeof(void *))
+        self.scalars = <double **> calloc(len(reports) + 1, sizeof(void *))
+        if self.args == NULL or self.calls == NULL or self.scalars == NULL:
+            raise MemoryError()
+        for i in range(len(feeds)):
+            self.args[i] = &(<Feed> feeds[i]).args
+            self.calls[i] = &(<Feed> feeds[i]).call
+        for i in range(len(reports)):
+            self.scalars[i] = <double *> (<Slot> reports[i]).root.data
+
+    def __dealloc__(self):
+        free(self.args)
+        free(self.calls)
+        free(self.scalars)
 
 
 cdef class _Phase:
@@ -107,12 +143,15 @@ cdef extern from "rn.h" nogil:
 cdef class Plan:
     """A list of kernel calls for one batch size, over tensors that share memory where they are not alive together.
 
+    ``training`` says how layers behave (dropout works, batch statistics are taken), ``gradients`` whether backward calls are recorded.
+
     Life: make tensors and record calls (forward as they come; backward in groups that run in reverse; then the update), ``seal()``,
     then any number of runs. One thread at a time may run a plan.
     """
 
     cdef readonly Py_ssize_t batch
     cdef readonly bint training
+    cdef readonly bint gradients
     cdef readonly bint sealed
     cdef list _forward
     cdef list _backward
@@ -137,9 +176,10 @@ cdef class Plan:
     cdef rn_step step
     cdef int _purposes
 
-    def __cinit__(self, Py_ssize_t batch, *, bint training=False, seed=0):
+    def __cinit__(self, Py_ssize_t batch, *, bint training=False, gradients=None, seed=0):
         self.batch = batch
         self.training = training
+        self.gradients = training if gradients is None else gradients
         self._forward = []
         self._backward = []
         self._update = []
@@ -214,25 +254,30 @@ cdef class Plan:
         cdef Slot other = self._slot(slot.root, four_axes(shape))
         if other.size != slot.size:
             raise ShapeError(f"a view of {slot.shape} cannot have shape {other.shape}")
-        if slot._gradient is not None:
-            other._gradient = self._slot(slot._gradient.root, other.shape)
-        elif self.training and slot.root.filled is False:
-            other._gradient = self._slot(self._slot_gradient(slot).root, other.shape)
+        other.base = slot
         return other
-
-    cdef Slot _slot_gradient(self, Slot slot):
-        if slot._gradient is None:
-            slot._gradient = self.tensor(slot.shape)
-        return slot._gradient
 
     def gradient(self, Slot slot) -> Slot:
         """Return the tensor of d loss / d ``slot``, made at the first call."""
         self._mine(slot)
-        return self._slot_gradient(slot)
+        if slot._gradient is None:
+            if slot.base is None:
+                slot._gradient = self.tensor(slot.shape)
+            else:
+                slot._gradient = self._slot((<Slot> self.gradient(slot.base)).root, slot.shape)
+        return slot._gradient
 
     def wants_gradient(self, Slot slot) -> bool:
-        """Whether d loss / d ``slot`` is asked for: not outside training, and not for what the caller fills in."""
-        return self.training and (not slot.root.filled or slot._gradient is not None)
+        """Whether d loss / d ``slot`` is to be computed: not for what the caller fills in, unless it was asked for already."""
+        if not self.gradients:
+            return False
+        if not slot.root.filled:
+            return True
+        while slot is not None:
+            if slot._gradient is not None:
+                return True
+            slot = slot.base
+        return False
 
     cdef void _mine(self, Slot slot) except *:
         if slot.plan is not self:
@@ -420,6 +465,64 @@ cdef class Plan:
                 with gil:
                     self._callbacks[self.calls[i].callback]()
         return 0
+
+    # ---- whole epochs
+
+    def feed(self, Slot slot, rows) -> None:
+        """Let ``train`` fill ``slot`` from ``rows``, a C-contiguous array of float32 or int32 whose axis 0 it picks batches from."""
+        self._mine(slot)
+        cdef Feed feed = Feed.__new__(Feed)
+        feed.source = memoryview(rows).cast("B")
+        if len(rows) == 0 or len(feed.source) // len(rows) * self.batch != 4 * slot.size:
+            raise ShapeError(f"rows of shape {rows.shape} do not fill a tensor of shape {slot.shape}")
+        feed.args.source = <const float *> &feed.source[0]
+        feed.args.y = <float *> slot.root.data
+        feed.args.rows = self.batch
+        feed.args.row_size = slot.size // max(self.batch, 1)
+        feed.call.kernel = KERNELS.gather_rows
+        feed.call.args = &feed.args
+        feed.call.tiles = gather_tiles(self.batch)
+        feed.call.bytes = 8.0 * slot.size
+        feed.rows = len(rows)
+        self._feeds = [other for other in self._feeds if (<Feed> other).args.y != feed.args.y] + [feed]
+
+    def unfeed(self) -> None:
+        """Let go of the arrays given to ``feed``."""
+        self._feeds = []
+
+    def train(self, const int64_t[::1] order, double[::1] totals) -> None:
+        """Run one step for every ``batch`` indices of ``order``, with the feeds' rows at those indices.
+
+        Adds each reported scalar times the batch to ``totals``. Counts step and update on from ``set_step``.
+        """
+        self._ready()
+        cdef Py_ssize_t steps = order.shape[0] // self.batch
+        cdef Py_ssize_t i, s
+        cdef Feed feed
+        cdef int threads = current_threads()
+        cdef Py_ssize_t feed_count = len(self._feeds)
+        cdef Py_ssize_t report_count = len(self._reports)
+        if order.shape[0] != steps * self.batch or totals.shape[0] != report_count:
+            raise ShapeError(f"{order.shape[0]} indices and {totals.shape[0]} totals do not fit batches of {self.batch}")
+        cdef int64_t lowest = 0
+        cdef int64_t highest = -1
+        for i in range(order.shape[0]):
+            lowest = min(lowest, order[i])
+            highest = max(highest, order[i])
+        for feed in self._feeds:
+            if lowest < 0 or highest >= feed.rows:
+                raise ShapeError(f"indices from {lowest} to {highest} are outside the {feed.rows} rows fed")
+        cdef FeedPointers feeds = FeedPointers.__new__(FeedPointers, self._feeds, self._reports)
+        with nogil:
+            for s in range(steps):
+                for i in range(feed_count):
+                    feeds.args[i].order = &order[s * self.batch]
+                    run(feeds.calls[i], threads, self.scratch, self.scratch_stride)
+                self._replay(0, self.update_end, threads)
+                for i in range(report_count):
+                    totals[i] += feeds.scalars[i][0] * self.batch
+                self.step.step += 1
+                self.step.update += 1
 
     # ---- looking
 

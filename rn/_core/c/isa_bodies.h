@@ -4,4 +4,4 @@
 RN_KERNELS(X)
 #undef X
 
-#include "body_fill.h"
+#include "body_move.h"

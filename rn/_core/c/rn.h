@@ -21,7 +21,8 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
 
 /* One line a kernel; rn_<name>_<isa> is its symbol in each instruction set. */
 #define RN_KERNELS(X) \
-    X(fill)
+    X(fill) \
+    X(gather_rows)
 
 /* fill: y[i] = value, i < n. One tile is RN_ELEMENT_TILE elements. 0 FLOP, 4 bytes an element. */
 typedef struct {
@@ -29,6 +30,16 @@ typedef struct {
     ptrdiff_t n;
     float value;
 } rn_fill_args;
+
+/* gather_rows: y[i, :] = source[order[i], :], i < rows, rows of row_size four-byte elements (floats or integers alike). One tile is
+ * RN_GATHER_ROWS rows. order and source are the caller's, inside bounds. 0 FLOP, 8 bytes an element. */
+enum { RN_GATHER_ROWS = 8 };
+typedef struct {
+    const float *source;
+    const int64_t *order;
+    float *y;
+    ptrdiff_t rows, row_size;
+} rn_gather_args;
 
 /* Elements that one tile of an elementwise kernel works. */
 enum { RN_ELEMENT_TILE = 16384 };
