@@ -13,6 +13,8 @@ cdef extern from "rn.h" nogil:
         const char *isa
         rn_kernel fill
         rn_kernel gather_rows
+        rn_kernel activate
+        rn_kernel activate_gradient
 
     const rn_kernel_table *rn_select(const char *isa)
 

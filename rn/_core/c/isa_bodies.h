@@ -5,3 +5,4 @@ RN_KERNELS(X)
 #undef X
 
 #include "body_move.h"
+#include "body_activation.h"

@@ -9,6 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* For functions whose constant arguments must fold: a loop for each activation, a block for each stride. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define RN_ALWAYS_INLINE __forceinline
+#else
+#define RN_ALWAYS_INLINE inline __attribute__((always_inline))
+#endif
+
 /* What changes from step to step: random numbers key on seed and step, the optimizer on update and learning_rate. */
 typedef struct {
     uint64_t seed;
@@ -22,7 +29,9 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
 /* One line a kernel; rn_<name>_<isa> is its symbol in each instruction set. */
 #define RN_KERNELS(X) \
     X(fill) \
-    X(gather_rows)
+    X(gather_rows) \
+    X(activate) \
+    X(activate_gradient)
 
 /* fill: y[i] = value, i < n. One tile is RN_ELEMENT_TILE elements. 0 FLOP, 4 bytes an element. */
 typedef struct {
@@ -43,6 +52,50 @@ typedef struct {
 
 /* Elements that one tile of an elementwise kernel works. */
 enum { RN_ELEMENT_TILE = 16384 };
+
+/* The functions of `activate` and of the last step of a matrix product or convolution; activation_math.h holds them. */
+typedef enum {
+    RN_LINEAR,
+    RN_RELU,
+    RN_LEAKY_RELU,
+    RN_ELU,
+    RN_SELU,
+    RN_GELU,
+    RN_SIGMOID,
+    RN_HARD_SIGMOID,
+    RN_TANH,
+    RN_SOFTPLUS,
+    RN_SOFTSIGN,
+    RN_SWISH,
+    RN_MISH,
+    RN_SIN,
+    RN_ATAN,
+    RN_EXP,
+    RN_LOG,
+    RN_SQRT,
+    RN_COS,
+    RN_ERF
+} rn_activation;
+
+/* activate: y[i] = f(x[i]), i < n; y may be x. One tile is RN_ELEMENT_TILE elements. 1 FLOP an element for arithmetic alone, 20 where
+ * an exponential or its like is inside; 8 bytes an element. */
+typedef struct {
+    const float *x;
+    float *y;
+    ptrdiff_t n;
+    float alpha;
+    int activation;
+} rn_activate_args;
+
+/* activate_gradient: dx[i] = dy[i] f'(x[i]), i < n; dx may be dy or known. `known` is y = f(x) for linear relu leaky_relu elu selu
+ * sigmoid tanh exp sqrt, whose slopes follow from it, else x. Tiles and FLOPs as activate; 12 bytes an element. */
+typedef struct {
+    const float *known, *dy;
+    float *dx;
+    ptrdiff_t n;
+    float alpha;
+    int activation;
+} rn_activate_gradient_args;
 
 typedef struct {
     const char *isa;

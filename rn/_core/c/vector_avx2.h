@@ -42,6 +42,7 @@ static inline vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
 static inline vi vi_not(vi a) { return _mm256_xor_si256(a, _mm256_set1_epi32(-1)); }
 static inline vi vi_gt(vi a, vi b) { return _mm256_cmpgt_epi32(a, b); }
 static inline vi vi_eq(vi a, vi b) { return _mm256_cmpeq_epi32(a, b); }
+static inline int vi_any(vi mask) { return _mm256_movemask_ps(_mm256_castsi256_ps(mask)) != 0; }
 #define vi_shift_left(a, bits) _mm256_slli_epi32(a, bits)
 #define vi_shift_right(a, bits) _mm256_srli_epi32(a, bits) /* zeros come in */
 

@@ -83,6 +83,11 @@ BINARY(vi, vi_xor, ^)
 static inline vi vi_not(vi a) { return vi_xor(a, vi_set(-1)); }
 COMPARE(vi, vi_gt, >)
 COMPARE(vi, vi_eq, ==)
+static inline int vi_any(vi mask) {
+    int32_t any = 0;
+    for (int i = 0; i < VL; i++) any |= AT(mask, i);
+    return any != 0;
+}
 static inline vi vi_shift_left(vi a, int bits) { EACH(vi, (int32_t)((uint32_t)AT(a, i) << bits)); }
 static inline vi vi_shift_right(vi a, int bits) { EACH(vi, (int32_t)((uint32_t)AT(a, i) >> bits)); } /* zeros come in */
 
