@@ -1,0 +1,50 @@
+"""Neural networks on the CPU: defined and trained in a few lines, computed by a small compiled core.
+
+The names listed below are the library; the modules among them are namespaces, most imported when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+# The core comes first, so that where it is not built nothing else fails before it says how to build it.
+from rn._core import Tensor4D  # isort: split
+
+from rn import errors, registry
+from rn._config import show_config
+from rn._threads import get_num_threads, set_num_threads, threads
+from rn._version import __version__
+from rn.registry import register
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from rn import cli
+
+__all__ = [
+    "Tensor4D",
+    "__version__",
+    "cli",
+    "errors",
+    "get_num_threads",
+    "register",
+    "registry",
+    "set_num_threads",
+    "show_config",
+    "threads",
+]
+
+# The public modules that `import rn` leaves alone.
+_IMPORTED_ON_USE = frozenset({"cli"})
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _IMPORTED_ON_USE:
+        from importlib import import_module
+
+        return import_module(f"rn.{name}")
+    raise AttributeError(f"module 'rn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_IMPORTED_ON_USE})

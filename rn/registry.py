@@ -1,7 +1,7 @@
 """Names for classes: ``"relu"`` in the API and in files stands for the class that was registered under it.
 
-Each kind of thing (``"layer"``, ``"activation"``, ``"loss"``, …) has names of its own. rn's own classes and users' classes enter by
-the same door, ``register``, so a user's layer loads from a file as the built-in ones do.
+Each kind of thing (``"layer"``, ``"activation"``, ``"loss"``, …) has names of its own. rn's own classes and users'
+classes enter by the same door, ``register``, so a user's layer loads from a file as the built-in ones do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _classes: dict[str, dict[str, type]] = {}
 def register(kind: str, name: str) -> Callable[[type[T]], type[T]]:
     """Return a class decorator that files the class under ``name`` for things of ``kind``.
 
-    ``kind`` is one of ``"layer" "activation" "initializer" "regularizer" "loss" "metric" "optimizer" "schedule" "callback"``.
+    ``kind`` is one of ``"layer" "activation" "initializer" "regularizer" "loss" "metric" "optimizer" "schedule"
+    "callback"``.
     A name is given once: registering another class under a taken name raises ``OptionError``.
     """
 
@@ -52,7 +53,7 @@ def lookup(kind: str, name: str) -> type:
 
 
 def create(kind: str, value: Any, base: type[T]) -> T:
-    """Return ``value`` as an instance of ``base``: an instance is kept, a class or a name is called without arguments."""
+    """Return ``value`` as a ``base``: an instance is kept, a class or a name is called without arguments."""
     if isinstance(value, base):
         return value
     if isinstance(value, str):

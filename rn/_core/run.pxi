@@ -12,15 +12,24 @@ cdef extern from *:
     #endif
     /* gcc's runtime has OpenMP 5's pause since version 9, though it calls itself 4.5. */
     #if RN_OPENMP >= 201811 || (RN_OPENMP && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 9)
-    #define RN_RELEASES_POOL 1
     static int rn_release_pool(void) { return omp_pause_resource_all(omp_pause_hard) == 0; }
     #else
-    #define RN_RELEASES_POOL 0
     static int rn_release_pool(void) { return 0; }
+    #endif
+    #define RN_QUOTE_(x) #x
+    #define RN_QUOTE(x) RN_QUOTE_(x)
+    #if defined(__clang__)
+    #define RN_COMPILER "clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define RN_COMPILER "gcc " __VERSION__
+    #elif defined(_MSC_FULL_VER)
+    #define RN_COMPILER "MSVC " RN_QUOTE(_MSC_FULL_VER)
+    #else
+    #define RN_COMPILER "unknown"
     #endif
     """
     int RN_OPENMP
-    int RN_RELEASES_POOL
+    const char *RN_COMPILER
     int rn_release_pool() nogil
 
 # What a call does, as the plan lists it. `flops` and `bytes` come from the kernel's own formula.
@@ -38,6 +47,7 @@ cdef double SHARE_FROM = 6000.0
 
 cdef int thread_setting = 1
 cdef bint serial_only = RN_OPENMP == 0
+cdef bint pool_released = False
 
 
 cdef inline double estimated_nanoseconds(const Call *call) noexcept nogil:
@@ -92,14 +102,20 @@ def openmp_version() -> int:
     return RN_OPENMP
 
 
+def compiler() -> str:
+    """Return the name and version of the compiler that built the core."""
+    return RN_COMPILER.decode().strip()
+
+
 def before_fork() -> None:
     """Release the thread pool so that a child process can start its own."""
+    global pool_released
     with nogil:
-        rn_release_pool()
+        pool_released = rn_release_pool()
 
 
 def after_fork_in_child() -> None:
     """Run on one thread from here on where the pool could not be released before the fork."""
     global serial_only
-    if not RN_RELEASES_POOL:
+    if not pool_released:
         serial_only = True
