@@ -1,4 +1,4 @@
-"""What the tests of kernels share: running one doorway on arrays, comparing with the float64 twin, comparing bits across thread counts."""
+"""What the tests of kernels share: running one doorway on arrays, comparing with float64, bits across thread counts."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def close(result: Any, expected: Any, terms: Any = None, tolerance: float = 1e-5
 
 
 def ulps(result: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return the distance of float32 results from float64 values, in units of the last place of the float32 nearest the value."""
+    """Return how far float32 results are from float64 values, in units of the last place of the value's float32."""
     with np.errstate(over="ignore", invalid="ignore"):
         near = np.abs(expected).astype(np.float32)
         place = np.spacing(np.minimum(near, np.float32(3.4028235e38))).astype(np.float64)

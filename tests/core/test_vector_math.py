@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from harness import Bench, ulps
 
 from rn import _core
+from tests.core.harness import Bench, ulps
 
 ERF = np.vectorize(math.erf, otypes=[np.float64])
 
