@@ -91,3 +91,21 @@ def activate_gradient(
     plan: Plan, x: Slot | None, y: Slot | None, dy: Slot, dx: Slot, name: str, alpha: float = 0.0
 ) -> None: ...
 def activation_slope_from_output(name: str) -> bool: ...
+
+# Matrix products.
+
+def gemm(
+    plan: Plan,
+    a: Slot,
+    b: Slot,
+    c: Slot,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    bias: Slot | None = None,
+    bias_axis: str = "columns",
+    activation: str = "linear",
+    alpha: float = 0.0,
+    accumulate: bool = False,
+) -> None: ...
+def sum_rows(plan: Plan, x: Slot, total: Slot, accumulate: bool = False) -> None: ...

@@ -15,6 +15,8 @@ cdef extern from "rn.h" nogil:
         rn_kernel gather_rows
         rn_kernel activate
         rn_kernel activate_gradient
+        rn_kernel gemm
+        rn_kernel sum_rows
 
     const rn_kernel_table *rn_select(const char *isa)
 

@@ -9,17 +9,21 @@ static RN_ALWAYS_INLINE void activate_loop(int code, float alpha, const float *x
     for (ptrdiff_t i = 0; i < n; i += VL) vf_store_first(y + i, n - i, v_activate(code, alpha, vf_load_first(x + i, n - i)));
 }
 
+static void activate_span(int activation, float alpha, const float *x, float *y, ptrdiff_t n) {
+    switch (activation) {
+#define X(code) \
+    case code: activate_loop(code, alpha, x, y, n); break;
+        RN_EACH_ACTIVATION(X)
+#undef X
+    }
+}
+
 KERNEL(activate) {
     const rn_activate_args *a = arguments;
     (void)scratch;
     const ptrdiff_t begin = tile * RN_ELEMENT_TILE;
     const ptrdiff_t n = a->n - begin < RN_ELEMENT_TILE ? a->n - begin : RN_ELEMENT_TILE;
-    switch (a->activation) {
-#define X(code) \
-    case code: activate_loop(code, a->alpha, a->x + begin, a->y + begin, n); break;
-        RN_EACH_ACTIVATION(X)
-#undef X
-    }
+    activate_span(a->activation, a->alpha, a->x + begin, a->y + begin, n);
 }
 
 /* relu passes or stops dy whatever it is, as its twin does; the others multiply. */

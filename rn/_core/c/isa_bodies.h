@@ -6,3 +6,4 @@ RN_KERNELS(X)
 
 #include "body_move.h"
 #include "body_activation.h"
+#include "body_gemm.h"

@@ -31,7 +31,9 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(fill) \
     X(gather_rows) \
     X(activate) \
-    X(activate_gradient)
+    X(activate_gradient) \
+    X(gemm) \
+    X(sum_rows)
 
 /* fill: y[i] = value, i < n. One tile is RN_ELEMENT_TILE elements. 0 FLOP, 4 bytes an element. */
 typedef struct {
@@ -96,6 +98,38 @@ typedef struct {
     float alpha;
     int activation;
 } rn_activate_gradient_args;
+
+/* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product of
+ * the library sums in this order. A panel has at most RN_PANEL columns. */
+enum { RN_KC = 256, RN_PANEL = 16 };
+
+/* gemm: c[i, j] = act(sum_p left[i, p] right[p, j] (+ c[i, j]) + bias), i < m, j < n, p < k.
+ *
+ * left[i, p] = left[i * left_row + p * left_step], right[p, j] = right[p * right_step + j * right_column]; one stride of each is 1.
+ * c[i, j] = c[i * c_row + j], or c[j * c_row + i] where transposed: the caller may swap the operands so that the smaller one is packed.
+ * Bias: row_bias[i] or column_bias[j] or none. A tile is row_block x column_block of c; column_tiles of them lie side by side.
+ * Scratch, in floats: RN_KC * RN_PANEL, row_block * RN_KC where left is packed, row_block * column_block where transposed.
+ * 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
+typedef struct {
+    const float *left, *right, *row_bias, *column_bias;
+    float *c;
+    ptrdiff_t m, n, k;
+    ptrdiff_t left_row, left_step, right_step, right_column, c_row;
+    ptrdiff_t row_block, column_block, column_tiles;
+    int left_packed, right_in_place, transposed, accumulate;
+    int activation;
+    float alpha;
+} rn_gemm_args;
+
+/* sum_rows: total[j] = sum_i x[i, j] (+ total[j]), i < m, j < n, rows of n floats. A tile is RN_SUM_COLUMNS columns; blocks of RN_KC
+ * rows are summed one after the other, each from 0. m n FLOPs; 4 (m + 1) n bytes. */
+enum { RN_SUM_COLUMNS = 256 };
+typedef struct {
+    const float *x;
+    float *total;
+    ptrdiff_t m, n;
+    int accumulate;
+} rn_sum_rows_args;
 
 typedef struct {
     const char *isa;

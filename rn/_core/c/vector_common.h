@@ -11,7 +11,7 @@ static inline void vf_store_first(float *p, ptrdiff_t count, vf a) {
     if (count >= VL)
         vf_store(p, a);
     else
-        vf_store_masked(p, vi_first(count), a);
+        vf_store_part(p, count, a);
 }
 static inline float vf_largest(vf a) {
     float lane[VL];

@@ -148,6 +148,19 @@ static inline void vf_store_masked(float *p, vi mask, vf a) {
 }
 static inline vf vf_gather(const float *p, vi index, vi mask) { EACH(vf, AT(mask, i) ? p[AT(index, i)] : 0.0f); }
 
+/* The first count lanes, 0 <= count < VL. */
+static inline void vf_store_part(float *p, ptrdiff_t count, vf a) {
+    for (ptrdiff_t i = 0; i < count; i++) p[i] = AT(a, i);
+}
+
+/* Rows become columns: lane i of block[j] is lane j of what block[i] was. */
+static inline void vf_transpose(vf block[VL]) {
+    vf turned[VL] = {block[0], block[1], block[2], block[3]};
+    for (int i = 0; i < VL; i++)
+        for (int j = 0; j < VL; j++) AT(turned[j], i) = AT(block[i], j);
+    for (int i = 0; i < VL; i++) block[i] = turned[i];
+}
+
 /* Sums in the order (0+2) + (1+3): halves onto halves. */
 static inline float vf_sum(vf a) { return (AT(a, 0) + AT(a, 2)) + (AT(a, 1) + AT(a, 3)); }
 static inline double vf_sum_double(vf a) {

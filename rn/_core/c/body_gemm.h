@@ -1,0 +1,95 @@
+#include "micro_kernel.h"
+#include "pack.h"
+
+KERNEL(gemm) {
+    const rn_gemm_args *a = arguments;
+    const ptrdiff_t first_row = tile / a->column_tiles * a->row_block, first_column = tile % a->column_tiles * a->column_block;
+    const ptrdiff_t rows = least(a->row_block, a->m - first_row), columns = least(a->column_block, a->n - first_column);
+    float *panel = scratch;
+    float *packed = panel + RN_KC * RN_PANEL;                        /* [rows, RN_KC] where left is packed */
+    float *turned = packed + (a->left_packed ? a->row_block * RN_KC : 0); /* [rows, column_block] where c is transposed */
+
+    micro_tile t = {.a_step = a->left_packed ? 1 : a->left_step, .runs = 1, .activation = a->activation, .alpha = a->alpha};
+    float *c = a->c + first_row * a->c_row + first_column;
+    t.c_row = a->c_row;
+    if (a->transposed) {
+        c = turned;
+        t.c_row = a->column_block;
+        if (a->accumulate)
+            transpose(a->c + first_column * a->c_row + first_row, a->c_row, columns, rows, c, t.c_row);
+    }
+    const float *row_bias = a->row_bias != NULL ? a->row_bias + first_row : NULL;
+
+    ptrdiff_t begin = 0;
+    do {
+        const ptrdiff_t k = least(RN_KC, a->k - begin);
+        const float *left = a->left + first_row * a->left_row + begin * a->left_step;
+        ptrdiff_t left_row = a->left_row;
+        t.run = k;
+        t.add = a->accumulate || begin > 0;
+        t.finish = begin + k == a->k;
+        t.row_bias = row_bias;
+        if (a->left_packed) {
+            if (a->left_step == 1)
+                for (ptrdiff_t i = 0; i < rows; i++) memcpy(packed + i * RN_KC, left + i * left_row, (size_t)k * sizeof(float));
+            else
+                transpose(left, a->left_step, k, rows, packed, RN_KC);
+            left = packed;
+            left_row = RN_KC;
+        }
+        for (ptrdiff_t j = 0; j < columns; j += PANEL) {
+            t.columns = least(PANEL, columns - j);
+            const float *right = a->right + begin * a->right_step + (first_column + j) * a->right_column;
+            t.b = panel;
+            t.b_step = PANEL;
+            if (a->right_in_place && t.columns == PANEL) {
+                t.b = right;
+                t.b_step = a->right_step;
+            } else if (a->right_column == 1) {
+                pack_panel(right, a->right_step, k, t.columns, panel);
+            } else {
+                pack_transposed(right, a->right_column, k, t.columns, panel);
+            }
+            t.c = c + j;
+            t.column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
+            multiply_panel(&t, left, left_row, rows);
+            finish_panel(&t, rows);
+        }
+        begin += k;
+    } while (begin < a->k);
+    if (a->transposed) transpose(turned, t.c_row, rows, columns, a->c + first_column * a->c_row + first_row, a->c_row);
+}
+
+KERNEL(sum_rows) {
+    const rn_sum_rows_args *a = arguments;
+    (void)scratch;
+    const ptrdiff_t j = tile * RN_SUM_COLUMNS, columns = least(RN_SUM_COLUMNS, a->n - j);
+    for (ptrdiff_t at = 0; at < columns; at += 2 * VL) {
+        const ptrdiff_t left = columns - at;
+        float *total = a->total + j + at;
+        vf sum[2];
+        for (int v = 0; v < 2; v++)
+            sum[v] = a->accumulate && left > v * VL ? vf_load_first(total + v * VL, left - v * VL) : vf_zero();
+        for (ptrdiff_t begin = 0; begin < a->m; begin += RN_KC) {
+            const ptrdiff_t end = least(begin + RN_KC, a->m);
+            const float *x = a->x + begin * a->n + j + at;
+            vf block[2] = {vf_zero(), vf_zero()};
+            if (left >= 2 * VL) {
+                for (ptrdiff_t i = begin; i < end; i++, x += a->n) {
+                    block[0] = vf_add(block[0], vf_load(x));
+                    block[1] = vf_add(block[1], vf_load(x + VL));
+                }
+            } else {
+                const vi first = vi_first(left), second = vi_first(left > VL ? left - VL : 0);
+                for (ptrdiff_t i = begin; i < end; i++, x += a->n) {
+                    block[0] = vf_add(block[0], vf_load_masked(x, first));
+                    block[1] = vf_add(block[1], vf_load_masked(x + VL, second));
+                }
+            }
+            sum[0] = vf_add(sum[0], block[0]);
+            sum[1] = vf_add(sum[1], block[1]);
+        }
+        vf_store_first(total, left, sum[0]);
+        if (left > VL) vf_store_first(total + VL, left - VL, sum[1]);
+    }
+}

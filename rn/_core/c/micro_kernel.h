@@ -1,0 +1,187 @@
+/* The heart of matrix products and convolutions: a small tile of C held in registers while k runs.
+ *
+ *   c[i, j] (+)= sum_k a[i, k] b[k, j],   i < rows <= 6,   j < columns <= vectors * VL
+ *
+ * Every output is one chain of fused multiply-adds over k, started from 0, whatever rows and vectors are: the bits of an output do not
+ * depend on the tile it was computed in. Callers cut k in blocks of RN_KC, counted from 0, and add each block's chain to c: that order,
+ * too, is the same everywhere.
+ *
+ * Registers (16): rows * vectors sums, vectors of b, one broadcast of a. 6 * 2 + 2 + 1 = 15. Two multiply-adds a cycle of latency 4
+ * want 8 chains at least: 6 x 2, 5 x 2, 4 x 2 and 3 x 3, 4 x 3 have them. */
+
+#if defined(__clang__)
+#define RN_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define RN_UNROLL _Pragma("GCC unroll 8")
+#else
+#define RN_UNROLL
+#endif
+
+/* A micro-kernel of its own: inlined into its callers it would lose its registers to them. */
+#if defined(__GNUC__)
+#define RN_NO_INLINE __attribute__((noinline))
+#elif defined(_MSC_VER)
+#define RN_NO_INLINE __declspec(noinline)
+#else
+#define RN_NO_INLINE
+#endif
+
+static inline ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+
+enum { ROWS = 6, PANEL = 2 * VL };
+
+/* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
+typedef struct {
+    const float *row[ROWS];       /* a[i, 0] */
+    ptrdiff_t a_step, a_turn;     /* floats of a from one k to the next, and from one run of k to the next */
+    ptrdiff_t run, runs;          /* k = runs * run */
+    const float *b;               /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
+    ptrdiff_t b_step;
+    float *c;                     /* c[i, j], c_row floats from one row to the next; exactly columns of it are touched */
+    ptrdiff_t c_row, columns;     /* (vectors - 1) * VL < columns <= vectors * VL */
+    int add;                      /* to what c holds; else c is overwritten */
+    int finish;                   /* this was the last block of k: add the bias, apply the activation */
+    const float *row_bias;        /* NULL: none */
+    const float *column_bias;     /* NULL: none; exactly columns are read */
+    int activation;               /* rn_activation; those beyond RN_LEAKY_RELU are left to finish_panel */
+    float alpha;
+} micro_tile;
+
+typedef void (*micro_kernel)(const micro_tile *t);
+
+static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, const micro_tile *t) {
+    vf sum[ROWS][3];
+    const float *row[ROWS];
+    RN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        row[i] = t->row[i];
+        RN_UNROLL
+        for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
+    }
+    const float *b = t->b;
+    const ptrdiff_t b_step = t->b_step, a_step = t->a_step;
+    for (ptrdiff_t r = 0; r < t->runs; r++) {
+        ptrdiff_t at = r * t->a_turn;
+        for (ptrdiff_t p = t->run; p > 0; p--) {
+            vf line[3];
+            RN_UNROLL
+            for (int j = 0; j < vectors; j++) line[j] = vf_load(b + j * VL);
+            RN_UNROLL
+            for (int i = 0; i < rows; i++) {
+                vf value = vf_set(row[i][at]);
+                RN_UNROLL
+                for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma(value, line[j], sum[i][j]);
+            }
+            at += a_step;
+            b += b_step;
+        }
+    }
+
+    float *c = t->c;
+    const ptrdiff_t c_row = t->c_row, tail = t->columns - (vectors - 1) * VL;
+    if (t->add) {
+        RN_UNROLL
+        for (int i = 0; i < rows; i++) {
+            RN_UNROLL
+            for (int j = 0; j < vectors; j++) {
+                const float *old = c + i * c_row + j * VL;
+                sum[i][j] = vf_add(j < vectors - 1 ? vf_load(old) : vf_load_first(old, tail), sum[i][j]);
+            }
+        }
+    }
+    if (t->finish) {
+        if (t->row_bias != NULL) {
+            RN_UNROLL
+            for (int i = 0; i < rows; i++) {
+                vf bias = vf_set(t->row_bias[i]);
+                RN_UNROLL
+                for (int j = 0; j < vectors; j++) sum[i][j] = vf_add(sum[i][j], bias);
+            }
+        }
+        if (t->column_bias != NULL) {
+            RN_UNROLL
+            for (int j = 0; j < vectors; j++) {
+                vf bias = vf_load_first(t->column_bias + j * VL, j < vectors - 1 ? VL : tail);
+                RN_UNROLL
+                for (int i = 0; i < rows; i++) sum[i][j] = vf_add(sum[i][j], bias);
+            }
+        }
+        if (t->activation == RN_RELU) {
+            RN_UNROLL
+            for (int i = 0; i < rows; i++) {
+                RN_UNROLL
+                for (int j = 0; j < vectors; j++) sum[i][j] = vf_max(vf_zero(), sum[i][j]);
+            }
+        } else if (t->activation == RN_LEAKY_RELU) {
+            vf alpha = vf_set(t->alpha);
+            RN_UNROLL
+            for (int i = 0; i < rows; i++) {
+                RN_UNROLL
+                for (int j = 0; j < vectors; j++)
+                    sum[i][j] = vf_select(vf_lt(sum[i][j], vf_zero()), vf_mul(alpha, sum[i][j]), sum[i][j]);
+            }
+        }
+    }
+    if (tail == VL) {
+        RN_UNROLL
+        for (int i = 0; i < rows; i++) {
+            RN_UNROLL
+            for (int j = 0; j < vectors; j++) vf_store(c + i * c_row + j * VL, sum[i][j]);
+        }
+    } else {
+        RN_UNROLL
+        for (int i = 0; i < rows; i++) {
+            RN_UNROLL
+            for (int j = 0; j < vectors - 1; j++) vf_store(c + i * c_row + j * VL, sum[i][j]);
+            vf_store_part(c + i * c_row + (vectors - 1) * VL, tail, sum[i][vectors - 1]);
+        }
+    }
+}
+
+#define MICRO(rows, vectors) \
+    static RN_NO_INLINE void multiply_##rows##x##vectors(const micro_tile *t) { multiply_tile(rows, vectors, t); }
+MICRO(1, 1)
+MICRO(2, 1)
+MICRO(3, 1)
+MICRO(4, 1)
+MICRO(5, 1)
+MICRO(6, 1)
+MICRO(1, 2)
+MICRO(2, 2)
+MICRO(3, 2)
+MICRO(4, 2)
+MICRO(5, 2)
+MICRO(6, 2)
+#undef MICRO
+
+static const micro_kernel MICRO_KERNELS[2][ROWS] = {
+    {multiply_1x1, multiply_2x1, multiply_3x1, multiply_4x1, multiply_5x1, multiply_6x1},
+    {multiply_1x2, multiply_2x2, multiply_3x2, multiply_4x2, multiply_5x2, multiply_6x2},
+};
+
+/* How many of the rows left go into the next tile: 6, 6, … and the last seven to eleven in two even parts, for a tile of one or
+ * two rows keeps the multipliers waiting. */
+static inline int next_rows(ptrdiff_t left) {
+    if (left >= 2 * ROWS) return ROWS;
+    return left <= ROWS ? (int)left : (int)(left + 1) / 2;
+}
+
+/* All rows of a, a_row floats apart, times one panel: t holds the rest, c its first row and row_bias the first row's bias. */
+static void multiply_panel(const micro_tile *tile, const float *a, ptrdiff_t a_row, ptrdiff_t rows) {
+    micro_tile t = *tile;
+    const micro_kernel *kernels = MICRO_KERNELS[t.columns > VL];
+    for (int take; rows > 0; rows -= take) {
+        take = next_rows(rows);
+        for (int i = 0; i < take; i++, a += a_row) t.row[i] = a;
+        kernels[take - 1](&t);
+        t.c += take * t.c_row;
+        if (t.row_bias != NULL) t.row_bias += take;
+    }
+}
+
+/* The activations too long for the micro-kernel, over a panel of c that the nearest cache still holds. t as in multiply_panel. */
+static void finish_panel(const micro_tile *t, ptrdiff_t rows) {
+    if (!t->finish || t->activation <= RN_LEAKY_RELU) return;
+    for (ptrdiff_t i = 0; i < rows; i++)
+        activate_span(t->activation, t->alpha, t->c + i * t->c_row, t->c + i * t->c_row, t->columns);
+}

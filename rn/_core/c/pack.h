@@ -1,0 +1,56 @@
+/* Moving blocks of matrices into the order in which the micro-kernel reads them. */
+
+/* to[p, j] = from[p, j], p < k, j < columns <= PANEL, and 0 for the rest of the panel's last vector. to has PANEL columns. */
+static void pack_panel(const float *from, ptrdiff_t from_row, ptrdiff_t k, ptrdiff_t columns, float *to) {
+    if (columns == PANEL) {
+        for (ptrdiff_t p = 0; p < k; p++, from += from_row, to += PANEL) {
+            vf_store(to, vf_load(from));
+            vf_store(to + VL, vf_load(from + VL));
+        }
+        return;
+    }
+    const ptrdiff_t whole = columns >= VL ? VL : 0;
+    const vi tail = vi_first(columns - whole);
+    for (ptrdiff_t p = 0; p < k; p++, from += from_row, to += PANEL) {
+        if (whole) vf_store(to, vf_load(from));
+        if (columns > whole) vf_store(to + whole, vf_load_masked(from + whole, tail));
+    }
+}
+
+/* to[j, i] = from[i, j], i < rows, j < columns. With pad, columns of `to` are written up to a whole vector, zeros beyond rows. */
+static RN_ALWAYS_INLINE void transpose_any(const int pad, const float *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t columns,
+                                    float *to, ptrdiff_t to_row) {
+    for (ptrdiff_t i = 0; i < rows; i += VL) {
+        const float *source = from + i * from_row;
+        const ptrdiff_t lanes = rows - i;
+        for (ptrdiff_t j = 0; j < columns; j += VL, source += VL) {
+            float *target = to + j * to_row + i;
+            vf block[VL];
+            if (lanes >= VL && columns - j >= VL) {
+                RN_UNROLL
+                for (int l = 0; l < VL; l++) block[l] = vf_load(source + l * from_row);
+                vf_transpose(block);
+                RN_UNROLL
+                for (int l = 0; l < VL; l++) vf_store(target + l * to_row, block[l]);
+                continue;
+            }
+            for (int l = 0; l < VL; l++) block[l] = l < lanes ? vf_load_first(source + l * from_row, columns - j) : vf_zero();
+            vf_transpose(block);
+            for (int l = 0; l < VL && l < columns - j; l++) {
+                if (pad)
+                    vf_store(target + l * to_row, block[l]);
+                else
+                    vf_store_first(target + l * to_row, lanes, block[l]);
+            }
+        }
+    }
+}
+
+static RN_NO_INLINE void transpose(const float *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t columns, float *to, ptrdiff_t to_row) {
+    transpose_any(0, from, from_row, rows, columns, to, to_row);
+}
+
+/* A panel of up to PANEL columns of b where b is stored by columns: to[p, j] = from[j, p], p < k, j < columns. */
+static RN_NO_INLINE void pack_transposed(const float *from, ptrdiff_t from_row, ptrdiff_t k, ptrdiff_t columns, float *to) {
+    transpose_any(1, from, from_row, columns, k, to, PANEL);
+}

@@ -1,0 +1,167 @@
+# Doorways of matrix products.
+
+cdef extern from "rn.h" nogil:
+    enum:
+        RN_KC
+        RN_PANEL
+        RN_SUM_COLUMNS
+
+    ctypedef struct rn_gemm_args:
+        const float *left
+        const float *right
+        const float *row_bias
+        const float *column_bias
+        float *c
+        ptrdiff_t m
+        ptrdiff_t n
+        ptrdiff_t k
+        ptrdiff_t left_row
+        ptrdiff_t left_step
+        ptrdiff_t right_step
+        ptrdiff_t right_column
+        ptrdiff_t c_row
+        ptrdiff_t row_block
+        ptrdiff_t column_block
+        ptrdiff_t column_tiles
+        int left_packed
+        int right_in_place
+        int transposed
+        int accumulate
+        int activation
+        float alpha
+
+    ctypedef struct rn_sum_rows_args:
+        const float *x
+        float *total
+        ptrdiff_t m
+        ptrdiff_t n
+        int accumulate
+
+# Tiles are cut until there are this many, so that several threads find work, but none below this much work: packing would not pay.
+cdef Py_ssize_t WANTED_TILES = 16
+cdef double TILE_FLOPS = 1e6
+# Rows of a that stay in the second cache while panels pass; rows below which packing a panel of b costs too much.
+cdef Py_ssize_t MOST_ROWS = 384
+cdef Py_ssize_t FEWEST_ROWS = 48
+# b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache.
+cdef Py_ssize_t LONGEST_IN_PLACE = 704
+
+
+cdef Py_ssize_t divide_up(Py_ssize_t a, Py_ssize_t b):
+    return (a + b - 1) // b
+
+
+cdef Py_ssize_t even_block(Py_ssize_t length, Py_ssize_t parts, Py_ssize_t multiple):
+    """The size of `parts` even blocks of `length`, rounded up to a multiple; at least one multiple."""
+    return max(divide_up(divide_up(length, max(parts, 1)), multiple), 1) * multiple
+
+
+cdef void refuse_overlap(str what, Slot output, tuple inputs) except *:
+    """An output that shares memory with an input would be read after it was written."""
+    cdef Slot slot
+    for slot in inputs:
+        if slot is not None and slot.root is output.root:
+            raise OptionError(f"the output of {what} cannot share memory with its inputs")
+
+
+def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint transpose_b=False, Slot bias=None,
+         str bias_axis="columns", str activation="linear", float alpha=0.0, bint accumulate=False) -> None:
+    """Record ``c = act(op(a) op(b) + bias)``, or ``act(c + op(a) op(b) + bias)`` with ``accumulate``.
+
+    A slot of shape (n, c, h, w) is the matrix (n, c h w); ``op`` transposes where asked. op(a) is (m, k), op(b) (k, n), c (m, n); ``bias``
+    has n elements (``bias_axis="columns"``) or m (``"rows"``). ``activation`` and ``alpha`` are those of ``activate``.
+
+    The bits of a row of c do not depend on m, on threads, or on how the operands are stored. With k = 0, c is act(bias).
+
+    Raises ``ShapeError`` where the matrices do not fit, ``OptionError`` for an unknown option or a ``c`` that is also an input.
+    """
+    cdef Py_ssize_t a_rows = a.shape[0], a_columns = a.size // a_rows if a_rows else a.shape[1] * a.shape[2] * a.shape[3]
+    cdef Py_ssize_t b_rows = b.shape[0], b_columns = b.size // b_rows if b_rows else b.shape[1] * b.shape[2] * b.shape[3]
+    cdef Py_ssize_t c_columns = c.shape[1] * c.shape[2] * c.shape[3]
+    cdef Py_ssize_t m = a_columns if transpose_a else a_rows
+    cdef Py_ssize_t k = a_rows if transpose_a else a_columns
+    cdef Py_ssize_t n = b_rows if transpose_b else b_columns
+    cdef Py_ssize_t b_k = b_columns if transpose_b else b_rows
+    if k != b_k:
+        raise ShapeError(f"op(a) of shape ({m}, {k}) cannot be multiplied by op(b) of shape ({b_k}, {n})")
+    if c.shape[0] != m or c_columns != n:
+        raise ShapeError(f"the product has shape ({m}, {n}), but c is ({c.shape[0]}, {c_columns})")
+    if bias_axis not in ("columns", "rows"):
+        raise OptionError(f"bias_axis is 'columns' or 'rows', not {bias_axis!r}")
+    if bias is not None and bias.size != (n if bias_axis == "columns" else m):
+        raise ShapeError(f"a bias along the {bias_axis} of ({m}, {n}) has {n if bias_axis == 'columns' else m} elements, not {bias.size}")
+    cdef int code = activation_code(activation)
+    refuse_overlap("gemm", c, (a, b, bias))
+
+    # b stored by columns must be turned while it is packed. Where a is the smaller one, or lies right, c^T = op(b)^T op(a)^T packs a.
+    cdef bint swap = transpose_b and m >= 6 and (transpose_a or m < n)
+    cdef rn_gemm_args args
+    args.m = n if swap else m
+    args.n = m if swap else n
+    args.k = k
+    cdef Py_ssize_t a_row = 1 if transpose_a else a_columns, a_step = a_columns if transpose_a else 1
+    cdef Py_ssize_t b_step = 1 if transpose_b else b_columns, b_column = b_columns if transpose_b else 1
+    args.left_row, args.left_step = (b_column if swap else a_row), (b_step if swap else a_step)
+    args.right_step, args.right_column = (a_step if swap else b_step), (a_row if swap else b_column)
+    args.c_row = n
+    args.transposed = swap
+    args.accumulate = accumulate
+    args.activation = code
+    args.alpha = alpha
+    cdef Py_ssize_t tiles = cut_gemm(&args)
+
+    cdef Py_ssize_t scratch = RN_KC * RN_PANEL
+    if args.left_packed:
+        scratch += args.row_block * RN_KC
+    if args.transposed:
+        scratch += args.row_block * args.column_block
+    cdef rn_gemm_args *call = <rn_gemm_args *> plan.record(
+        "gemm", KERNELS.gemm, sizeof(rn_gemm_args), tiles, scratch * sizeof(float), 2.0 * m * n * k,
+        4.0 * (<double> m * k + <double> k * n + <double> m * n))
+    call[0] = args
+    call.left = call.right = call.row_bias = call.column_bias = call.c = NULL
+    plan.link(&call.left, b if swap else a, READ)
+    plan.link(&call.right, a if swap else b, READ)
+    plan.link(&call.c, c, UPDATE if accumulate else WRITE)
+    if bias is not None:
+        plan.link(&call.row_bias if (bias_axis == "rows") != swap else &call.column_bias, bias, READ)
+
+
+cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
+    """Fill in the blocks and what is packed, from the sizes alone; return the number of tiles."""
+    cdef double flops = 2.0 * a.m * a.n * a.k
+    cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
+    cdef Py_ssize_t row_tiles = max(1, divide_up(a.m, MOST_ROWS))
+    cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, 512))
+    if row_tiles * column_tiles < wanted:
+        column_tiles = max(column_tiles, min(divide_up(a.n, RN_PANEL), divide_up(wanted, row_tiles)))
+    if row_tiles * column_tiles < wanted:
+        row_tiles = max(row_tiles, min(a.m // FEWEST_ROWS, divide_up(wanted, column_tiles)))
+    a.row_block = even_block(a.m, row_tiles, 6)
+    a.column_block = even_block(a.n, column_tiles, RN_PANEL)
+    a.column_tiles = divide_up(a.n, a.column_block)
+    # Rows whose distance is a multiple of 4 KiB, or steps that cross many pages, meet in a few sets of the cache.
+    cdef bint left_collides = a.left_row % 1024 == 0 if a.left_step == 1 else a.left_step >= 1024
+    a.left_packed = left_collides and a.k >= 64 and a.column_block >= 64
+    cdef bint right_collides = a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0
+    a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
+    return a.column_tiles * divide_up(a.m, a.row_block)
+
+
+def sum_rows(Plan plan, Slot x, Slot total, bint accumulate=False) -> None:
+    """Record ``total[j] = sum_i x[i, j]``, or with ``accumulate`` add that to ``total``.
+
+    ``x`` of shape (n, c, h, w) is the matrix (n, c h w); ``total`` has c h w elements. Raises ``ShapeError`` where it has not.
+    """
+    cdef Py_ssize_t m = x.shape[0]
+    cdef Py_ssize_t n = x.shape[1] * x.shape[2] * x.shape[3]
+    if total.size != n:
+        raise ShapeError(f"the sum of the rows of ({m}, {n}) has {n} elements, not {total.size}")
+    refuse_overlap("sum_rows", total, (x,))
+    cdef rn_sum_rows_args *a = <rn_sum_rows_args *> plan.record(
+        "sum_rows", KERNELS.sum_rows, sizeof(rn_sum_rows_args), divide_up(n, RN_SUM_COLUMNS), 0, <double> m * n, 4.0 * (m + 1) * n)
+    a.m = m
+    a.n = n
+    a.accumulate = accumulate
+    plan.link(&a.x, x, READ)
+    plan.link(&a.total, total, UPDATE if accumulate else WRITE)

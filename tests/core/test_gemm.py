@@ -1,0 +1,285 @@
+"""Matrix products and sums of rows against their float64 twins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests import reference
+from tests.core.harness import Bench, close, with_threads
+
+from rn import _core
+from rn.errors import OptionError, ShapeError
+
+FLAGS = [(False, False), (False, True), (True, False), (True, True)]
+
+
+def normal(rng, *shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def operands(rng, m, n, k, transpose_a, transpose_b):
+    a = normal(rng, k, m) if transpose_a else normal(rng, m, k)
+    b = normal(rng, n, k) if transpose_b else normal(rng, k, n)
+    return a, b
+
+
+def product(a, b, c=None, *, bias=None, **options):
+    """The kernel's result for arrays; `c` is what C holds before, for accumulation."""
+    bench = Bench()
+    m = a.shape[1] if options.get("transpose_a") else a.shape[0]
+    n = b.shape[0] if options.get("transpose_b") else b.shape[1]
+    out = bench.out((m, n)) if c is None else bench.put(c)
+    _core.gemm(
+        bench.plan,
+        bench.put(a),
+        bench.put(b),
+        out,
+        bias=None if bias is None else bench.put(bias),
+        accumulate=c is not None,
+        **options,
+    )
+    return bench.run().get(out).reshape(m, n)
+
+
+def check(a, b, c=None, **options):
+    result = product(a, b, c, **options)
+    expected, terms = reference.gemm(a, b, c, **options)
+    close(result, expected, terms)
+    return result
+
+
+# ---- known values
+
+
+def test_two_by_two():
+    result = product(np.array([[1, 2], [3, 4]]), np.array([[5, 6], [7, 8]]))
+    np.testing.assert_array_equal(result, [[19, 22], [43, 50]])
+
+
+def test_transposes_of_two_by_three():
+    a, b = np.array([[1, 2, 3], [4, 5, 6]]), np.array([[1, 0, 2], [0, 1, 3]])
+    np.testing.assert_array_equal(product(a, b, transpose_b=True), [[7, 11], [16, 23]])
+    np.testing.assert_array_equal(product(a, b, transpose_a=True), [[1, 4, 14], [2, 5, 19], [3, 6, 24]])
+    np.testing.assert_array_equal(product(a, b.T, transpose_a=False), [[7, 11], [16, 23]])
+    np.testing.assert_array_equal(
+        product(a, b[:, :2].copy(), transpose_a=True, transpose_b=True), [[1, 4], [2, 5], [3, 6]]
+    )
+
+
+def test_bias_and_activation_by_hand():
+    a, b = np.array([[1, -1]]), np.array([[2, 1, 0], [0, 3, 1]])  # product: 2, -2, -1
+    np.testing.assert_array_equal(product(a, b, bias=np.array([1, 1, 1]), activation="relu"), [[3, 0, 0]])
+    np.testing.assert_array_equal(
+        product(a, b, bias=np.array([-4.0]), bias_axis="rows", activation="leaky_relu", alpha=0.5), [[-1, -3, -2.5]]
+    )
+
+
+# ---- reference
+
+
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
+@pytest.mark.parametrize(
+    ("m", "n", "k"),
+    [
+        (1, 1, 1),
+        (6, 16, 256),
+        (7, 17, 257),
+        (13, 9, 600),
+        (64, 64, 64),
+        (97, 131, 83),
+        (5, 1000, 70),
+        (40, 2048, 33),
+        (129, 100, 1024),
+        (400, 60, 20),
+    ],
+)
+def test_against_reference(m, n, k, transpose_a, transpose_b):
+    rng = np.random.default_rng(m * 31 + n * 7 + k)
+    a, b = operands(rng, m, n, k, transpose_a, transpose_b)
+    check(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    m=st.integers(0, 40),
+    n=st.integers(0, 70),
+    k=st.integers(0, 60),
+    flags=st.sampled_from(FLAGS),
+    bias_axis=st.sampled_from([None, "columns", "rows"]),
+    activation=st.sampled_from(["linear", "relu", "leaky_relu", "sigmoid", "tanh"]),
+    accumulate=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_any_shape_and_option(m, n, k, flags, bias_axis, activation, accumulate, seed):
+    rng = np.random.default_rng(seed)
+    a, b = operands(rng, m, n, k, *flags)
+    options = {"transpose_a": flags[0], "transpose_b": flags[1], "activation": activation, "alpha": 0.3}
+    if bias_axis is not None:
+        options |= {"bias": normal(rng, n if bias_axis == "columns" else m), "bias_axis": bias_axis}
+    check(a, b, normal(rng, m, n) if accumulate else None, **options)
+
+
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu", "sigmoid", "tanh"])
+def test_finishing_after_several_blocks_of_k(transpose_a, transpose_b, accumulate, activation):
+    rng = np.random.default_rng(5)
+    m, n, k = 21, 37, 700
+    a, b = operands(rng, m, n, k, transpose_a, transpose_b)
+    options = {"transpose_a": transpose_a, "transpose_b": transpose_b, "activation": activation, "alpha": 0.1}
+    for bias_axis, length in (("columns", n), ("rows", m)):
+        check(a, b, normal(rng, m, n) if accumulate else None, bias=normal(rng, length), bias_axis=bias_axis, **options)
+
+
+def test_nan_and_infinity_pass_through():
+    a, b = np.ones((7, 5), np.float32), np.ones((5, 20), np.float32)
+    a[3, 2] = np.nan
+    a[4, 1] = np.inf
+    for activation in ("linear", "relu", "leaky_relu"):
+        result = product(a, b, activation=activation)
+        assert np.isnan(result[3]).all()
+        assert np.isposinf(result[4]).all()
+        assert (np.delete(result, (3, 4), 0) == 5).all()
+
+
+# ---- edges
+
+
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
+def test_no_k_gives_the_activated_bias(transpose_a, transpose_b):
+    rng = np.random.default_rng(0)
+    a, b = operands(rng, 9, 20, 0, transpose_a, transpose_b)
+    bias, c = normal(rng, 20), normal(rng, 9, 20)
+    options = {"transpose_a": transpose_a, "transpose_b": transpose_b, "activation": "relu"}
+    np.testing.assert_array_equal(product(a, b, bias=bias, **options), np.tile(np.maximum(bias, 0), (9, 1)))
+    np.testing.assert_array_equal(product(a, b, c, bias=bias, **options), np.maximum(c + bias, 0))
+
+
+@pytest.mark.parametrize(("m", "n"), [(0, 5), (5, 0), (0, 0)])
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
+def test_empty_results(m, n, transpose_a, transpose_b):
+    a, b = operands(np.random.default_rng(0), m, n, 3, transpose_a, transpose_b)
+    assert product(a, b, transpose_a=transpose_a, transpose_b=transpose_b).shape == (m, n)
+
+
+def test_columns_beside_the_result_stay():
+    """A row's tail must not be written over the next row, nor past the end."""
+    rng = np.random.default_rng(3)
+    for n in range(1, 34):
+        a, b = operands(rng, 8, n, 4, False, True)
+        bench = Bench()
+        guard = bench.put(np.full((3, 16), 7.0))
+        out = bench.out((8, n))
+        after = bench.put(np.full((3, 16), 7.0))
+        _core.gemm(bench.plan, bench.put(a), bench.put(b), out, transpose_b=True)
+        bench.run()
+        close(bench.get(out).reshape(8, n), *reference.gemm(a, b, transpose_b=True))
+        assert (bench.get(guard) == 7).all()
+        assert (bench.get(after) == 7).all()
+
+
+# ---- bits
+
+
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
+@pytest.mark.parametrize(("m", "n", "k"), [(12, 10, 30), (150, 200, 300), (32, 128, 784), (700, 33, 257)])
+def test_bits_do_not_depend_on_threads(m, n, k, transpose_a, transpose_b):
+    rng = np.random.default_rng(1)
+    a, b = operands(rng, m, n, k, transpose_a, transpose_b)
+    c, bias = normal(rng, m, n), normal(rng, n)
+    with_threads(
+        lambda: {
+            "c": product(a, b, bias=bias, transpose_a=transpose_a, transpose_b=transpose_b, activation="relu"),
+            "accumulated": product(a, b, c, transpose_a=transpose_a, transpose_b=transpose_b),
+        }
+    )
+
+
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize(("n", "k"), [(10, 128), (128, 784), (1000, 40), (100, 1024)])
+def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
+    rng = np.random.default_rng(2)
+    a, b = operands(rng, 100, n, k, False, transpose_b)
+    bias = normal(rng, n)
+    whole = product(a, b, bias=bias, transpose_b=transpose_b)
+    for rows in (1, 2, 3, 5, 6, 7, 8, 13, 32, 64):
+        part = product(a[:rows], b, bias=bias, transpose_b=transpose_b)
+        np.testing.assert_array_equal(part, whole[:rows], err_msg=f"{rows} rows")
+    np.testing.assert_array_equal(product(a[37:38], b, bias=bias, transpose_b=transpose_b), whole[37:38])
+
+
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 20, 300), (8, 128, 70), (33, 16, 512), (300, 40, 260)])
+def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
+    a, b = operands(np.random.default_rng(4), m, n, k, False, False)
+    c = normal(np.random.default_rng(5), m, n)
+    expected = product(a, b, c)
+    np.testing.assert_array_equal(product(a.T.copy(), b, c, transpose_a=True), expected)
+    np.testing.assert_array_equal(product(a, b.T.copy(), c, transpose_b=True), expected)
+    np.testing.assert_array_equal(product(a.T.copy(), b.T.copy(), c, transpose_a=True, transpose_b=True), expected)
+
+
+# ---- refusals
+
+
+def slots(*shapes):
+    plan = _core.Plan(1)
+    return plan, [plan.tensor(shape) for shape in shapes]
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    plan, (a, b, c) = slots((2, 3), (4, 5), (2, 5))
+    with pytest.raises(ShapeError, match=r"op\(a\) of shape \(2, 3\).*\(4, 5\)"):
+        _core.gemm(plan, a, b, c)
+    plan, (a, b, c) = slots((2, 3), (3, 5), (5, 2))
+    with pytest.raises(ShapeError, match=r"has shape \(2, 5\), but c is \(5, 2\)"):
+        _core.gemm(plan, a, b, c)
+    plan, (a, b, c, bias) = slots((2, 3), (3, 5), (2, 5), (2,))
+    with pytest.raises(ShapeError, match="has 5 elements, not 2"):
+        _core.gemm(plan, a, b, c, bias=bias)
+    _core.gemm(plan, a, b, c, bias=bias, bias_axis="rows")
+
+
+def test_unknown_options_are_refused():
+    plan, (a, b, c) = slots((2, 3), (3, 5), (2, 5))
+    with pytest.raises(OptionError, match="relux"):
+        _core.gemm(plan, a, b, c, activation="relux")
+    with pytest.raises(OptionError, match="bias_axis"):
+        _core.gemm(plan, a, b, c, bias_axis="c")
+    assert plan.listing() == []
+
+
+def test_an_output_that_is_an_input_is_refused():
+    plan, (a, b) = slots((3, 3), (3, 3))
+    with pytest.raises(OptionError, match="share memory"):
+        _core.gemm(plan, a, b, a)
+
+
+# ---- sums of rows
+
+
+def summed(x, total=None):
+    bench = Bench()
+    out = bench.out((x.shape[1],)) if total is None else bench.put(total)
+    _core.sum_rows(bench.plan, bench.put(x), out, total is not None)
+    return bench.run().get(out).reshape(-1)
+
+
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (3, 10), (32, 128), (257, 17), (1000, 300), (5, 1025), (0, 7), (4, 0)])
+def test_sums_of_rows(m, n):
+    rng = np.random.default_rng(m + n)
+    x, total = normal(rng, m, n), normal(rng, n)
+    close(summed(x), *reference.sum_rows(x))
+    close(summed(x, total), *reference.sum_rows(x, total))
+
+
+def test_sums_of_rows_do_not_depend_on_threads():
+    x = normal(np.random.default_rng(0), 513, 2000)
+    with_threads(lambda: {"total": summed(x)})
+
+
+def test_sums_of_rows_refuse_another_length():
+    plan, (x, total) = slots((2, 3), (2,))
+    with pytest.raises(ShapeError, match="has 3 elements, not 2"):
+        _core.sum_rows(plan, x, total)
