@@ -15,6 +15,10 @@ cdef extern from "rn.h" nogil:
         rn_kernel gather_rows
         rn_kernel activate
         rn_kernel activate_gradient
+        rn_kernel dropout
+        rn_kernel random_uniform
+        rn_kernel random_normal
+        rn_kernel shuffle
         rn_kernel gemm
         rn_kernel sum_rows
 

@@ -6,4 +6,5 @@ RN_KERNELS(X)
 
 #include "body_move.h"
 #include "body_activation.h"
+#include "body_random.h"
 #include "body_gemm.h"

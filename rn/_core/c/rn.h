@@ -32,6 +32,10 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(gather_rows) \
     X(activate) \
     X(activate_gradient) \
+    X(dropout) \
+    X(random_uniform) \
+    X(random_normal) \
+    X(shuffle) \
     X(gemm) \
     X(sum_rows)
 
@@ -98,6 +102,38 @@ typedef struct {
     float alpha;
     int activation;
 } rn_activate_gradient_args;
+
+/* dropout: y[i] = x[i] scale where word i of the generator (philox.h; seed and step as they stand in *step when it runs) is at least
+ * `threshold` = rate 2^32, else 0; i < n; y may be x. scale = 1 / (1 - rate). The gradient is the same call with the same purpose. One
+ * tile is RN_ELEMENT_TILE elements. 2 FLOP and about 25 integer operations an element, 8 bytes. */
+typedef struct {
+    const float *x;
+    float *y;
+    const rn_step *step;
+    ptrdiff_t n;
+    float scale;
+    uint32_t threshold, purpose;
+} rn_dropout_args;
+
+/* random_uniform: y[i] = shift + scale u[i], u in [0, 1) with 24 bits; random_normal: y[i] = shift + scale z[i], z standard normal, or
+ * held inside [-2, 2] by drawing again. i < n. Tiles are RN_ELEMENT_TILE elements. Around 10 and 60 operations, 4 bytes an element. */
+typedef struct {
+    float *y;
+    ptrdiff_t n;
+    uint64_t seed;
+    uint32_t step, purpose;
+    float shift, scale;
+    int truncated;
+} rn_random_args;
+
+/* shuffle: order = the numbers from 0 to n - 1, n < 2^32, in random order (Durstenfeld 1964): each i from n - 1 down changes places with
+ * one of 0 … i, chosen by block i of the generator. One tile. 16 bytes an element. */
+typedef struct {
+    int64_t *order;
+    ptrdiff_t n;
+    uint64_t seed;
+    uint32_t step, purpose;
+} rn_shuffle_args;
 
 /* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product of
  * the library sums in this order. A panel has at most RN_PANEL columns. */

@@ -54,6 +54,18 @@ static inline vi vi_mul_wide(vi a, vi b, vi *high) {
     return _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
 }
 
+/* w[k] lane b becomes element 4 b + k of the 4 VL elements that w[0] w[1] w[2] w[3] hold in a row. */
+static inline void vi_interleave(vi w[4]) {
+    vi low01 = _mm256_unpacklo_epi32(w[0], w[1]), high01 = _mm256_unpackhi_epi32(w[0], w[1]);
+    vi low23 = _mm256_unpacklo_epi32(w[2], w[3]), high23 = _mm256_unpackhi_epi32(w[2], w[3]);
+    vi b04 = _mm256_unpacklo_epi64(low01, low23), b15 = _mm256_unpackhi_epi64(low01, low23);
+    vi b26 = _mm256_unpacklo_epi64(high01, high23), b37 = _mm256_unpackhi_epi64(high01, high23);
+    w[0] = _mm256_permute2x128_si256(b04, b15, 0x20);
+    w[1] = _mm256_permute2x128_si256(b26, b37, 0x20);
+    w[2] = _mm256_permute2x128_si256(b04, b15, 0x31);
+    w[3] = _mm256_permute2x128_si256(b26, b37, 0x31);
+}
+
 static inline vf vi_as_float(vi a) { return _mm256_castsi256_ps(a); }
 static inline vi vf_as_int(vf a) { return _mm256_castps_si256(a); }
 static inline vf vi_to_float(vi a) { return _mm256_cvtepi32_ps(a); }

@@ -102,6 +102,14 @@ static inline vi vi_mul_wide(vi a, vi b, vi *high) {
     return low;
 }
 
+/* w[k] lane b becomes element 4 b + k of the 4 VL elements that w[0] w[1] w[2] w[3] hold in a row. */
+static inline void vi_interleave(vi w[4]) {
+    int32_t row[4 * VL];
+    for (int b = 0; b < VL; b++)
+        for (int k = 0; k < 4; k++) row[4 * b + k] = AT(w[k], b);
+    for (int k = 0; k < 4; k++) w[k] = vi_load(row + k * VL);
+}
+
 BINARY(vf, vf_add, +)
 BINARY(vf, vf_sub, -)
 BINARY(vf, vf_mul, *)
