@@ -5,20 +5,90 @@ Each twin of a sum also gives ``terms``, the sum of the absolute values of what 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy.typing import NDArray
 
-# ---- activations that products can end with
+Array = NDArray[np.float64]
+
+# ---- activations
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
-def activate(x: np.ndarray, name: str, alpha: float = 0.0) -> np.ndarray:
+def sigmoid(x: Array) -> Array:
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1.0) / (1.0 + e)
+
+
+def softplus(x: Array) -> Array:
+    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def normal_share(x: Array) -> Array:
+    """Return the normal distribution's share below x."""
+    return 0.5 * (1.0 + _erf(x / math.sqrt(2.0)))
+
+
+_SELU = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+
+ACTIVATIONS = {
+    "linear": lambda x, a: x,
+    "relu": lambda x, a: np.maximum(x, 0.0),
+    "leaky_relu": lambda x, a: np.where(x < 0, a * x, x),
+    "elu": lambda x, a: np.where(x < 0, a * np.expm1(np.minimum(x, 0.0)), x),
+    "selu": lambda x, a: _SELU[0] * np.where(x < 0, _SELU[1] * np.expm1(np.minimum(x, 0.0)), x),
+    "gelu": lambda x, a: x * normal_share(x),
+    "sigmoid": lambda x, a: sigmoid(x),
+    "hard_sigmoid": lambda x, a: np.clip(x / 6.0 + 0.5, 0.0, 1.0),
+    "tanh": lambda x, a: np.tanh(x),
+    "softplus": lambda x, a: softplus(x),
+    "softsign": lambda x, a: x / (1.0 + np.abs(x)),
+    "swish": lambda x, a: x * sigmoid(x),
+    "mish": lambda x, a: x * np.tanh(softplus(x)),
+    "sin": lambda x, a: np.sin(x),
+    "atan": lambda x, a: np.arctan(x),
+    "exp": lambda x, a: np.exp(x),
+    "log": lambda x, a: np.log(x),
+    "sqrt": lambda x, a: np.sqrt(x),
+    "cos": lambda x, a: np.cos(x),
+    "erf": lambda x, a: _erf(x),
+}
+
+# Derivatives; of the left side where there are two.
+SLOPES = {
+    "linear": lambda x, a: np.ones_like(x),
+    "relu": lambda x, a: np.where(x > 0, 1.0, 0.0),
+    "leaky_relu": lambda x, a: np.where(x > 0, 1.0, a),
+    "elu": lambda x, a: np.where(x < 0, a * np.exp(np.minimum(x, 0.0)), 1.0),
+    "selu": lambda x, a: _SELU[0] * np.where(x < 0, _SELU[1] * np.exp(np.minimum(x, 0.0)), 1.0),
+    "gelu": lambda x, a: normal_share(x) + x * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi),
+    "sigmoid": lambda x, a: sigmoid(x) * sigmoid(-x),
+    "hard_sigmoid": lambda x, a: np.where(np.abs(x) < 3.0, 1.0 / 6.0, 0.0),
+    "tanh": lambda x, a: 1.0 - np.tanh(x) ** 2,
+    "softplus": lambda x, a: sigmoid(x),
+    "softsign": lambda x, a: (1.0 + np.abs(x)) ** -2.0,
+    "swish": lambda x, a: sigmoid(x) * (1.0 + x * sigmoid(-x)),
+    "mish": lambda x, a: np.tanh(softplus(x)) + x * sigmoid(x) * (1.0 - np.tanh(softplus(x)) ** 2),
+    "sin": lambda x, a: np.cos(x),
+    "atan": lambda x, a: 1.0 / (1.0 + x * x),
+    "exp": lambda x, a: np.exp(x),
+    "log": lambda x, a: 1.0 / x,
+    "sqrt": lambda x, a: 0.5 / np.sqrt(x),
+    "cos": lambda x, a: -np.sin(x),
+    "erf": lambda x, a: 2.0 / math.sqrt(math.pi) * np.exp(-x * x),
+}
+
+
+def activate(x: Array, name: str, alpha: float = 0.0) -> Array:
     """Return act(x)."""
-    return {
-        "linear": lambda: x,
-        "relu": lambda: np.maximum(x, 0.0),
-        "leaky_relu": lambda: np.where(x < 0, alpha * x, x),
-        "sigmoid": lambda: 1 / (1 + np.exp(-x)),
-        "tanh": lambda: np.tanh(x),
-    }[name]()
+    return ACTIVATIONS[name](np.asarray(x, np.float64), alpha)
+
+
+def activate_gradient(x: Array, dy: Array, name: str, alpha: float = 0.0) -> Array:
+    """Return dy act'(x)."""
+    return np.asarray(dy, np.float64) * SLOPES[name](np.asarray(x, np.float64), alpha)
 
 
 # ---- matrix products
@@ -53,3 +123,53 @@ def sum_rows(x, total=None):
     x = np.asarray(x, np.float64)
     start = np.zeros(x.shape[1]) if total is None else np.asarray(total, np.float64)
     return start + x.sum(0), np.abs(start) + np.abs(x).sum(0)
+
+
+# ---- random numbers
+
+
+def philox_words(n: int, seed: int, purpose: int, step: int, attempt: int = 0) -> NDArray[np.uint32]:
+    """Return the generator's words for elements 0 … n - 1: counter (block low, block high, step, purpose), key seed."""
+    blocks = np.arange((n + 3) // 4, dtype=np.uint64)
+    c = [
+        blocks & 0xFFFFFFFF,
+        (blocks >> 32) | (attempt << 16),
+        np.full_like(blocks, step),
+        np.full_like(blocks, purpose),
+    ]
+    key = [seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF]
+    for _ in range(10):
+        a, b = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
+        c = [(b >> 32) ^ c[1] ^ key[0], b & 0xFFFFFFFF, (a >> 32) ^ c[3] ^ key[1], a & 0xFFFFFFFF]
+        key = [(key[0] + 0x9E3779B9) & 0xFFFFFFFF, (key[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return np.stack(c, axis=1).reshape(-1)[:n].astype(np.uint32)
+
+
+def dropout_mask(n: int, rate: float, seed: int, purpose: int, step: int) -> NDArray[np.bool_]:
+    """Return which of n elements are kept."""
+    return philox_words(n, seed, purpose, step) >= rate * 2.0**32
+
+
+def random_uniform(n: int, low: float, high: float, seed: int, purpose: int, step: int) -> Array:
+    return low + (high - low) * (philox_words(n, seed, purpose, step) >> 8) * 2.0**-24
+
+
+def random_normal(n: int, mean: float, std: float, seed: int, purpose: int, step: int, truncated: bool) -> Array:
+    z = np.full(n, np.inf)
+    attempt = 0
+    while np.any(again := np.abs(z) > (2.0 if truncated else 100.0)):
+        u = (philox_words((n + 3) // 4 * 4, seed, purpose, step, attempt) >> 8) * 2.0**-24
+        radius, angle = np.sqrt(-2.0 * np.log(u[0::2] + 2.0**-24)), 2.0 * np.pi * u[1::2]
+        fresh = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).reshape(-1)[:n]
+        z = np.where(again, fresh, z)
+        attempt += 1
+    return mean + std * z
+
+
+def shuffled(n: int, seed: int, purpose: int, step: int) -> NDArray[np.int64]:
+    words = philox_words(4 * n, seed, purpose, step).reshape(n, 4)
+    order = list(range(n))
+    for i in range(n - 1, 0, -1):
+        j = (i + 1) * ((int(words[i, 0]) << 32) + int(words[i, 1])) >> 64
+        order[i], order[j] = order[j], order[i]
+    return np.array(order, np.int64)
