@@ -1,6 +1,6 @@
 """The float64 twin of every kernel, in plain NumPy: what the kernel computes, written to be read.
 
-Each twin of a sum also gives ``terms``, the sum of the absolute values of what was added: what rounding errors are measured by.
+Each twin of a sum also gives ``terms``, the sum of the absolute values of what was added: rounding is measured by that.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 import pytest
-from harness import Bench, close, with_threads
 
 from rn import _core, errors
 from tests import reference
+from tests.core.harness import Bench, close, with_threads
 
 SIZES = (0, 1, 2, 3, 4, 5, 31, 32, 33, 127, 1000, 16384, 16385, 70001)
 
@@ -179,7 +179,7 @@ def test_seeds_of_any_size() -> None:
 OTHER = """
 import numpy as np, sys
 sys.path[:0] = {path!r}
-from test_random import *
+from tests.core.test_random import *
 sys.stdout.write(dropped(np.ones((1, 5003), np.float32), 0.3, 5, seed=9, step=2).tobytes().hex())
 sys.stdout.write(uniform(5003, -1.5, 0.7, 9, 2).tobytes().hex() + shuffled(500, 9, 2, 1).tobytes().hex())
 """
