@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +25,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def same_threads_afterwards() -> Iterator[None]:
     with rn.threads(rn.get_num_threads()):
         yield
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Return the folder that holds the sources; tests that stand outside of it are skipped."""
+    root = Path(__file__).parents[1]
+    if not (root / "setup.py").exists():
+        pytest.skip("needs the sources, and these tests stand outside of them")
+    return root

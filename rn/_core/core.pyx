@@ -5,6 +5,8 @@ It knows tensors, kernels and plans, and nothing of layers, models or files. Buf
 ``noexcept nogil``.
 """
 
+cimport cython
+
 include "kernels.pxi"
 include "memory.pxi"
 include "run.pxi"

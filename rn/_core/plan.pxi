@@ -3,6 +3,7 @@
 READ, WRITE, UPDATE = 1, 2, 3
 
 
+@cython.internal
 cdef class Root:
     """A piece of memory of a plan: its size, its life in calls and, once sealed, its place."""
 
@@ -36,6 +37,7 @@ cdef class Slot:
         return f"<Slot {self.shape}>"
 
 
+@cython.internal
 cdef class Link:
     """A field of a call's arguments that will hold a slot's address."""
 
@@ -44,6 +46,7 @@ cdef class Link:
     cdef int use
 
 
+@cython.internal
 cdef class Record:
     """A call as it is written down: its arguments' memory and the slots it uses."""
 
@@ -58,6 +61,7 @@ cdef class Record:
         free(self.args)
 
 
+@cython.internal
 cdef class Feed:
     """Rows that `train` copies into a slot before each step."""
 
@@ -67,6 +71,7 @@ cdef class Feed:
     cdef Py_ssize_t rows
 
 
+@cython.internal
 cdef class FeedPointers:
     """The feeds and reports of a plan as C arrays, for a loop without the GIL."""
 
@@ -562,10 +567,10 @@ cdef Py_ssize_t place_roots(list roots, Py_ssize_t calls) except -1:
         if root.kept:
             root.first, root.last = -1, calls
     placed = []
-    for root in sorted(mine, key=root_bytes, reverse=True):
+    for root in sorted(mine, key=_root_bytes, reverse=True):
         offset = 0
         need = (root.bytes + 63) & ~63
-        for other in sorted([p for p in placed if lives_meet(root, p)], key=root_offset):
+        for other in sorted([p for p in placed if lives_meet(root, p)], key=_root_offset):
             if offset + need <= other.offset:
                 break
             offset = max(offset, other.offset + ((other.bytes + 63) & ~63))
@@ -575,11 +580,11 @@ cdef Py_ssize_t place_roots(list roots, Py_ssize_t calls) except -1:
     return end
 
 
-def root_bytes(Root root):
+def _root_bytes(Root root):
     return root.bytes
 
 
-def root_offset(Root root):
+def _root_offset(Root root):
     return root.offset
 
 
