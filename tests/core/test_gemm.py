@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests import reference
-from tests.core.harness import Bench, close, with_threads
 
 from rn import _core
 from rn.errors import OptionError, ShapeError
+from tests import reference
+from tests.core.harness import Bench, close, with_threads
 
 FLAGS = [(False, False), (False, True), (True, False), (True, True)]
 
