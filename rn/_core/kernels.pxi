@@ -11,6 +11,8 @@ cdef extern from "rn.h" nogil:
 
     ctypedef struct rn_kernel_table:
         const char *isa
+        rn_kernel copy_block
+        rn_kernel transpose_planes
         rn_kernel fill
         rn_kernel gather_rows
         rn_kernel activate

@@ -1,27 +1,106 @@
-# The 4-D tensor: float32, C-contiguous, axes (n, c, h, w).
+# The 4-D tensor: float32, C-contiguous, axes (n, c, h, w). This file is what it offers; the others by its name are how.
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_ANY_CONTIGUOUS,
+    PyBUF_C_CONTIGUOUS,
+    PyBUF_F_CONTIGUOUS,
+    PyBUF_FORMAT,
+    PyBUF_ND,
+    PyBUF_STRIDES,
+    PyBUF_WRITABLE,
+)
+
+import numpy
 
 cdef char *FLOAT32_FORMAT = b"f"
 
 
+# Nothing that Python could reach may outlive `owner`, so the garbage collector must not take it away before the tensor goes.
+@cython.no_gc_clear
+@cython.freelist(32)
 cdef class Tensor4D:
-    """A float32 tensor of four axes (n, c, h, w), C-contiguous."""
+    """A float32 tensor of four axes (n, c, h, w), C-contiguous.
+
+    ``Tensor4D(shape)``, a tuple of one to four integers, is a tensor of zeros; anything else is data and is copied: a number,
+    nested sequences (a flat one is a list: ``Tensor4D([2, 3])`` holds two numbers, ``Tensor4D((2, 3))`` six zeros), an array
+    of any number type, or any object with a buffer. Fewer axes are filled with 1 from the left: a matrix is
+    (1, 1, rows, columns). Values are rounded to float32, infinite where they are too large for it.
+
+    Its memory is its own and starts on a 64-byte boundary; ``Tensor4D.wrap(x)`` shares the memory of ``x`` instead.
+
+    Raises ``ShapeError`` for ragged sequences, more than four axes or a negative length, ``DtypeError`` for values that are no
+    real numbers (objects, strings, complex), ``MemoryError`` for more elements than there is room for.
+    """
 
     cdef float *data
     cdef Py_ssize_t[4] axes
     cdef Py_ssize_t[4] strides_bytes
+    cdef readonly Py_ssize_t size
+    """The number of elements."""
     cdef object owner  # what keeps `data` alive; None where this tensor does
+    cdef bint owned  # the memory is this tensor's to free
     cdef readonly bint readonly
+    """Whether the memory is somebody's who does not let it be written."""
+    cdef object __weakref__
 
-    def __cinit__(self, *args, **kwargs):
-        self.data = NULL
-        self.owner = None
-        self.readonly = False
+    def __cinit__(self, *values):
+        if values:
+            make_tensor(self, values[0])
+
+    def __init__(self, x, /):
+        pass
 
     def __dealloc__(self):
-        if self.owner is None and self.data != NULL:
+        if self.owned:
             rn_aligned_free(self.data)
+
+    # ---- making
+
+    @classmethod
+    def wrap(cls, x) -> Tensor4D:
+        """Return a tensor that shares the memory of ``x`` and keeps ``x`` alive; read-only where ``x`` is.
+
+        ``x`` has a buffer or ``__dlpack__``; its values are float32 in C order. Fewer axes are filled with 1 from the left.
+        Raises ``DtypeError`` or ``ShapeError`` where a copy would be needed: ``Tensor4D(x)`` makes one.
+        """
+        return share(x)
+
+    @classmethod
+    def from_dlpack(cls, x) -> Tensor4D:
+        """Return a tensor that shares the memory of ``x``, which offers float32 in C order on the CPU by ``__dlpack__``."""
+        return share_dlpack(x)
+
+    @classmethod
+    def zeros(cls, shape) -> Tensor4D:
+        """Return a tensor of zeros; ``shape`` is one to four integers, filled with 1 from the left."""
+        return zeros_tensor(shape)
+
+    @classmethod
+    def ones(cls, shape) -> Tensor4D:
+        """Return a tensor of ones; ``shape`` is one to four integers, filled with 1 from the left."""
+        return full_tensor(shape, 1.0)
+
+    @classmethod
+    def full(cls, shape, value) -> Tensor4D:
+        """Return a tensor whose every element is ``value``; ``shape`` is one to four integers, filled with 1 from the left."""
+        return full_tensor(shape, value)
+
+    @classmethod
+    def eye(cls, rows, columns=None) -> Tensor4D:
+        """Return the matrix (1, 1, rows, columns) with ones where row and column agree, zeros elsewhere; square by default."""
+        return eye_tensor(rows, rows if columns is None else columns)
+
+    @classmethod
+    def arange(cls, start, stop=None, step=1) -> Tensor4D:
+        """Return (1, 1, 1, ceil((stop - start) / step)) with element i = start + i step; ``arange(stop)`` starts at 0.
+
+        The elements are computed in float64 and rounded once. Raises ``OptionError`` for a step of 0 and for bounds that are not
+        finite.
+        """
+        return arange_tensor(start, stop, step)
+
+    # ---- looking
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -29,43 +108,129 @@ cdef class Tensor4D:
         return (self.axes[0], self.axes[1], self.axes[2], self.axes[3])
 
     @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self.axes[0] * self.axes[1] * self.axes[2] * self.axes[3]
+    def ndim(self) -> int:
+        """The number of axes: always 4."""
+        return 4
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the elements: 4 each."""
+        return self.size * <Py_ssize_t> sizeof(float)
+
+    def __len__(self):
+        return self.axes[0]
+
+    def __iter__(self):
+        return (self[i] for i in range(self.axes[0]))
+
+    def __bool__(self):
+        return single_element(self, "the truth") != 0.0
+
+    def __float__(self):
+        return single_element(self, "the value")
+
+    def __repr__(self):
+        values = numpy.array2string(numpy.asarray(self), separator=", ")
+        return f"Tensor4D of shape {self.shape}{', read-only' if self.readonly else ''}\n{values}"
+
+    # ---- exchange
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
-        if self.readonly and flags & PyBUF_WRITABLE:
-            raise BufferError("this Tensor4D is read-only")
-        self.strides_bytes[3] = sizeof(float)
-        for i in range(2, -1, -1):
-            self.strides_bytes[i] = self.strides_bytes[i + 1] * self.axes[i + 1]
-        buffer.buf = self.data
-        buffer.obj = self
-        buffer.len = self.size * <Py_ssize_t> sizeof(float)
-        buffer.itemsize = sizeof(float)
-        buffer.readonly = self.readonly
-        buffer.ndim = 4
-        buffer.format = FLOAT32_FORMAT if flags & PyBUF_FORMAT else NULL
-        buffer.shape = self.axes if flags & PyBUF_ND else NULL
-        buffer.strides = self.strides_bytes if flags & PyBUF_STRIDES == PyBUF_STRIDES else NULL
-        buffer.suboffsets = NULL
-        buffer.internal = NULL
+        export_buffer(self, buffer, flags)
+
+    def __array__(self, dtype=None, copy=None):
+        """Return a NumPy array over the same memory; a copy where ``dtype`` is another one or ``copy`` is True.
+
+        Raises ``ValueError`` where ``copy`` is False and a copy is needed, as NumPy asks.
+        """
+        return export_array(self, dtype, copy)
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        """Return a DLPack capsule over the same memory, or over a copy where ``copy`` is True.
+
+        The capsule is versioned where ``max_version`` is (1, 0) or later. Raises ``BufferError`` for another device than the CPU,
+        or where the tensor is read-only and the capsule could not say so.
+        """
+        return export_dlpack(self, stream, max_version, dl_device, copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Return DLPack's (device type, device number): (1, 0), the CPU."""
+        return (DLPACK_CPU, 0)
+
+    def __reduce_ex__(self, protocol):
+        return reduce_tensor(self, protocol)
+
+    def copy(self) -> Tensor4D:
+        """Return a tensor of the same values in memory of its own."""
+        return copy_tensor(self)
+
+    def __copy__(self):
+        return copy_tensor(self)
+
+    def __deepcopy__(self, memo):
+        return copy_tensor(self)
+
+    # ---- indexing
+
+    def __getitem__(self, index):
+        """Return a copy of the part that ``index`` names, always of four axes; four integers give a float.
+
+        ``index`` holds up to four integers and slices, and ``...`` for as many whole axes as are missing. An integer keeps its
+        axis, at length 1: ``t[2]`` is (1, c, h, w). Negative integers count from the end, slices may step backwards. Raises
+        ``IndexError`` for an integer out of range or too many indices, ``DtypeError`` for anything else (for index arrays:
+        ``numpy.asarray(t)[...]``).
+        """
+        return get_part(self, index)
+
+    def __setitem__(self, index, value):
+        """Write ``value``, a number, tensor, array or nested sequence, broadcast to the part that ``index`` names.
+
+        The result is as if ``value`` had been copied first, so it may share the tensor's memory. Raises as reading does,
+        ``ShapeError`` where ``value`` does not broadcast to the part, and ``StateError`` where the tensor is read-only.
+        """
+        set_part(self, index, value)
+
+    # ---- layout
+
+    def reshape(self, *shape) -> Tensor4D:
+        """Return the same memory under another shape of as many elements, given as integers or as one tuple.
+
+        One length may be -1 and follows from the others; fewer than four are filled with 1 from the left.
+        """
+        return reshape_tensor(self, shape)
+
+    def flatten(self) -> Tensor4D:
+        """Return the same memory as (1, 1, 1, size)."""
+        return view_tensor(self, 1, 1, 1, self.size)
+
+    def transpose(self, axes=(0, 1, 3, 2)) -> Tensor4D:
+        """Return a copy whose axis i is axis ``axes[i]`` of this tensor; by default the matrices (h, w) are transposed."""
+        return transpose_tensor(self, axes)
+
+    def pad(self, widths, value=0.0) -> Tensor4D:
+        """Return a copy with ``value`` around it.
+
+        ``widths`` is one integer for all four sides of the image (h, w), or ((top, bottom), (left, right)), or four
+        (before, after) pairs, one an axis. Raises ``ShapeError`` for any other form and for negative widths.
+        """
+        return pad_tensor(self, widths, value)
 
 
 cdef Tensor4D tensor_over(float *data, tuple shape, object owner, bint readonly):
     """A tensor over memory that `owner` keeps; where owner is None the tensor frees it."""
     cdef Tensor4D t = Tensor4D.__new__(Tensor4D)
-    t.data = data
-    for i in range(4):
-        t.axes[i] = shape[i]
-    t.owner = owner
-    t.readonly = readonly
+    cdef Py_ssize_t[4] axes = [shape[0], shape[1], shape[2], shape[3]]
+    set_memory(t, data, axes, owner, readonly)
     return t
 
 
 cdef Tensor4D new_tensor(tuple shape):
     """A tensor of uninitialised memory of its own."""
-    cdef Py_ssize_t size = 1
-    for length in shape:
-        size *= length
-    return tensor_over(<float *> allocate(size * <Py_ssize_t> sizeof(float)), shape, None, False)
+    cdef Py_ssize_t[4] axes = [shape[0], shape[1], shape[2], shape[3]]
+    return empty_tensor(axes)
+
+
+include "tensor4d_making.pxi"
+include "tensor4d_exchange.pxi"
+include "tensor4d_indexing.pxi"
+include "tensor4d_layout.pxi"

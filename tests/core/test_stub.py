@@ -31,8 +31,9 @@ def own(namespace: dict[str, object]) -> set[str]:
     return {
         name
         for name, thing in namespace.items()
-        if not name.startswith("_") and getattr(thing, "__module__", core.__name__) == core.__name__
-    } - {"os"}
+        if not (name.startswith("_") or inspect.ismodule(thing))
+        and getattr(thing, "__module__", core.__name__) == core.__name__
+    }
 
 
 def parameters(node: ast.FunctionDef) -> list[tuple[str, str, bool]]:

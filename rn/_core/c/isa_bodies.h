@@ -8,3 +8,5 @@ RN_KERNELS(X)
 #include "body_activation.h"
 #include "body_random.h"
 #include "body_gemm.h"
+#include "body_walk.h"
+#include "body_layout.h"

@@ -175,6 +175,40 @@ static inline double vf_sum_double(vf a) {
     return ((double)AT(a, 0) + (double)AT(a, 2)) + ((double)AT(a, 1) + (double)AT(a, 3));
 }
 
+/* VL doubles, for sums that float32 would blur. */
+typedef struct {
+    double lane[VL];
+} vd;
+#define EACH_DOUBLE(expression)                               \
+    do {                                                      \
+        vd r;                                                 \
+        for (int i = 0; i < VL; i++) r.lane[i] = (expression); \
+        return r;                                             \
+    } while (0)
+
+static inline vd vd_set(double a) { EACH_DOUBLE(a); }
+static inline vd vd_zero(void) { return vd_set(0.0); }
+static inline vd vd_load(const double *p) { EACH_DOUBLE(p[i]); }
+static inline void vd_store(double *p, vd a) { memcpy(p, a.lane, sizeof a.lane); }
+static inline vd vd_add(vd a, vd b) { EACH_DOUBLE(a.lane[i] + b.lane[i]); }
+static inline vd vd_sub(vd a, vd b) { EACH_DOUBLE(a.lane[i] - b.lane[i]); }
+static inline vd vd_mul(vd a, vd b) { EACH_DOUBLE(a.lane[i] * b.lane[i]); }
+static inline vd vd_fma(vd a, vd b, vd c) { EACH_DOUBLE(a.lane[i] * b.lane[i] + c.lane[i]); } /* a b + c */
+static inline vd vf_to_double(vf a) { EACH_DOUBLE((double)AT(a, i)); }
+static inline vf vd_to_float(vd a) { EACH(vf, (float)a.lane[i]); }
+/* In vf_sum_double's order. */
+static inline double vd_sum(vd a) { return (a.lane[0] + a.lane[2]) + (a.lane[1] + a.lane[3]); }
+
+/* Four masks as 4 VL bytes of 0 or 1. */
+static inline void vi_store_bools(uint8_t *p, vi a, vi b, vi c, vi d) {
+    for (int i = 0; i < VL; i++) {
+        p[i] = AT(a, i) != 0;
+        p[VL + i] = AT(b, i) != 0;
+        p[2 * VL + i] = AT(c, i) != 0;
+        p[3 * VL + i] = AT(d, i) != 0;
+    }
+}
+
 #include "vector_common.h"
 
 #endif

@@ -1,0 +1,47 @@
+/* Kernels that only move elements: slices, broadcasts, transposes. */
+
+KERNEL(copy_block) {
+    const rn_copy_args *args = arguments;
+    (void)scratch;
+    const rn_walk *w = &args->walk;
+    const ptrdiff_t x_step = w->a[3], y_step = w->b[3];
+    for (walk_row r = first_row(w, tile); r.count > 0; next_row(w, &r)) {
+        const float *x = args->x + r.a;
+        float *y = args->y + r.b;
+        if (x_step == 1 && y_step == 1) {
+            memcpy(y, x, (size_t)r.count * sizeof(float));
+        } else if (x_step == 0 && y_step == 1) {
+            const vf value = vf_set(*x);
+            for (ptrdiff_t i = 0; i < r.count; i += VL) vf_store_first(y + i, r.count - i, value);
+        } else {
+            for (ptrdiff_t i = 0; i < r.count; i++) y[i * y_step] = x[i * x_step];
+        }
+    }
+}
+
+/* VL x VL at a time through registers; a block of x is one cache line wide, so that each line read is used up at once. */
+KERNEL(transpose_planes) {
+    const rn_transpose_args *a = arguments;
+    (void)scratch;
+    enum { BLOCK = 16 };
+    const ptrdiff_t strips = (a->rows + RN_TRANSPOSE_ROWS - 1) / RN_TRANSPOSE_ROWS;
+    const ptrdiff_t plane = tile / strips, p = plane / a->outer[1], q = plane % a->outer[1];
+    const ptrdiff_t begin = tile % strips * RN_TRANSPOSE_ROWS, end = least(begin + RN_TRANSPOSE_ROWS, a->rows);
+    const float *x = a->x + p * a->x_outer[0] + q * a->x_outer[1];
+    float *y = a->y + p * a->y_outer[0] + q * a->y_outer[1];
+    for (ptrdiff_t block = 0; block < a->columns; block += BLOCK) {
+        const ptrdiff_t block_end = least(block + BLOCK, a->columns);
+        for (ptrdiff_t j = begin; j < end; j += VL) {
+            for (ptrdiff_t i = block; i < block_end; i += VL) {
+                vf r[VL];
+                for (int k = 0; k < VL; k++) {
+                    const float *from = x + (i + k) * a->x_stride + j;
+                    r[k] = i + k < block_end ? vf_load_first(from, end - j) : vf_zero();
+                }
+                vf_transpose(r);
+                for (int k = 0; k < VL && j + k < end; k++)
+                    vf_store_first(y + (j + k) * a->y_stride + i, block_end - i, r[k]);
+            }
+        }
+    }
+}
