@@ -146,6 +146,80 @@ def activate_gradient(
     plan: Plan, x: Slot | None, y: Slot | None, dy: Slot, dx: Slot, name: str, alpha: float = 0.0
 ) -> None: ...
 def activation_slope_from_output(name: str) -> bool: ...
+def softmax(plan: Plan, x: Slot, y: Slot) -> None: ...
+def softmax_gradient(plan: Plan, y: Slot, dy: Slot, dx: Slot) -> None: ...
+
+# ---- doorways: losses
+
+def mse(
+    plan: Plan, prediction: Slot, target: Slot, loss: Slot, *, gradient: Slot | None = None, weights: Slot | None = None
+) -> None: ...
+def mae(
+    plan: Plan, prediction: Slot, target: Slot, loss: Slot, *, gradient: Slot | None = None, weights: Slot | None = None
+) -> None: ...
+def binary_cross_entropy(
+    plan: Plan, prediction: Slot, target: Slot, loss: Slot, *, gradient: Slot | None = None, weights: Slot | None = None
+) -> None: ...
+def sigmoid_binary_cross_entropy(
+    plan: Plan,
+    logits: Slot,
+    target: Slot,
+    loss: Slot,
+    *,
+    probabilities: Slot | None = None,
+    gradient: Slot | None = None,
+    weights: Slot | None = None,
+) -> None: ...
+def cross_entropy(
+    plan: Plan,
+    probabilities: Slot,
+    target: Slot,
+    loss: Slot,
+    *,
+    target_classes: bool = False,
+    gradient: Slot | None = None,
+    weights: Slot | None = None,
+) -> None: ...
+def softmax_cross_entropy(
+    plan: Plan,
+    logits: Slot,
+    target: Slot,
+    loss: Slot,
+    *,
+    target_classes: bool = False,
+    probabilities: Slot | None = None,
+    gradient: Slot | None = None,
+    weights: Slot | None = None,
+) -> None: ...
+def count_correct(
+    plan: Plan, prediction: Slot, target: Slot, correct: Slot, *, target_classes: bool = False
+) -> None: ...
+
+# ---- doorways: optimizers
+
+def sgd(
+    plan: Plan,
+    parameters: Slot,
+    gradients: Slot,
+    velocity: Slot | None,
+    *,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+) -> None: ...
+def adam(
+    plan: Plan,
+    parameters: Slot,
+    gradients: Slot,
+    mean: Slot,
+    variance: Slot,
+    *,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+) -> None: ...
 
 # ---- doorways: random numbers
 

@@ -1,4 +1,4 @@
-# Doorways of the activations.
+# Doorways of the activations and of softmax.
 
 cdef extern from "rn.h" nogil:
     enum:
@@ -37,6 +37,26 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t n
         float alpha
         int activation
+
+    enum:
+        RN_SOFTMAX_POSITIONS
+
+    ctypedef struct rn_softmax_args:
+        const float *x
+        float *y
+        ptrdiff_t n
+        ptrdiff_t c
+        ptrdiff_t s
+        ptrdiff_t rows
+
+    ctypedef struct rn_softmax_gradient_args:
+        const float *y
+        const float *dy
+        float *dx
+        ptrdiff_t n
+        ptrdiff_t c
+        ptrdiff_t s
+        ptrdiff_t rows
 
 
 # Name -> code. The last five are not activations of layers, but the same table serves them.
@@ -119,5 +139,54 @@ def activate_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, str name, dou
     a.alpha = <float> alpha
     a.activation = code
     plan.link(&a.known, known, READ)
+    plan.link(&a.dy, dy, READ)
+    plan.link(&a.dx, dx, WRITE)
+
+
+cdef Py_ssize_t rows_of_tile(Py_ssize_t columns):
+    """How many rows of `columns` elements one tile works, for kernels that go row by row with an exponential an element."""
+    return max(1, 2048 // max(columns, 1))
+
+
+cdef Py_ssize_t softmax_tiles(Py_ssize_t n, Py_ssize_t c, Py_ssize_t s):
+    cdef Py_ssize_t rows = rows_of_tile(c)
+    if s == 1:
+        return (n + rows - 1) // rows
+    return n * ((s + RN_SOFTMAX_POSITIONS - 1) // RN_SOFTMAX_POSITIONS)
+
+
+def softmax(Plan plan, Slot x, Slot y) -> None:
+    """Record y = exp(x - m) / sum(exp(x - m)), m = max(x), over axis c for each (n, h, w); ``y`` may be ``x``.
+
+    Stable for any finite x. Raises ``ShapeError`` where the shapes differ.
+    """
+    same_shape("x", x, "y", y)
+    n, c, h, w = x.shape
+    cdef rn_softmax_args *a = <rn_softmax_args *> plan.record(
+        "softmax", KERNELS.softmax, sizeof(rn_softmax_args), softmax_tiles(n, c, h * w), 0, 25.0 * x.size, 8.0 * x.size)
+    a.n = n
+    a.c = c
+    a.s = h * w
+    a.rows = rows_of_tile(c)
+    plan.link(&a.x, x, READ)
+    plan.link(&a.y, y, WRITE)
+
+
+def softmax_gradient(Plan plan, Slot y, Slot dy, Slot dx) -> None:
+    """Record dx = y (dy - sum(y dy)) over axis c, y the softmax; ``dx`` may be ``dy`` or ``y``.
+
+    Raises ``ShapeError`` where the shapes differ.
+    """
+    same_shape("y", y, "dy", dy)
+    same_shape("dx", dx, "dy", dy)
+    n, c, h, w = y.shape
+    cdef rn_softmax_gradient_args *a = <rn_softmax_gradient_args *> plan.record(
+        "softmax_gradient", KERNELS.softmax_gradient, sizeof(rn_softmax_gradient_args), softmax_tiles(n, c, h * w), 0,
+        4.0 * y.size, 12.0 * y.size)
+    a.n = n
+    a.c = c
+    a.s = h * w
+    a.rows = rows_of_tile(c)
+    plan.link(&a.y, y, READ)
     plan.link(&a.dy, dy, READ)
     plan.link(&a.dx, dx, WRITE)

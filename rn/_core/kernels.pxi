@@ -21,6 +21,18 @@ cdef extern from "rn.h" nogil:
         rn_kernel random_uniform
         rn_kernel random_normal
         rn_kernel shuffle
+        rn_kernel softmax
+        rn_kernel softmax_gradient
+        rn_kernel sum_partials
+        rn_kernel mse
+        rn_kernel mae
+        rn_kernel binary_cross_entropy
+        rn_kernel sigmoid_binary_cross_entropy
+        rn_kernel cross_entropy
+        rn_kernel softmax_cross_entropy
+        rn_kernel count_correct
+        rn_kernel sgd
+        rn_kernel adam
         rn_kernel gemm
         rn_kernel sum_rows
 

@@ -39,6 +39,18 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(random_uniform) \
     X(random_normal) \
     X(shuffle) \
+    X(softmax) \
+    X(softmax_gradient) \
+    X(sum_partials) \
+    X(mse) \
+    X(mae) \
+    X(binary_cross_entropy) \
+    X(sigmoid_binary_cross_entropy) \
+    X(cross_entropy) \
+    X(softmax_cross_entropy) \
+    X(count_correct) \
+    X(sgd) \
+    X(adam) \
     X(gemm) \
     X(sum_rows)
 
@@ -137,6 +149,87 @@ typedef struct {
     uint64_t seed;
     uint32_t step, purpose;
 } rn_shuffle_args;
+
+/* softmax: y[i, k, p] = exp(x[i, k, p] - m) / sum_k of these, m = max_k x[i, k, p]; i < n, k < c, p < s. y may be x. Where s is 1, a tile
+ * is `rows` of the n rows; else RN_SOFTMAX_POSITIONS of one i. About 25 FLOP and 8 bytes an element. */
+enum { RN_SOFTMAX_POSITIONS = 256 };
+typedef struct {
+    const float *x;
+    float *y;
+    ptrdiff_t n, c, s, rows;
+} rn_softmax_args;
+
+/* softmax_gradient: dx = y (dy - sum_k y dy), y the softmax, axes and tiles as softmax; dx may be dy or y. 4 FLOP, 12 bytes an element. */
+typedef struct {
+    const float *y, *dy;
+    float *dx;
+    ptrdiff_t n, c, s, rows;
+} rn_softmax_gradient_args;
+
+/* sum_partials: *total = partial[0] + … + partial[n - 1], in this order. One tile. n FLOP, 8 n bytes. */
+typedef struct {
+    const double *partial;
+    double *total;
+    ptrdiff_t n;
+} rn_sum_partials_args;
+
+/* Probabilities below this are taken for it where their logarithm is asked for, so that losses and gradients stay finite. */
+#define RN_PROBABILITY_FLOOR 1e-7f
+
+/* mse, mae, binary_cross_entropy, sigmoid_binary_cross_entropy: partial[tile] = sum of w l(p, t) / n over the tile's elements, of n in rows
+ * of `outputs`, with one weight w a row (NULL: 1); gradient = w l'(p, t) / n and, for the sigmoid, probabilities = sigmoid(p), each written
+ * where not NULL; both may be p. p the prediction (or logit), t the target:
+ *   mse (p - t)^2;  mae |p - t|;  binary_cross_entropy -(t log p + (1 - t) log(1 - p)), both logarithms of RN_PROBABILITY_FLOOR at least;
+ *   sigmoid_binary_cross_entropy the same of sigmoid(p), as max(p, 0) - t p + log(1 + e^-|p|).
+ * A tile is RN_ELEMENT_TILE elements. 3, 3, 50 and 50 FLOP an element; 8 bytes and 4 for each array written. */
+typedef struct {
+    const float *prediction, *target, *weights;
+    float *gradient, *probabilities;
+    double *partial;
+    ptrdiff_t n, outputs;
+} rn_element_loss_args;
+
+/* cross_entropy, softmax_cross_entropy, count_correct: partial[tile] = sum of w_i l_i / n over the tile's `rows` of the n rows of c classes.
+ * The target is either classes[i] (then target is NULL) or the row target[i, :] (then classes is NULL). A class outside 0 … c - 1
+ * makes its row's loss and gradient NaN and is never an index. Written where not NULL:
+ *   cross_entropy, of probabilities p: l = -sum_j t_j log p_j, gradient -t_j / p_j w / n, with p >= RN_PROBABILITY_FLOOR;
+ *   softmax_cross_entropy, of logits z: l = log(sum_j e^z_j) sum_j t_j - sum_j t_j z_j, computed from the largest logit down, stable for any finite z;
+ *     probabilities p = softmax(z) and gradient (p_j sum_j t_j - t_j) w / n; either may be z, they may not be each other;
+ *   count_correct: l = 1 where the first largest of the row is the class (or the first largest of the target row), else 0; of a
+ *     single column, where both are above 1/2 or both are not; weights are not used.
+ * About 25, 40 and 1 FLOP an element; 4 bytes for each array read or written. */
+typedef struct {
+    const float *prediction, *target, *weights;
+    const int32_t *classes;
+    float *gradient, *probabilities;
+    double *partial;
+    ptrdiff_t n, c, rows;
+} rn_class_loss_args;
+
+/* sgd, as torch.optim.SGD: g = gradient + weight_decay p; v = momentum v + g; p -= learning_rate (nesterov: g + momentum v, else v), or g
+ * where velocity is NULL. The rate stands in *step when it runs. Tiles are RN_ELEMENT_TILE elements. 2 to 8 FLOP, 12 or 20 bytes an element. */
+typedef struct {
+    float *parameters, *velocity;
+    const float *gradients;
+    const rn_step *step;
+    ptrdiff_t n;
+    float momentum, weight_decay;
+    int nesterov;
+} rn_sgd_args;
+
+/* adam, as torch.optim.Adam (decoupled: AdamW): g = gradient + weight_decay p, or p *= 1 - learning_rate weight_decay where decoupled;
+ * m = beta_1 m + (1 - beta_1) g; v = beta_2 v + (1 - beta_2) g^2;
+ * p -= learning_rate / (1 - beta_1^t) m / (sqrt(v) / sqrt(1 - beta_2^t) + epsilon), t >= 1 the update in *step.
+ * Tiles are RN_ELEMENT_TILE elements. 14 FLOP, 28 bytes an element. */
+typedef struct {
+    float *parameters, *mean, *variance;
+    const float *gradients;
+    const rn_step *step;
+    ptrdiff_t n;
+    double beta_1, beta_2, weight_decay;
+    float epsilon;
+    int decoupled;
+} rn_adam_args;
 
 /* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product of
  * the library sums in this order. A panel has at most RN_PANEL columns. */

@@ -73,8 +73,8 @@ static inline vf v_log(vf x) {
     return vf_select(vf_eq(x, vf_zero()), vf_set(-INFINITY), y);
 }
 
-/* log(1 + x) for x from 0 to 1: what 1 + x rounds away is put back. */
-static inline vf v_log1p_unit(vf x) {
+/* log(1 + x) for finite x >= -1: what 1 + x rounds away is put back. */
+static inline vf v_log1p(vf x) {
     vf u = vf_add(vf_set(1.0f), x);
     return vf_add(v_log(u), vf_div(vf_sub(x, vf_sub(u, vf_set(1.0f))), u));
 }
@@ -101,7 +101,7 @@ static inline vf v_sigmoid(vf x) {
 
 /* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */
 static inline vf v_softplus(vf x) {
-    return vf_add(vf_max(vf_zero(), x), v_log1p_unit(v_exp(vf_neg(vf_abs(x)))));
+    return vf_add(vf_max(vf_zero(), x), v_log1p(v_exp(vf_neg(vf_abs(x)))));
 }
 
 /* For finite |x| beyond what three products can reduce: r = x - q pi/2 and q mod 4, by integer arithmetic. x = m 2^e with 24-bit m;

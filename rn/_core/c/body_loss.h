@@ -1,0 +1,256 @@
+#include "vector_math.h"
+
+KERNEL(sum_partials) {
+    const rn_sum_partials_args *a = arguments;
+    (void)tile, (void)scratch;
+    double sum = 0.0;
+    for (ptrdiff_t i = 0; i < a->n; i++) sum += a->partial[i];
+    *a->total = sum;
+}
+
+/* ---- losses that are a mean over elements */
+
+typedef enum { RN_MSE, RN_MAE, RN_BCE, RN_SIGMOID_BCE } rn_element_loss;
+
+static inline vf sign_or_itself(vf d) { /* -1, 1; 0 and NaN stay */
+    return vf_select(vf_lt(vf_zero(), d), vf_set(1.0f), vf_select(vf_lt(d, vf_zero()), vf_set(-1.0f), d));
+}
+
+/* The loss of VL elements; its derivative by p in *slope, and in *probability what p stands for. */
+static RN_ALWAYS_INLINE vf element_loss(int loss, vf p, vf t, vf *slope, vf *probability) {
+    const vf one = vf_set(1.0f), floor = vf_set(RN_PROBABILITY_FLOOR);
+    *probability = p;
+    if (loss == RN_MSE) {
+        vf d = vf_sub(p, t);
+        *slope = vf_add(d, d);
+        return vf_mul(d, d);
+    }
+    if (loss == RN_MAE) {
+        vf d = vf_sub(p, t);
+        *slope = sign_or_itself(d);
+        return vf_abs(d);
+    }
+    if (loss == RN_BCE) {
+        vf q = vf_max(floor, vf_sub(one, p)), rest = vf_sub(one, t);
+        vf log_q = vf_select(vf_lt(floor, q), v_log1p(vf_neg(p)), v_log(q));
+        p = vf_max(floor, p);
+        *slope = vf_sub(vf_div(rest, q), vf_div(t, p));
+        return vf_neg(vf_fma(t, v_log(p), vf_mul(rest, log_q)));
+    }
+    vf e = v_exp(vf_neg(vf_abs(p)));
+    vf sigmoid = vf_div(vf_select(vf_lt(p, vf_zero()), e, one), vf_add(one, e));
+    *probability = sigmoid;
+    *slope = vf_sub(sigmoid, t);
+    return vf_add(vf_fnma(t, p, vf_max(vf_zero(), p)), v_log1p(e));
+}
+
+/* Elements of one weight: sum of their losses; gradients and probabilities written where wanted. */
+static RN_ALWAYS_INLINE double element_loss_stretch(int loss, const rn_element_loss_args *a, ptrdiff_t begin, ptrdiff_t end, float scale) {
+    double sum = 0.0;
+    for (ptrdiff_t i = begin; i < end;) {
+        const ptrdiff_t stop = end - i < RN_SUM_VECTORS * VL ? end : i + RN_SUM_VECTORS * VL;
+        vf part = vf_zero();
+        for (; i < stop; i += VL) {
+            const ptrdiff_t rest = end - i;
+            vf slope, probability;
+            vf l = element_loss(loss, vf_load_first(a->prediction + i, rest), vf_load_first(a->target + i, rest), &slope, &probability);
+            part = vf_add(part, rest >= VL ? l : vf_where(vi_first(rest), l));
+            if (a->gradient) vf_store_first(a->gradient + i, rest, vf_mul(slope, vf_set(scale)));
+            if (a->probabilities) vf_store_first(a->probabilities + i, rest, probability);
+        }
+        sum += vf_sum_double(part);
+    }
+    return sum;
+}
+
+static RN_ALWAYS_INLINE void element_loss_tile(int loss, const rn_element_loss_args *a, ptrdiff_t tile) {
+    ptrdiff_t i = tile * RN_ELEMENT_TILE;
+    const ptrdiff_t end = i + RN_ELEMENT_TILE < a->n ? i + RN_ELEMENT_TILE : a->n;
+    double sum = 0.0;
+    while (i < end) {
+        ptrdiff_t stop = end;
+        float weight = 1.0f;
+        if (a->weights) {
+            const ptrdiff_t row = i / a->outputs;
+            weight = a->weights[row];
+            stop = (row + 1) * a->outputs < end ? (row + 1) * a->outputs : end;
+        }
+        sum += weight * element_loss_stretch(loss, a, i, stop, (float)(weight / (double)a->n));
+        i = stop;
+    }
+    a->partial[tile] = sum / (double)a->n;
+}
+
+KERNEL(mse) { (void)scratch, element_loss_tile(RN_MSE, arguments, tile); }
+KERNEL(mae) { (void)scratch, element_loss_tile(RN_MAE, arguments, tile); }
+KERNEL(binary_cross_entropy) { (void)scratch, element_loss_tile(RN_BCE, arguments, tile); }
+KERNEL(sigmoid_binary_cross_entropy) { (void)scratch, element_loss_tile(RN_SIGMOID_BCE, arguments, tile); }
+
+/* ---- cross-entropies: a mean over rows of c classes */
+
+static inline float first_lane(vf a) {
+    float lane[VL];
+    vf_store(lane, a);
+    return lane[0];
+}
+
+static inline void row_fill(float *y, ptrdiff_t n, float value) {
+    if (y)
+        for (ptrdiff_t j = 0; j < n; j++) y[j] = value;
+}
+
+/* -sum_j t_j log p_j and its gradient -t_j / p_j, p held at or above RN_PROBABILITY_FLOOR. */
+static inline double cross_entropy_soft_row(const float *p, const float *t, float *gradient, ptrdiff_t c, float scale) {
+    double sum = 0.0;
+    for (ptrdiff_t j = 0; j < c;) {
+        const ptrdiff_t stop = c - j < RN_SUM_VECTORS * VL ? c : j + RN_SUM_VECTORS * VL;
+        vf part = vf_zero();
+        for (; j < stop; j += VL) {
+            vf held = vf_max(vf_set(RN_PROBABILITY_FLOOR), vf_load_first(p + j, c - j)), share = vf_load_first(t + j, c - j);
+            part = vf_fnma(share, v_log(held), part);
+            if (gradient) vf_store_first(gradient + j, c - j, vf_mul(vf_div(share, held), vf_set(-scale)));
+        }
+        sum += vf_sum_double(part);
+    }
+    return sum;
+}
+
+static inline double cross_entropy_class_row(const float *p, int32_t label, float *gradient, ptrdiff_t c, float scale) {
+    if (label < 0 || label >= c) {
+        row_fill(gradient, c, NAN);
+        return (double)NAN;
+    }
+    const float held = p[label] < RN_PROBABILITY_FLOOR ? RN_PROBABILITY_FLOOR : p[label];
+    row_fill(gradient, c, 0.0f);
+    if (gradient) gradient[label] = -scale / held;
+    return -(double)first_lane(v_log(vf_set(held)));
+}
+
+KERNEL(cross_entropy) {
+    const rn_class_loss_args *a = arguments;
+    (void)scratch;
+    const ptrdiff_t end = (tile + 1) * a->rows < a->n ? (tile + 1) * a->rows : a->n;
+    double sum = 0.0;
+    for (ptrdiff_t i = tile * a->rows; i < end; i++) {
+        const float weight = a->weights ? a->weights[i] : 1.0f, scale = (float)(weight / (double)a->n);
+        const float *p = a->prediction + i * a->c;
+        float *gradient = a->gradient ? a->gradient + i * a->c : NULL;
+        sum += weight * (a->classes ? cross_entropy_class_row(p, a->classes[i], gradient, a->c, scale)
+                                    : cross_entropy_soft_row(p, a->target + i * a->c, gradient, a->c, scale));
+    }
+    a->partial[tile] = sum / (double)a->n;
+}
+
+/* What one pass over a row of logits z gives: e_j = exp(z_j - max), and the sums that loss and gradient are made of. */
+typedef struct {
+    double others;  /* sum of e without one of the largest, so that log(1 + others) keeps its digits when the rest is tiny */
+    double targets; /* sum of t */
+    double shortfall; /* sum of t_j (max - z_j) */
+} rn_logit_sums;
+
+/* `e` may be z, or NULL where only the sums are wanted; `t` may be NULL. */
+static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, ptrdiff_t c, vf largest) {
+    rn_logit_sums sums = {-1.0, 0.0, 0.0};
+    for (ptrdiff_t j = 0; j < c;) {
+        const ptrdiff_t stop = c - j < RN_SUM_VECTORS * VL ? c : j + RN_SUM_VECTORS * VL;
+        vf below = vf_zero(), tied = vf_zero(), share = vf_zero(), short_of = vf_zero();
+        for (; j < stop; j += VL) {
+            const vi mask = vi_first(c - j);
+            vf d = vf_sub(vf_load_first(z + j, c - j), largest);
+            vf y = v_exp(d);
+            vi tie = vf_eq(d, vf_zero());
+            tied = vf_add(tied, vf_where(vi_and(tie, mask), vf_set(1.0f)));
+            below = vf_add(below, vf_where(vi_and(vi_not(tie), mask), y));
+            if (t) {
+                vf target = vf_load_first(t + j, c - j);
+                share = vf_add(share, target);
+                short_of = vf_fnma(target, vf_where(vi_not(vf_eq(target, vf_zero())), d), short_of); /* 0 of minus infinity is 0 */
+            }
+            if (e) vf_store_first(e + j, c - j, y);
+        }
+        sums.others += vf_sum_double(tied) + vf_sum_double(below);
+        sums.targets += vf_sum_double(share);
+        sums.shortfall += vf_sum_double(short_of);
+    }
+    return sums;
+}
+
+/* One row: the loss returned, probabilities and gradient written where wanted. */
+static inline double softmax_cross_entropy_row(const rn_class_loss_args *a, ptrdiff_t i, float scale) {
+    const ptrdiff_t c = a->c;
+    const float *z = a->prediction + i * c, *t = a->classes ? NULL : a->target + i * c;
+    float *probabilities = a->probabilities ? a->probabilities + i * c : NULL, *gradient = a->gradient ? a->gradient + i * c : NULL;
+    float *e = gradient ? gradient : probabilities;
+    const int32_t label = a->classes ? a->classes[i] : 0;
+    const int known = label >= 0 && label < c;
+    const float chosen = a->classes && known ? z[label] : 0.0f, largest = row_max(z, c);
+    rn_logit_sums sums = logit_row(z, t, e, c, vf_set(largest));
+    if (a->classes) {
+        sums.targets = known ? 1.0 : (double)NAN;
+        sums.shortfall = (double)largest - (double)chosen;
+    }
+    const vf share = vf_set((float)(1.0 / (1.0 + sums.others))), total = vf_set((float)sums.targets);
+    if (e)
+        for (ptrdiff_t j = 0; j < c; j += VL) {
+            vf p = vf_mul(vf_load_first(e + j, c - j), share);
+            vf target = t ? vf_load_first(t + j, c - j) : vf_where(vi_eq(vi_add(vi_lanes(), vi_set((int32_t)j)), vi_set(label)), total);
+            if (probabilities) vf_store_first(probabilities + j, c - j, p);
+            if (gradient) vf_store_first(gradient + j, c - j, vf_mul(vf_sub(vf_mul(p, total), target), vf_set(scale)));
+        }
+    return sums.targets * (double)first_lane(v_log1p(vf_set((float)sums.others))) + sums.shortfall;
+}
+
+KERNEL(softmax_cross_entropy) {
+    const rn_class_loss_args *a = arguments;
+    (void)scratch;
+    const ptrdiff_t end = (tile + 1) * a->rows < a->n ? (tile + 1) * a->rows : a->n;
+    double sum = 0.0;
+    for (ptrdiff_t i = tile * a->rows; i < end; i++) {
+        const float weight = a->weights ? a->weights[i] : 1.0f;
+        sum += weight * softmax_cross_entropy_row(a, i, (float)(weight / (double)a->n));
+    }
+    a->partial[tile] = sum / (double)a->n;
+}
+
+/* ---- how many rows are right */
+
+/* The first largest of n >= 1 floats; -1 where one of them is NaN. Each lane keeps its own first largest, then the lanes are compared. */
+static inline ptrdiff_t row_argmax(const float *x, ptrdiff_t n) {
+    vf best = vf_set(-INFINITY);
+    vi best_at = vi_set(INT32_MAX), strange = vi_set(0), at = vi_lanes();
+    for (ptrdiff_t j = 0; j < n; j += VL, at = vi_add(at, vi_set(VL))) {
+        const vi mask = vi_first(n - j);
+        vf value = vf_load_first(x + j, n - j);
+        strange = vi_or(strange, vi_and(mask, vf_is_nan(value)));
+        vi better = vi_and(mask, vi_or(vf_lt(best, value), vi_eq(best_at, vi_set(INT32_MAX))));
+        best = vf_select(better, value, best);
+        best_at = vf_as_int(vf_select(better, vi_as_float(at), vi_as_float(best_at)));
+    }
+    if (vi_any(strange)) return -1;
+    float values[VL];
+    int32_t places[VL];
+    vf_store(values, best);
+    vi_store(places, best_at);
+    int winner = 0;
+    for (int i = 1; i < VL; i++)
+        if (values[i] > values[winner] || (values[i] == values[winner] && places[i] < places[winner])) winner = i;
+    return places[winner];
+}
+
+/* The class that a row stands for: the place of its largest, or, of a single column, whether it is above one half; -1 for NaN. */
+static inline ptrdiff_t row_class(const float *x, ptrdiff_t c) {
+    if (c > 1) return row_argmax(x, c);
+    return x[0] > 0.5f ? 1 : x[0] <= 0.5f ? 0 : -1;
+}
+
+KERNEL(count_correct) {
+    const rn_class_loss_args *a = arguments;
+    (void)scratch;
+    const ptrdiff_t end = (tile + 1) * a->rows < a->n ? (tile + 1) * a->rows : a->n;
+    ptrdiff_t right = 0;
+    for (ptrdiff_t i = tile * a->rows; i < end; i++) {
+        const ptrdiff_t predicted = row_class(a->prediction + i * a->c, a->c);
+        right += predicted >= 0 && predicted == (a->classes ? a->classes[i] : row_class(a->target + i * a->c, a->c));
+    }
+    a->partial[tile] = (double)right / (double)a->n;
+}
