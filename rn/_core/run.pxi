@@ -10,8 +10,11 @@ cdef extern from *:
     #else
     #define RN_OPENMP 0
     #endif
-    /* gcc's runtime has OpenMP 5's pause since version 9, though it calls itself 4.5. */
-    #if RN_OPENMP >= 201811 || (RN_OPENMP && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 9)
+    /* A child has none of its parent's threads. LLVM's runtime starts afresh there by itself (and a pause before the fork keeps it
+       from doing so); gcc's hangs unless its pool was released, which it can since version 9 though it calls itself OpenMP 4.5. */
+    #if defined(__clang__)
+    static int rn_release_pool(void) { return 1; }
+    #elif RN_OPENMP >= 201811 || (RN_OPENMP && defined(__GNUC__) && __GNUC__ >= 9)
     static int rn_release_pool(void) { return omp_pause_resource_all(omp_pause_hard) == 0; }
     #else
     static int rn_release_pool(void) { return 0; }
@@ -108,7 +111,7 @@ def compiler() -> str:
 
 
 def before_fork() -> None:
-    """Release the thread pool so that a child process can start its own."""
+    """Make ready for a fork: release the thread pool where a child could not start its own beside it."""
     global pool_released
     with nogil:
         pool_released = rn_release_pool()
