@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from typing import Any, TextIO
@@ -111,9 +113,21 @@ def _new_bar(title: str, samples: int, file: TextIO | None) -> Any:
         unit_scale=True,
         mininterval=0.0,
         miniters=0,
-        dynamic_ncols=True,
-        bar_format="{desc} {percentage:3.0f}%|{bar:20}| {remaining} left, {rate_fmt}{postfix}",
+        bar_format="{desc} {percentage:3.0f}%|{bar}| {remaining} left, {rate_fmt}{postfix}",
+        **_width(file),
     )
+
+
+def _width(file: TextIO | None) -> dict[str, Any]:
+    """Return how tqdm is to learn how wide the bar may be."""
+    try:
+        columns, lines = os.get_terminal_size(file.fileno() if file is not None else -1)
+    except (AttributeError, OSError, ValueError):
+        columns = lines = 0
+    if columns and lines:
+        return {"dynamic_ncols": True}  # asked anew for each drawing: windows change
+    # Serial lines and pseudo-terminals often do not know their size, and then tqdm would draw nothing.
+    return {"ncols": shutil.get_terminal_size((100, 24)).columns, "nrows": 24}
 
 
 def _listed(values: dict[str, float]) -> str:

@@ -37,14 +37,14 @@ def train(bar: ProgressBar, *, first: int = 0, epochs: int = 3, samples: int = 1
 class Screen:
     """A terminal of so many columns, and what stands on it: the slave is written to, the master collected."""
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, lines: int = 24) -> None:
         pty = pytest.importorskip("pty")
         import fcntl
         import struct
         import termios
 
         self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.file: TextIO = os.fdopen(slave, "w", encoding="utf-8")
         self.raw = b""
         self.reader = threading.Thread(target=self._read)
@@ -200,7 +200,7 @@ class TestTerminal:
         assert "epoch 2/3   0%|" in sent
         full = sent.index("epoch 2/3 100%|")
         assert re.match(
-            r"epoch 2/3 100%\|█{20}\| 00:00 left, .+ samples/s, loss 0\.1234  accuracy 0\.9612", sent[full:]
+            r"epoch 2/3 100%\|█{20,}\| 00:00 left, .+ samples/s, loss 0\.1234  accuracy 0\.9612", sent[full:]
         )
 
     def test_what_stands_there_in_the_middle_of_an_epoch(self, screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,9 @@ class TestTerminal:
         bar.update(450, VALUES)
         bar.end()
         line = shown(screen.close())[0]
-        assert line.startswith("epoch 1/3  45%|█████████ ")
+        assert line.startswith("epoch 1/3  45%|█████████")
+        bars = line.split("|")[1]
+        assert bars.rstrip(" ▏▎▍▌▋▊▉") == "█" * int(0.45 * len(bars))
         assert re.search(r"\| \d\d:\d\d left, [\d.kM]+ samples/s, loss 0\.1234  accuracy 0\.9612$", line)
 
     def test_frequent_updates_are_not_all_drawn(self, screen: Screen) -> None:
@@ -225,6 +227,23 @@ class TestTerminal:
         sent = screen.close()
         assert sent.count("\r") < 100
         assert "100%" in sent
+
+    @pytest.mark.parametrize(("columns", "lines"), [(0, 0), (110, 0), (0, 24)])
+    def test_a_terminal_that_does_not_know_its_size(
+        self, columns: int, lines: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("COLUMNS", raising=False)
+        screen = Screen(columns, lines)
+        train(ProgressBar(screen.file))
+        sent = screen.close()
+        assert "epoch 1/3   0%|" in sent
+        assert "epoch 3/3 100%|" in sent
+        assert [line[:9] for line in shown(sent)] == ["epoch 1/3", "epoch 2/3", "epoch 3/3", ""]
+
+    def test_eighty_columns_hold_the_loss_and_a_metric(self) -> None:
+        screen = Screen(80)
+        train(ProgressBar(screen.file))
+        assert "accuracy 0.9612\r" in screen.close().replace("\x1b[A", "")
 
     @pytest.mark.parametrize("columns", [20, 60, 80, 250])
     def test_any_width(self, columns: int) -> None:
@@ -244,7 +263,7 @@ class TestTerminal:
         bar.end()  # a second time does no harm
         lines = shown(screen.close())
         assert lines[-1] == ""
-        assert lines[0].startswith("epoch 1/3  40%|████████ ")
+        assert lines[0].startswith("epoch 1/3  40%|████████")
         assert len(lines) == 2
 
     def test_broken_off_in_validation_or_between_epochs(self, screen: Screen) -> None:
