@@ -19,12 +19,13 @@ from rn.registry import register
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from rn import cli
+    from rn import cli, datasets
 
 __all__ = [
     "Tensor4D",
     "__version__",
     "cli",
+    "datasets",
     "errors",
     "get_num_threads",
     "register",
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 # The public modules that `import rn` leaves alone.
-_IMPORTED_ON_USE = frozenset({"cli"})
+_IMPORTED_ON_USE = frozenset({"cli", "datasets"})
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -1,0 +1,111 @@
+"""Where the files of a data set come from: a folder of the user's, the cache, or the network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rn.datasets.cache import cache_folder, store
+from rn.datasets.unpack import packed_limit, read_limited, unpack
+from rn.errors import DownloadError, FileError
+
+__all__ = ["DataFile", "DataSet"]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of a data set as it is unpacked: its name without ``.gz``, its size in bytes and its SHA-256."""
+
+    name: str
+    size: int
+    sha256: str
+
+    def unpack(self, content: bytes, name: str) -> bytes:
+        """Return the unpacked bytes of ``content``; ``FileError`` under ``name`` if they are not this file's."""
+        unpacked = unpack(content, self.size, name)
+        if len(unpacked) < self.size:
+            raise FileError(f"{name} is truncated: {len(unpacked):,} bytes unpacked, {self.size:,} were expected")
+        sha256 = hashlib.sha256(unpacked).hexdigest()
+        if sha256 != self.sha256:
+            raise FileError(
+                f"{name} is damaged or another file: the SHA-256 of its unpacked bytes is {sha256}, "
+                f"expected {self.sha256}"
+            )
+        return unpacked
+
+    def open(self, path: Path) -> bytes:
+        """Return the unpacked bytes of the file at ``path``; ``FileError`` if they are not this file's."""
+        return self.unpack(read_limited(path, packed_limit(self.size)), str(path))
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The files of a data set and the mirrors that have them.
+
+    ``title`` is its name for people, ``folder`` the name of its folder in ``RN_DATA_DIR`` and in the cache. A mirror is
+    a URL that becomes a file's when the file's name and ``.gz`` are put after it.
+    """
+
+    title: str
+    folder: str
+    mirrors: tuple[str, ...]
+    files: tuple[DataFile, ...]
+
+    def read(self, file: DataFile, directory: str | os.PathLike[str] | None = None) -> bytes:
+        """Return the unpacked, verified bytes of ``file``, from ``directory`` or, if None, wherever it is found.
+
+        A file in ``directory`` or ``RN_DATA_DIR`` that is not what it should be is refused with ``FileError``: these
+        folders are the user's, who should know. One in the cache is downloaded again. ``FileError`` if ``directory``
+        has no such file, ``DownloadError`` if it is nowhere.
+        """
+        if directory is not None:
+            for path in candidates(Path(directory), file):
+                return file.open(path)
+            raise FileError(f"{self.title}: {os.fspath(directory)} has no file {file.name} or {file.name}.gz")
+        looked = []
+        if data_folder := os.environ.get("RN_DATA_DIR"):
+            folder = Path(data_folder).expanduser() / self.folder
+            for path in candidates(folder, file):
+                return file.open(path)
+            looked.append(f"{folder} (RN_DATA_DIR)")
+        folder = cache_folder() / self.folder
+        looked.append(f"{folder} (the cache)")
+        for path in candidates(folder, file):
+            try:
+                return file.open(path)
+            except FileError as error:
+                looked.append(str(error))
+        try:
+            return self.download(file, folder / f"{file.name}.gz")
+        except DownloadError as error:
+            raise DownloadError(
+                f"{self.title}: {file.name} is neither on this machine nor could it be downloaded. "
+                f"Looked in: {'; '.join(looked)}. Tried: {error}. Go online, or put the files of {self.title}, gzipped "
+                f"or not, into a folder {self.folder} and set RN_DATA_DIR to the folder that holds it."
+            ) from error
+
+    def download(self, file: DataFile, path: Path) -> bytes:
+        """Return the unpacked bytes of ``file`` from the first good mirror, keeping what it sent at ``path``."""
+        # Imported here, for urllib takes longer to import than the bundled data sets to load.
+        from rn.datasets.download import download
+
+        urls = [f"{mirror}{file.name}.gz" for mirror in self.mirrors]
+        content, unpacked = download(urls, packed_limit(file.size), lambda content: file.unpack(content, "what came"))
+        try:
+            store(path, content)
+        except OSError as error:
+            raise DownloadError(
+                f"{file.name} came, but cannot be kept in {path.parent} ({error.strerror}): "
+                "set RN_CACHE_DIR to a folder that can be written"
+            ) from error
+        return unpacked
+
+
+def candidates(folder: Path, file: DataFile) -> Iterator[Path]:
+    """Yield the files of ``folder`` that ``file`` may be in: plain first, which is faster to read."""
+    for path in (folder / file.name, folder / f"{file.name}.gz"):
+        if path.is_file():
+            yield path
