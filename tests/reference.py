@@ -94,6 +94,12 @@ def activate_gradient(x: Array, dy: Array, name: str, alpha: float = 0.0) -> Arr
 # ---- matrix products
 
 
+def activated(total: Array, terms: Array, name: str, alpha: float) -> tuple[Array, Array]:
+    """Return act(total) and the terms of both: of the sum and, where act is no choice of lines, of its own rounding."""
+    result = activate(total, name, alpha)
+    return result, terms if name in ("linear", "relu", "leaky_relu") else terms + np.abs(result)
+
+
 def gemm(
     a,
     b,
@@ -115,7 +121,7 @@ def gemm(
     if bias is not None:
         bias = np.asarray(bias, np.float64).reshape((1, -1) if bias_axis == "columns" else (-1, 1))
         total, terms = total + bias, terms + np.abs(bias)
-    return activate(total, activation, alpha), terms
+    return activated(total, terms, activation, alpha)
 
 
 def sum_rows(x, total=None):
@@ -173,3 +179,77 @@ def shuffled(n: int, seed: int, purpose: int, step: int) -> NDArray[np.int64]:
         j = (i + 1) * ((int(words[i, 0]) << 32) + int(words[i, 1])) >> 64
         order[i], order[j] = order[j], order[i]
     return np.array(order, np.int64)
+
+
+# ---- convolutions: x (n, c, h, w), weight (filters, c / groups, kh, kw), y (n, filters, oh, ow)
+
+
+def conv2d_windows(x, kernel, stride, padding, dilation):
+    """Return what each tap of each output reads, a writable view (n, c, oh, ow, kh, kw) of the padded x, and that."""
+    padded = np.pad(np.asarray(x, np.float64), ((0, 0), (0, 0), *padding))
+    n, c, h, w = padded.shape
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    shape = (n, c, (h - reach[0]) // stride[0] + 1, (w - reach[1]) // stride[1] + 1, *kernel)
+    sn, sc, sh, sw = padded.strides
+    strides = (sn, sc, sh * stride[0], sw * stride[1], sh * dilation[0], sw * dilation[1])
+    return np.lib.stride_tricks.as_strided(padded, shape, strides), padded
+
+
+def conv2d(
+    x,
+    weight,
+    *,
+    bias=None,
+    stride=(1, 1),
+    padding=((0, 0), (0, 0)),
+    dilation=(1, 1),
+    groups=1,
+    activation="linear",
+    alpha=0.0,
+):
+    """Return act(x * weight + bias) and the terms of the sum."""
+    weight = np.asarray(weight, np.float64)
+    windows, _ = conv2d_windows(x, weight.shape[2:], stride, padding, dilation)
+    n, c, oh, ow, kh, kw = windows.shape
+    windows = windows.reshape(n, groups, c // groups, oh, ow, kh, kw)
+    filters, weight = len(weight), weight.reshape(groups, -1, *weight.shape[1:])
+    total = np.einsum("ngcyxuv,gmcuv->ngmyx", windows, weight).reshape(n, filters, oh, ow)
+    terms = np.einsum("ngcyxuv,gmcuv->ngmyx", np.abs(windows), np.abs(weight)).reshape(n, filters, oh, ow)
+    if bias is not None:
+        bias = np.asarray(bias, np.float64).reshape(1, -1, 1, 1)
+        total, terms = total + bias, terms + np.abs(bias)
+    return activated(total, terms, activation, alpha)
+
+
+def conv2d_input_gradient(dy, weight, shape, *, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1):
+    """Return d loss / d x for x of ``shape``, and the terms of its sums."""
+    dy, weight = np.asarray(dy, np.float64), np.asarray(weight, np.float64)
+
+    def spread(dy, weight):
+        windows, padded = conv2d_windows(np.zeros(shape), weight.shape[2:], stride, padding, dilation)
+        n, m, oh, ow = dy.shape
+        split_dy = dy.reshape(n, groups, m // groups, oh, ow)
+        split_weight = weight.reshape(groups, -1, *weight.shape[1:])
+        columns = np.einsum("ngmyx,gmcuv->ngcyxuv", split_dy, split_weight).reshape(windows.shape)
+        for u in range(weight.shape[2]):
+            for v in range(weight.shape[3]):
+                windows[..., u, v] += columns[..., u, v]
+        (top, _), (left, _) = padding
+        return padded[:, :, top : top + shape[2], left : left + shape[3]]
+
+    return spread(dy, weight), spread(np.abs(dy), np.abs(weight))
+
+
+def conv2d_weight_gradient(x, dy, kernel, *, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1):
+    """Return d loss / d weight, d loss / d bias, and the terms of their sums."""
+    dy = np.asarray(dy, np.float64)
+
+    def gathered(windows, dy):
+        n, c, oh, ow, kh, kw = windows.shape
+        windows = windows.reshape(n, groups, c // groups, oh, ow, kh, kw)
+        split_dy = dy.reshape(n, groups, dy.shape[1] // groups, oh, ow)
+        dweight = np.einsum("ngcyxuv,ngmyx->gmcuv", windows, split_dy).reshape(-1, c // groups, kh, kw)
+        return dweight, dy.sum((0, 2, 3))
+
+    windows, _ = conv2d_windows(x, kernel, stride, padding, dilation)
+    return *gathered(windows, dy), *gathered(np.abs(windows), np.abs(dy))

@@ -231,7 +231,7 @@ def random_normal(
 ) -> None: ...
 def shuffle(order: npt.NDArray[np.int64], seed: int, purpose: int, step: int = 0) -> None: ...
 
-# Matrix products.
+# ---- doorways: matrix products
 
 def gemm(
     plan: Plan,
@@ -248,3 +248,43 @@ def gemm(
     accumulate: bool = False,
 ) -> None: ...
 def sum_rows(plan: Plan, x: Slot, total: Slot, accumulate: bool = False) -> None: ...
+
+# ---- doorways: convolutions
+
+def conv2d(
+    plan: Plan,
+    x: Slot,
+    weight: Slot,
+    y: Slot,
+    *,
+    bias: Slot | None = None,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+    activation: str = "linear",
+    alpha: float = 0.0,
+) -> None: ...
+def conv2d_input_gradient(
+    plan: Plan,
+    dy: Slot,
+    weight: Slot,
+    dx: Slot,
+    *,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> None: ...
+def conv2d_weight_gradient(
+    plan: Plan,
+    x: Slot,
+    dy: Slot,
+    dweight: Slot,
+    *,
+    dbias: Slot | None = None,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> None: ...

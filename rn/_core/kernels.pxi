@@ -35,6 +35,10 @@ cdef extern from "rn.h" nogil:
         rn_kernel adam
         rn_kernel gemm
         rn_kernel sum_rows
+        rn_kernel convolve
+        rn_kernel turn_weights
+        rn_kernel weight_gradient
+        rn_kernel sum_splits
 
     const rn_kernel_table *rn_select(const char *isa)
 

@@ -48,7 +48,7 @@ KERNEL(gemm) {
             } else if (a->right_column == 1) {
                 pack_panel(right, a->right_step, k, t.columns, panel);
             } else {
-                pack_transposed(right, a->right_column, k, t.columns, panel);
+                pack_transposed(right, a->right_column, k, t.columns, panel, PANEL);
             }
             t.c = c + j;
             t.column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;

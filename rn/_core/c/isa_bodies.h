@@ -13,3 +13,4 @@ RN_KERNELS(X)
 #include "body_gemm.h"
 #include "body_walk.h"
 #include "body_layout.h"
+#include "body_conv.h"

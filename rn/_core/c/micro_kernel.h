@@ -28,7 +28,7 @@
 
 static inline ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
-enum { ROWS = 6, PANEL = 2 * VL };
+enum { ROWS = 6, VECTORS = 3, PANEL = 2 * VL };
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
 typedef struct {
@@ -50,7 +50,7 @@ typedef struct {
 typedef void (*micro_kernel)(const micro_tile *t);
 
 static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, const micro_tile *t) {
-    vf sum[ROWS][3];
+    vf sum[ROWS][VECTORS];
     const float *row[ROWS];
     RN_UNROLL
     for (int i = 0; i < rows; i++) {
@@ -63,7 +63,7 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
     for (ptrdiff_t r = 0; r < t->runs; r++) {
         ptrdiff_t at = r * t->a_turn;
         for (ptrdiff_t p = t->run; p > 0; p--) {
-            vf line[3];
+            vf line[VECTORS];
             RN_UNROLL
             for (int j = 0; j < vectors; j++) line[j] = vf_load(b + j * VL);
             RN_UNROLL
@@ -152,27 +152,39 @@ MICRO(3, 2)
 MICRO(4, 2)
 MICRO(5, 2)
 MICRO(6, 2)
+MICRO(1, 3)
+MICRO(2, 3)
+MICRO(3, 3)
+MICRO(4, 3)
 #undef MICRO
 
-static const micro_kernel MICRO_KERNELS[2][ROWS] = {
+/* By vectors and rows, and how many rows there are for each number of vectors. */
+static const int MOST_ROWS[VECTORS] = {6, 6, 4};
+static const micro_kernel MICRO_KERNELS[VECTORS][ROWS] = {
     {multiply_1x1, multiply_2x1, multiply_3x1, multiply_4x1, multiply_5x1, multiply_6x1},
     {multiply_1x2, multiply_2x2, multiply_3x2, multiply_4x2, multiply_5x2, multiply_6x2},
+    {multiply_1x3, multiply_2x3, multiply_3x3, multiply_4x3},
 };
 
-/* How many of the rows left go into the next tile: 6, 6, … and the last seven to eleven in two even parts, for a tile of one or
- * two rows keeps the multipliers waiting. */
-static inline int next_rows(ptrdiff_t left) {
-    if (left >= 2 * ROWS) return ROWS;
-    return left <= ROWS ? (int)left : (int)(left + 1) / 2;
+/* How many of the rows left go into the next tile: as many as there can be, and what is less than twice that in two even parts, for a
+ * tile of one or two rows keeps the multipliers waiting. */
+static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
+    if (left >= 2 * most) return most;
+    return left <= most ? left : (left + 1) / 2;
+}
+
+/* How many of the columns left go into the next panel of two vectors, or of three where that leaves none to a panel of one. */
+static inline ptrdiff_t next_columns(ptrdiff_t left) {
+    return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL);
 }
 
 /* All rows of a, a_row floats apart, times one panel: t holds the rest, c its first row and row_bias the first row's bias. */
 static void multiply_panel(const micro_tile *tile, const float *a, ptrdiff_t a_row, ptrdiff_t rows) {
     micro_tile t = *tile;
     const micro_kernel *kernels = MICRO_KERNELS[t.columns > VL];
-    for (int take; rows > 0; rows -= take) {
-        take = next_rows(rows);
-        for (int i = 0; i < take; i++, a += a_row) t.row[i] = a;
+    for (ptrdiff_t take; rows > 0; rows -= take) {
+        take = next_rows(rows, ROWS);
+        for (ptrdiff_t i = 0; i < take; i++, a += a_row) t.row[i] = a;
         kernels[take - 1](&t);
         t.c += take * t.c_row;
         if (t.row_bias != NULL) t.row_bias += take;

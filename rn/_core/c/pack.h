@@ -50,7 +50,8 @@ static RN_NO_INLINE void transpose(const float *from, ptrdiff_t from_row, ptrdif
     transpose_any(0, from, from_row, rows, columns, to, to_row);
 }
 
-/* A panel of up to PANEL columns of b where b is stored by columns: to[p, j] = from[j, p], p < k, j < columns. */
-static RN_NO_INLINE void pack_transposed(const float *from, ptrdiff_t from_row, ptrdiff_t k, ptrdiff_t columns, float *to) {
-    transpose_any(1, from, from_row, columns, k, to, PANEL);
+/* A panel of columns of b where b is stored by columns: to[p, j] = from[j, p], p < k, j < columns, up to a whole vector. */
+static RN_NO_INLINE void pack_transposed(const float *from, ptrdiff_t from_row, ptrdiff_t k, ptrdiff_t columns, float *to,
+                                         ptrdiff_t to_row) {
+    transpose_any(1, from, from_row, columns, k, to, to_row);
 }

@@ -52,7 +52,11 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(sgd) \
     X(adam) \
     X(gemm) \
-    X(sum_rows)
+    X(sum_rows) \
+    X(convolve) \
+    X(turn_weights) \
+    X(weight_gradient) \
+    X(sum_splits)
 
 /* fill: y[i] = value, i < n. One tile is RN_ELEMENT_TILE elements. 0 FLOP, 4 bytes an element. */
 typedef struct {
@@ -262,6 +266,77 @@ typedef struct {
     ptrdiff_t m, n;
     int accumulate;
 } rn_sum_rows_args;
+
+/* How taps reach from a grid of positions (y, x) into an image: tap (i, j) reads row y stride_y + first_y + i tap_step_y, column
+ * x stride_x + first_x + j tap_step_x, and 0 outside. */
+typedef struct {
+    ptrdiff_t height, width; /* of the image */
+    ptrdiff_t grid_height, grid_width;
+    ptrdiff_t stride_y, stride_x;
+    ptrdiff_t tap_rows, tap_columns;
+    ptrdiff_t first_y, first_x, tap_step_y, tap_step_x;
+    int padded; /* some tap of some position lies outside */
+} rn_window;
+
+/* convolve: out[n, g rows + m, p] = act(sum_k weight[g rows + m, k] source[n, g channels + c, tap t of p] + bias[g rows + m]) for m < rows,
+ * grid position p = (y, x) and k = c taps + t, c < channels.
+ *
+ * source is [images, groups * channels, height, width]; p lies at out_first + y out_row + x out_column in its plane of out_plane
+ * floats, which is p itself unless scattered. The forward pass, and each phase of the gradient by input (see turn_weights). No column matrix is written
+ * out: RN_KC rows of it and one panel of pixels at a time are packed into scratch, and all filters pass over them.
+ * A tile is `block` positions of one group of one image; there are `blocks` of them. in_place: one tap, nothing between the pixels.
+ * Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PANEL; rows * RN_KC where weights are packed; rows * block where scattered; the
+ * block's part of the image for the channels of RN_KC rows, where padded.
+ * 2 images groups rows positions channels taps FLOPs; 4 (source + weight + out) bytes. */
+typedef struct {
+    rn_window window;
+    const float *source, *weight, *bias;
+    float *out;
+    ptrdiff_t groups, channels, rows;
+    ptrdiff_t out_plane, out_row, out_column, out_first;
+    ptrdiff_t block, blocks;
+    int in_place, scattered, weight_packed, activation;
+    float alpha;
+} rn_convolve_args;
+
+/* turn_weights: turned[g, c, m, i, j] = weight[g filters + m, c, first_row + i step_row, first_column + j step_column], i < tap_rows,
+ * j < tap_columns. With a stride s the pixels of the gradient by input fall into s phases (in each direction), each a convolution of
+ * the output's gradient with every s-th tap; these are its weights. weight is [groups * filters, channels, height, width].
+ * A tile is one (g, c). 0 FLOP, 8 bytes an element of turned. */
+typedef struct {
+    const float *weight;
+    float *turned;
+    ptrdiff_t filters, channels, height, width;
+    ptrdiff_t tap_rows, tap_columns, first_row, first_column, step_row, step_column;
+} rn_turn_weights_args;
+
+/* weight_gradient: partial[s, g, k, m] = sum over the images of split s and positions p of x[n, g channels + c, tap t of p] dy[n, g filters
+ * + m, p], k = c taps + t; row k = channels taps is that of an x of ones, which is the gradient by bias. Split s has images
+ * [images s / splits, images (s + 1) / splits). Rows of x are broadcast where they lie (or in a padded copy) against a transposed panel
+ * of dy, for block_rows x block_columns <= RN_KC positions at a time.
+ * A tile is channel_block channels, filter_block filters of a group of a split.
+ * Scratch: channel_block * taps ptrdiff_t, up to a multiple of 8; then floats: RN_KC * RN_WIDE_PANEL, ones, and the part of the image.
+ * 2 images groups channels taps filters positions FLOPs; 4 (x + dy + partial) bytes. */
+enum { RN_WIDE_PANEL = 24 };
+typedef struct {
+    rn_window window;
+    const float *x, *dy;
+    float *partial;
+    ptrdiff_t images, groups, channels, filters, splits;
+    ptrdiff_t channel_block, channel_blocks, filter_block, filter_blocks;
+    ptrdiff_t block_rows, block_columns;
+    ptrdiff_t ones; /* floats between the first and the last pixel that a block steps through */
+    int with_bias;
+} rn_weight_gradient_args;
+
+/* sum_splits: dweight[g filters + m, k] = sum_s partial[s, g, k, m], k < rows, in the order of s; dbias (NULL: none) from row `rows`.
+ * A tile is RN_SUM_BLOCK^2 elements of a group. Scratch: RN_SUM_BLOCK^2 floats. splits - 1 FLOP and 4 (splits + 1) bytes an element. */
+enum { RN_SUM_BLOCK = 64 };
+typedef struct {
+    const float *partial;
+    float *dweight, *dbias;
+    ptrdiff_t groups, rows, filters, splits;
+} rn_sum_splits_args;
 
 typedef struct {
     const char *isa;

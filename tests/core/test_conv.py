@@ -1,0 +1,292 @@
+"""Convolutions and their gradients against their float64 twins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rn import _core
+from rn.errors import OptionError, ShapeError
+from tests import reference
+from tests.core.harness import Bench, close, with_threads
+
+
+def normal(rng, *shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def output_shape(x, weight, *, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1):
+    reach = [x.shape[2 + i] + sum(padding[i]) - dilation[i] * (weight.shape[2 + i] - 1) - 1 for i in range(2)]
+    return x.shape[0], weight.shape[0], reach[0] // stride[0] + 1, reach[1] // stride[1] + 1
+
+
+def convolve(x, weight, bias=None, activation="linear", alpha=0.0, **options):
+    """The kernel's forward result."""
+    bench = Bench()
+    y = bench.out(output_shape(x, weight, **options))
+    slot = None if bias is None else bench.put(bias)
+    _core.conv2d(
+        bench.plan, bench.put(x), bench.put(weight), y, bias=slot, activation=activation, alpha=alpha, **options
+    )
+    return bench.run().get(y)
+
+
+def gradients(x, weight, dy, **options):
+    """The kernels' dx, dweight and dbias."""
+    bench = Bench()
+    x_slot, weight_slot, dy_slot = bench.put(x), bench.put(weight), bench.put(dy)
+    dx, dweight, dbias = bench.out(x.shape), bench.out(weight.shape), bench.out((weight.shape[0],))
+    _core.conv2d_input_gradient(bench.plan, dy_slot, weight_slot, dx, **options)
+    _core.conv2d_weight_gradient(bench.plan, x_slot, dy_slot, dweight, dbias=dbias, **options)
+    bench.run()
+    return bench.get(dx), bench.get(dweight), bench.get(dbias).reshape(-1)
+
+
+def check(rng, x_shape, weight_shape, activation="linear", **options):
+    """Compare forward and gradients of random numbers with the twins."""
+    x, weight, bias = normal(rng, *x_shape), normal(rng, *weight_shape), normal(rng, weight_shape[0])
+    y = convolve(x, weight, bias, activation=activation, alpha=0.2, **options)
+    close(y, *reference.conv2d(x, weight, bias=bias, activation=activation, alpha=0.2, **options))
+    dy = normal(rng, *y.shape)
+    dx, dweight, dbias = gradients(x, weight, dy, **options)
+    close(dx, *reference.conv2d_input_gradient(dy, weight, x.shape, **options))
+    expected_weight, expected_bias, weight_terms, bias_terms = reference.conv2d_weight_gradient(
+        x, dy, weight.shape[2:], **options
+    )
+    close(dweight, expected_weight, weight_terms)
+    close(dbias, expected_bias, bias_terms)
+
+
+# ---- known values
+
+
+def test_a_window_of_four():
+    x = np.arange(9).reshape(1, 1, 3, 3)
+    weight = np.array([1, 10, 100, 1000]).reshape(1, 1, 2, 2)
+    np.testing.assert_array_equal(convolve(x, weight)[0, 0], [[4310, 5421], [7643, 8754]])
+
+
+def test_padding_is_zeros_and_each_side_its_own():
+    x = np.array([[1, 2], [3, 4]]).reshape(1, 1, 2, 2)
+    weight = np.array([1, 10]).reshape(1, 1, 1, 2)
+    y = convolve(x, weight, padding=((0, 1), (2, 1)))
+    np.testing.assert_array_equal(y[0, 0], [[0, 10, 21, 2], [0, 30, 43, 4], [0, 0, 0, 0]])
+
+
+def test_stride_dilation_and_bias():
+    x = np.arange(25).reshape(1, 1, 5, 5)
+    weight = np.array([1, 100]).reshape(1, 1, 1, 2)
+    y = convolve(x, weight, np.array([0.5]), stride=(2, 1), dilation=(1, 3))
+    np.testing.assert_array_equal(y[0, 0], [[300.5, 401.5], [1310.5, 1411.5], [2320.5, 2421.5]])
+
+
+def test_groups_know_nothing_of_each_other():
+    x = np.stack([np.ones((2, 2)), np.full((2, 2), 10)])[None]
+    weight = np.array([1, 2, 3, 4]).reshape(4, 1, 1, 1)
+    y = convolve(x, weight, groups=2)
+    np.testing.assert_array_equal(y[0, :, 0, 0], [1, 2, 30, 40])
+
+
+def test_gradients_of_a_window_of_four():
+    x = np.arange(9).reshape(1, 1, 3, 3)
+    weight = np.array([1, 10, 100, 1000]).reshape(1, 1, 2, 2)
+    dy = np.array([[1, 2], [0, 1]]).reshape(1, 1, 2, 2)
+    dx, dweight, dbias = gradients(x, weight, dy)
+    np.testing.assert_array_equal(dx[0, 0], [[1, 12, 20], [100, 1201, 2010], [0, 100, 1000]])
+    np.testing.assert_array_equal(dweight[0, 0], [[0 + 2 + 4, 1 + 4 + 5], [3 + 8 + 7, 4 + 10 + 8]])
+    np.testing.assert_array_equal(dbias, [4])
+
+
+# ---- reference
+
+SAME = ((1, 1), (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "options"),
+    [
+        ((2, 1, 28, 28), (18, 1, 3, 3), {}),
+        ((3, 18, 13, 13), (20, 18, 3, 3), {}),
+        ((2, 3, 32, 32), (32, 3, 3, 3), {"padding": SAME}),
+        ((2, 64, 16, 16), (40, 64, 3, 3), {"padding": SAME}),
+        ((1, 128, 8, 8), (50, 128, 3, 3), {"padding": SAME}),
+        ((2, 40, 9, 9), (24, 40, 1, 1), {}),
+        ((1, 1024, 4, 4), (30, 1024, 1, 1), {}),
+        ((1, 1024, 9, 9), (7, 1024, 1, 1), {}),
+        ((2, 5, 40, 40), (8, 5, 1, 1), {"stride": (2, 2)}),
+        ((2, 16, 14, 14), (24, 16, 3, 3), {"stride": (2, 2), "padding": SAME}),
+        ((1, 3, 50, 47), (10, 3, 7, 7), {"stride": (2, 3), "padding": ((3, 2), (1, 4))}),
+        ((2, 6, 20, 20), (9, 2, 3, 3), {"groups": 3, "padding": SAME}),
+        ((2, 32, 15, 15), (32, 1, 3, 3), {"groups": 32, "padding": SAME}),
+        ((2, 8, 15, 15), (24, 1, 5, 5), {"groups": 8, "stride": (2, 2), "padding": ((2, 2), (2, 2))}),
+        ((1, 4, 30, 30), (6, 4, 3, 3), {"dilation": (2, 3), "padding": ((2, 2), (3, 3))}),
+        ((1, 4, 31, 30), (6, 4, 3, 4), {"dilation": (2, 3), "stride": (3, 2), "padding": ((2, 5), (3, 1))}),
+        ((1, 4, 31, 30), (6, 4, 4, 4), {"dilation": (4, 6), "stride": (6, 4)}),
+        ((1, 2, 12, 300), (3, 2, 3, 3), {"padding": SAME}),
+        ((1, 2, 5, 700), (19, 2, 2, 3), {"stride": (1, 2)}),
+        ((1, 7, 90, 80), (33, 7, 3, 3), {"padding": SAME}),
+        ((40, 2, 4, 4), (3, 2, 3, 3), {"padding": SAME}),
+        ((3, 5, 7, 6), (4, 5, 7, 6), {}),
+        ((3, 5, 2, 2), (4, 5, 2, 2), {"padding": ((3, 3), (3, 3))}),
+        ((2, 3, 9, 9), (4, 3, 2, 2), {"stride": (5, 3)}),
+        ((2, 3, 1, 1), (4, 3, 1, 1), {}),
+        ((2, 2, 20, 20), (3, 2, 17, 18), {"padding": SAME}),
+    ],
+)
+def test_against_reference(x_shape, weight_shape, options):
+    check(np.random.default_rng(sum(x_shape)), x_shape, weight_shape, **options)
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid"])
+def test_activations(activation):
+    check(np.random.default_rng(1), (2, 40, 9, 9), (7, 40, 3, 3), activation)
+    check(np.random.default_rng(1), (2, 4, 9, 9), (7, 4, 3, 3), activation)
+
+
+@st.composite
+def convolutions(draw):
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    axes = []
+    for _ in range(2):
+        kernel, dilation, stride = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 4))
+        low, high = draw(st.integers(0, 3)), draw(st.integers(0, 3))
+        least = max(1, dilation * (kernel - 1) + 1 - low - high)
+        axes.append((draw(st.integers(least, least + 18)), kernel, stride, (low, high), dilation))
+    (h, kh, sh, pad_h, dh), (w, kw, sw, pad_w, dw) = axes
+    channels, filters = draw(st.integers(1, 5)), draw(st.integers(1, 20))
+    x_shape = (draw(st.integers(0, 3)), channels * groups, h, w)
+    options = {"stride": (sh, sw), "padding": (pad_h, pad_w), "dilation": (dh, dw), "groups": groups}
+    return draw(st.integers(0, 1000)), x_shape, (filters * groups, channels, kh, kw), options
+
+
+@settings(max_examples=200, deadline=None)
+@given(convolutions())
+def test_any_shape_and_option(case):
+    seed, x_shape, weight_shape, options = case
+    check(np.random.default_rng(seed), x_shape, weight_shape, "relu", **options)
+
+
+@pytest.mark.parametrize("filters", [1, 7, 8, 9, 15, 16, 17, 18, 24, 25, 31, 33, 40, 41])
+@pytest.mark.parametrize("channels", [1, 2, 11])
+def test_every_tail_of_filters_and_pixels(filters, channels):
+    check(np.random.default_rng(filters), (2, channels, 7, 4 + filters % 5), (filters, channels, 3, 2))
+
+
+# ---- edges
+
+
+def test_an_empty_batch():
+    x, weight = np.zeros((0, 3, 8, 8), np.float32), np.ones((5, 3, 3, 3), np.float32)
+    assert convolve(x, weight).shape == (0, 5, 6, 6)
+    dx, dweight, dbias = gradients(x, weight, np.zeros((0, 5, 6, 6)))
+    assert dx.shape == x.shape
+    assert (dweight == 0).all()
+    assert (dbias == 0).all()
+
+
+def test_pixels_that_no_window_reaches_have_no_gradient():
+    dx, _, _ = gradients(np.ones((1, 1, 8, 8)), np.ones((1, 1, 2, 2)), np.ones((1, 1, 2, 2)), stride=(5, 5))
+    expected = np.zeros((8, 8))
+    expected[np.ix_([0, 1, 5, 6], [0, 1, 5, 6])] = 1
+    np.testing.assert_array_equal(dx[0, 0], expected)
+
+
+def test_values_beside_the_image_do_not_leak():
+    """Infinities in one sample must not reach its neighbours in memory."""
+    rng = np.random.default_rng(0)
+    x, weight = normal(rng, 3, 4, 9, 9), normal(rng, 6, 4, 3, 3)
+    for options in ({}, {"padding": SAME}, {"stride": (2, 2)}):
+        clean = convolve(x, weight, **options)
+        dirty = x.copy()
+        dirty[0] = dirty[2] = np.inf
+        np.testing.assert_array_equal(convolve(dirty, weight, **options)[1], clean[1])
+
+
+# ---- bits
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "options"),
+    [
+        ((32, 1, 28, 28), (18, 1, 3, 3), {}),
+        ((32, 18, 13, 13), (20, 18, 3, 3), {}),
+        ((3, 32, 33, 33), (48, 32, 3, 3), {"padding": SAME, "stride": (2, 2)}),
+        ((1, 64, 16, 16), (130, 64, 3, 3), {"padding": SAME}),
+        ((5, 32, 20, 20), (32, 1, 3, 3), {"groups": 32, "padding": SAME}),
+        ((2, 2, 4, 4), (3, 2, 3, 3), {}),
+    ],
+)
+def test_bits_do_not_depend_on_threads(x_shape, weight_shape, options):
+    rng = np.random.default_rng(0)
+    x, weight, bias = normal(rng, *x_shape), normal(rng, *weight_shape), normal(rng, weight_shape[0])
+    dy = normal(rng, *output_shape(x, weight, **options))
+
+    def results():
+        dx, dweight, dbias = gradients(x, weight, dy, **options)
+        y = convolve(x, weight, bias, "relu", **options)
+        return {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias}
+
+    with_threads(results)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "options"),
+    [
+        ((16, 18, 13, 13), (20, 18, 3, 3), {}),
+        ((16, 64, 28, 28), (32, 64, 3, 3), {"padding": SAME}),
+        ((16, 32, 17, 17), (32, 32, 3, 3), {"padding": SAME, "stride": (2, 2)}),
+        ((16, 600, 7, 7), (64, 600, 1, 1), {}),
+    ],
+)
+def test_a_sample_alone_and_in_a_batch_are_the_same_bits(x_shape, weight_shape, options):
+    rng = np.random.default_rng(3)
+    x, weight, bias = normal(rng, *x_shape), normal(rng, *weight_shape), normal(rng, weight_shape[0])
+    dy = normal(rng, *output_shape(x, weight, **options))
+    whole, whole_dx = convolve(x, weight, bias, **options), gradients(x, weight, dy, **options)[0]
+    for first, count in ((0, 1), (7, 1), (3, 2), (0, 5)):
+        part = slice(first, first + count)
+        np.testing.assert_array_equal(convolve(x[part], weight, bias, **options), whole[part])
+        np.testing.assert_array_equal(gradients(x[part], weight, dy[part], **options)[0], whole_dx[part])
+
+
+# ---- refusals
+
+
+def slots(*shapes):
+    plan = _core.Plan(1)
+    return plan, [plan.tensor(shape) for shape in shapes]
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    plan, (x, weight, y, bias) = slots((2, 3, 8, 8), (5, 3, 3, 3), (2, 5, 6, 6), (4,))
+    _core.conv2d(plan, x, weight, y)
+    with pytest.raises(ShapeError, match="bias of 5 filters"):
+        _core.conv2d(plan, x, weight, y, bias=bias)
+    with pytest.raises(ShapeError, match=r"\(2, 5, 8, 8\), not \(2, 5, 6, 6\)"):
+        _core.conv2d(plan, x, weight, y, padding=SAME)
+    with pytest.raises(ShapeError, match="take 3 channels a group"):
+        _core.conv2d(plan, y, weight, y)
+    with pytest.raises(ShapeError, match="larger than the image"):
+        _core.conv2d(plan, x, weight, y, dilation=(4, 1))
+    with pytest.raises(ShapeError, match="take 3 channels a group"):
+        _core.conv2d_input_gradient(plan, x, weight, y)
+    with pytest.raises(ShapeError, match="gradient by bias of 5 filters"):
+        _core.conv2d_weight_gradient(plan, x, y, weight, dbias=bias)
+
+
+@pytest.mark.parametrize(
+    "options", [{"stride": (0, 1)}, {"dilation": (1, 0)}, {"padding": ((0, 0), (-1, 0))}, {"groups": 2}, {"groups": 0}]
+)
+def test_options_out_of_range_are_refused(options):
+    plan, (x, weight, y) = slots((2, 3, 8, 8), (5, 3, 3, 3), (2, 5, 6, 6))
+    with pytest.raises(OptionError):
+        _core.conv2d(plan, x, weight, y, **options)
+    assert plan.listing() == []
+
+
+def test_an_output_that_is_an_input_is_refused():
+    plan, (x, weight) = slots((1, 1, 4, 4), (1, 1, 1, 1))
+    with pytest.raises(OptionError, match="share memory"):
+        _core.conv2d(plan, x, weight, x)
