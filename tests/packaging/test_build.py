@@ -92,7 +92,8 @@ def test_without_a_compiler_one_sentence_says_so(sources, tmp_path):
     errors = [line.strip() for line in printed.splitlines() if line.strip().startswith("error: no working")]
     assert errors == [
         "error: no working C compiler was found (tried '/nonexistent/compiler'): install one (Debian: apt-get install "
-        "gcc, macOS: xcode-select --install, Windows: Build Tools for Visual Studio) or name yours in CC, and run pip again."
+        "gcc, macOS: xcode-select --install, Windows: Build Tools for Visual Studio) or name yours in CC, and run pip "
+        "again."
     ]
     assert "Traceback" not in printed
 

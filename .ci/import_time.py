@@ -1,0 +1,35 @@
+"""Measures how much longer `import rn` takes than `import numpy`: medians of 20 processes each, taken in turn."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+RUNS = 20
+MOST_MILLISECONDS = 40.0
+
+
+def seconds(module: str) -> float:
+    """Return the time of one process that imports ``module``."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    times: dict[str, list[float]] = {"numpy": [], "rn": []}
+    for module in times:
+        seconds(module)  # the first one reads the files from disk
+    for _ in range(RUNS):
+        for module, taken in times.items():
+            taken.append(seconds(module) * 1e3)
+    numpy, rn = (statistics.median(taken) for taken in times.values())
+    print(f"import numpy {numpy:.1f} ms, import rn {rn:.1f} ms: {rn - numpy:+.1f} ms (medians of {RUNS} processes)")
+    if rn - numpy > MOST_MILLISECONDS:
+        raise SystemExit(f"import rn may take at most {MOST_MILLISECONDS:.0f} ms more than import numpy")
+
+
+if __name__ == "__main__":
+    main()
