@@ -19,12 +19,13 @@ from rn.registry import register
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from rn import cli, datasets
+    from rn import cli, data, datasets
 
 __all__ = [
     "Tensor4D",
     "__version__",
     "cli",
+    "data",
     "datasets",
     "errors",
     "get_num_threads",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 # The public modules that `import rn` leaves alone.
-_IMPORTED_ON_USE = frozenset({"cli", "datasets"})
+_IMPORTED_ON_USE = frozenset({"cli", "data", "datasets"})
 
 
 def __getattr__(name: str) -> ModuleType:
