@@ -253,3 +253,53 @@ def conv2d_weight_gradient(x, dy, kernel, *, stride=(1, 1), padding=((0, 0), (0,
 
     windows, _ = conv2d_windows(x, kernel, stride, padding, dilation)
     return *gathered(windows, dy), *gathered(np.abs(windows), np.abs(dy))
+
+
+# ---- pooling
+
+
+def windows(shape, size, stride, padding):
+    """Yield (i, j, rows, columns) for each window of an image h x w, cut to the image."""
+    (h, w), (kh, kw), (sh, sw), ((top, bottom), (left, right)) = shape, size, stride, padding
+    for i in range((h + top + bottom - kh) // sh + 1):
+        for j in range((w + left + right - kw) // sw + 1):
+            y, x = i * sh - top, j * sw - left
+            yield i, j, slice(max(y, 0), min(y + kh, h)), slice(max(x, 0), min(x + kw, w))
+
+
+def pooled_shape(shape, size, stride, padding):
+    cells = [(length + sum(p) - k) // s + 1 for length, k, s, p in zip(shape[2:], size, stride, padding, strict=True)]
+    return (*shape[:2], *cells)
+
+
+def max_pool2d(x: Array, size, stride, padding) -> Array:
+    y = np.zeros(pooled_shape(x.shape, size, stride, padding))
+    for i, j, rows, columns in windows(x.shape[2:], size, stride, padding):
+        y[:, :, i, j] = x[:, :, rows, columns].max((2, 3))
+    return y
+
+
+def max_pool2d_gradient(x: Array, dy: Array, size, stride, padding) -> Array:
+    """Return dx; np.argmax finds the first maximum by rows, and the first NaN before any number."""
+    dx = np.zeros(x.shape)
+    for i, j, rows, columns in windows(x.shape[2:], size, stride, padding):
+        width = columns.stop - columns.start
+        for n, c in np.ndindex(x.shape[:2]):
+            p, q = divmod(int(np.argmax(x[n, c, rows, columns])), width)
+            dx[n, c, rows.start + p, columns.start + q] += dy[n, c, i, j]
+    return dx
+
+
+def avg_pool2d(x: Array, size, stride, padding) -> Array:
+    y = np.zeros(pooled_shape(x.shape, size, stride, padding))
+    for i, j, rows, columns in windows(x.shape[2:], size, stride, padding):
+        y[:, :, i, j] = x[:, :, rows, columns].mean((2, 3))
+    return y
+
+
+def avg_pool2d_gradient(shape, dy: Array, size, stride, padding) -> Array:
+    dx = np.zeros(shape)
+    for i, j, rows, columns in windows(shape[2:], size, stride, padding):
+        cells = (rows.stop - rows.start) * (columns.stop - columns.start)
+        dx[:, :, rows, columns] += (dy[:, :, i, j] / cells)[:, :, None, None]
+    return dx

@@ -221,6 +221,47 @@ def adam(
     decoupled: bool = False,
 ) -> None: ...
 
+# ---- doorways: pooling
+
+def max_pool2d(
+    plan: Plan,
+    x: Slot,
+    y: Slot,
+    *,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+) -> None: ...
+def max_pool2d_gradient(
+    plan: Plan,
+    x: Slot,
+    y: Slot,
+    dy: Slot,
+    dx: Slot,
+    *,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+) -> None: ...
+def avg_pool2d(
+    plan: Plan,
+    x: Slot,
+    y: Slot,
+    *,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+) -> None: ...
+def avg_pool2d_gradient(
+    plan: Plan,
+    dy: Slot,
+    dx: Slot,
+    *,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+) -> None: ...
+
 # ---- doorways: random numbers
 
 def philox(counter: Sequence[int], key: int) -> tuple[int, int, int, int]: ...

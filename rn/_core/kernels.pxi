@@ -33,6 +33,10 @@ cdef extern from "rn.h" nogil:
         rn_kernel count_correct
         rn_kernel sgd
         rn_kernel adam
+        rn_kernel max_pool2d
+        rn_kernel max_pool2d_gradient
+        rn_kernel avg_pool2d
+        rn_kernel avg_pool2d_gradient
         rn_kernel gemm
         rn_kernel sum_rows
         rn_kernel convolve

@@ -10,6 +10,7 @@ RN_KERNELS(X)
 #include "body_softmax.h"
 #include "body_loss.h"
 #include "body_optimizer.h"
+#include "body_pool.h"
 #include "body_gemm.h"
 #include "body_walk.h"
 #include "body_layout.h"

@@ -51,6 +51,10 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(count_correct) \
     X(sgd) \
     X(adam) \
+    X(max_pool2d) \
+    X(max_pool2d_gradient) \
+    X(avg_pool2d) \
+    X(avg_pool2d_gradient) \
     X(gemm) \
     X(sum_rows) \
     X(convolve) \
@@ -234,6 +238,19 @@ typedef struct {
     float epsilon;
     int decoupled;
 } rn_adam_args;
+
+/* Pooling of `planes` images h x w to oh x ow by windows kh x kw: window (i, j) holds the cells (i sh - top + p, j sw - left + q),
+ * p < kh, q < kw, that lie inside the image, at least one. A tile is `group` planes.
+ *   max_pool2d: result = y, the largest cell, or NaN where there is one; x read.
+ *   max_pool2d_gradient: result = dx, sum of dy over the windows whose first largest cell (by rows) this is; x, y, dy read.
+ *   avg_pool2d: result = y, the mean of the cells; x read.
+ *   avg_pool2d_gradient: result = dx, sum of dy / (cells of its window) over the windows that hold this cell; dy read.
+ * result is no other tensor. 1 FLOP (gradient of the maximum: 2) a cell of a window, 4 bytes for each element read or written. */
+typedef struct {
+    const float *x, *y, *dy;
+    float *result;
+    ptrdiff_t planes, group, h, w, oh, ow, kh, kw, sh, sw, top, left;
+} rn_pool_args;
 
 /* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product of
  * the library sums in this order. A panel has at most RN_PANEL columns. */

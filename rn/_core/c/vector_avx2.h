@@ -125,6 +125,19 @@ static inline void vf_transpose(vf block[VL]) {
     }
 }
 
+/* The lanes of even (odd) place of a, then of b; and back: a0 b0 a1 b1 … in the result and *high. */
+static inline vf vf_even(vf a, vf b) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88)), 0xD8));
+}
+static inline vf vf_odd(vf a, vf b) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xDD)), 0xD8));
+}
+static inline vf vf_interleave(vf a, vf b, vf *high) {
+    vf near = _mm256_unpacklo_ps(a, b), far = _mm256_unpackhi_ps(a, b);
+    *high = _mm256_permute2f128_ps(near, far, 0x31);
+    return _mm256_permute2f128_ps(near, far, 0x20);
+}
+
 /* Sums in the order ((0+4)+(2+6)) + ((1+5)+(3+7)): halves onto halves. */
 static inline float vf_sum(vf a) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));

@@ -169,6 +169,21 @@ static inline void vf_transpose(vf block[VL]) {
     for (int i = 0; i < VL; i++) block[i] = turned[i];
 }
 
+/* The lanes of even (odd) place of a, then of b; and back: a0 b0 a1 b1 … in the result and *high. */
+static inline vf vf_even(vf a, vf b) {
+    const float lane[VL] = {AT(a, 0), AT(a, 2), AT(b, 0), AT(b, 2)};
+    return vf_load(lane);
+}
+static inline vf vf_odd(vf a, vf b) {
+    const float lane[VL] = {AT(a, 1), AT(a, 3), AT(b, 1), AT(b, 3)};
+    return vf_load(lane);
+}
+static inline vf vf_interleave(vf a, vf b, vf *high) {
+    const float low[VL] = {AT(a, 0), AT(b, 0), AT(a, 1), AT(b, 1)}, rest[VL] = {AT(a, 2), AT(b, 2), AT(a, 3), AT(b, 3)};
+    *high = vf_load(rest);
+    return vf_load(low);
+}
+
 /* Sums in the order (0+2) + (1+3): halves onto halves. */
 static inline float vf_sum(vf a) { return (AT(a, 0) + AT(a, 2)) + (AT(a, 1) + AT(a, 3)); }
 static inline double vf_sum_double(vf a) {

@@ -1,0 +1,100 @@
+# Doorways of pooling over images.
+
+cdef extern from "rn.h" nogil:
+    ctypedef struct rn_pool_args:
+        const float *x
+        const float *y
+        const float *dy
+        float *result
+        ptrdiff_t planes
+        ptrdiff_t group
+        ptrdiff_t h
+        ptrdiff_t w
+        ptrdiff_t oh
+        ptrdiff_t ow
+        ptrdiff_t kh
+        ptrdiff_t kw
+        ptrdiff_t sh
+        ptrdiff_t sw
+        ptrdiff_t top
+        ptrdiff_t left
+
+
+cdef Py_ssize_t pooled_axis(str axis, Py_ssize_t length, Py_ssize_t size, Py_ssize_t stride, Py_ssize_t before,
+                            Py_ssize_t after) except -1:
+    """How many windows one axis has; every window must hold at least one element of the image."""
+    if size < 1 or stride < 1:
+        raise OptionError(f"pooling needs a size and a stride of at least 1, got {size} and {stride} along {axis}")
+    if not (0 <= before < size and 0 <= after < size):
+        raise OptionError(f"pooling padding must be from 0 to below the size {size}, got ({before}, {after}) along {axis}")
+    if length < 1 or length + before + after < size:
+        raise ShapeError(f"a pooling window of {size} does not fit {length} + {before} + {after} elements along {axis}")
+    return (length + before + after - size) // stride + 1
+
+
+cdef rn_pool_args *record_pool(Plan plan, str name, rn_kernel kernel, Slot image, Slot pooled, size, stride, padding,
+                               double flops_of_cell, double arrays_of_image, double arrays_of_pooled) except NULL:
+    """Check the shapes of one pooling, record its call and return its arguments, tensors not yet linked."""
+    n, c, h, w = image.shape
+    (kh, kw), (sh, sw), ((top, bottom), (left, right)) = size, stride, padding
+    expected = (n, c, pooled_axis("h", h, kh, sh, top, bottom), pooled_axis("w", w, kw, sw, left, right))
+    if pooled.shape != expected:
+        raise ShapeError(f"{name} of {image.shape} by {kh} x {kw}, stride {sh} x {sw}, has shape {expected}, got {pooled.shape}")
+    cdef Py_ssize_t planes = n * c
+    cdef Py_ssize_t group = max(1, RN_ELEMENT_TILE // (h * w))
+    cdef rn_pool_args *a = <rn_pool_args *> plan.record(
+        name, kernel, sizeof(rn_pool_args), (planes + group - 1) // group, 0, flops_of_cell * pooled.size * kh * kw,
+        4.0 * (arrays_of_image * image.size + arrays_of_pooled * pooled.size))
+    a.planes, a.group = planes, group
+    a.h, a.w, a.oh, a.ow = h, w, expected[2], expected[3]
+    a.kh, a.kw, a.sh, a.sw = kh, kw, sh, sw
+    a.top, a.left = top, left
+    return a
+
+
+def max_pool2d(Plan plan, Slot x, Slot y, *, size, stride, padding=((0, 0), (0, 0))) -> None:
+    """Record y[n, c, i, j] = the largest x[n, c, i sh - top + p, j sw - left + q], p < kh, q < kw, inside the image.
+
+    ``size`` (kh, kw), ``stride`` (sh, sw), ``padding`` ((top, bottom), (left, right)), each less than the size; y's axes are
+    (h + top + bottom - kh) // sh + 1 and likewise for w. Padding never wins; a NaN in a window is its maximum. Raises ``OptionError``
+    or ``ShapeError``.
+    """
+    cdef rn_pool_args *a = record_pool(plan, "max_pool2d", KERNELS.max_pool2d, x, y, size, stride, padding, 1.0, 1.0, 1.0)
+    plan.link(&a.x, x, READ)
+    plan.link(&a.result, y, WRITE)
+
+
+def max_pool2d_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, *, size, stride, padding=((0, 0), (0, 0))) -> None:
+    """Record dx: each dy goes to the first cell, row by row, that holds its window's maximum; overlapping windows add up.
+
+    x and y are those of ``max_pool2d``, ``dx`` has the shape of x and is no other tensor. Raises as ``max_pool2d``.
+    """
+    same_shape("dx", dx, "x", x)
+    same_shape("dy", dy, "y", y)
+    cdef rn_pool_args *a = record_pool(plan, "max_pool2d_gradient", KERNELS.max_pool2d_gradient, x, y, size, stride, padding,
+                                       2.0, 2.0, 2.0)
+    plan.link(&a.x, x, READ)
+    plan.link(&a.y, y, READ)
+    plan.link(&a.dy, dy, READ)
+    plan.link(&a.result, dx, WRITE)
+
+
+def avg_pool2d(Plan plan, Slot x, Slot y, *, size, stride, padding=((0, 0), (0, 0))) -> None:
+    """Record y[n, c, i, j] = the mean of x[n, c, i sh - top + p, j sw - left + q], p < kh, q < kw, over the cells inside the image.
+
+    Arguments and errors as for ``max_pool2d``; padding is not counted.
+    """
+    cdef rn_pool_args *a = record_pool(plan, "avg_pool2d", KERNELS.avg_pool2d, x, y, size, stride, padding, 1.0, 1.0, 1.0)
+    plan.link(&a.x, x, READ)
+    plan.link(&a.result, y, WRITE)
+
+
+def avg_pool2d_gradient(Plan plan, Slot dy, Slot dx, *, size, stride, padding=((0, 0), (0, 0))) -> None:
+    """Record dx: each dy, divided by the cells its window has inside the image, goes to all of them; overlapping windows add up.
+
+    ``dx`` has the shape of ``avg_pool2d``'s x and is another tensor than dy. Raises as ``max_pool2d``.
+    """
+    cdef rn_pool_args *a = record_pool(plan, "avg_pool2d_gradient", KERNELS.avg_pool2d_gradient, dx, dy, size, stride, padding,
+                                       1.0, 1.0, 1.0)
+    plan.link(&a.dy, dy, READ)
+    plan.link(&a.result, dx, WRITE)
