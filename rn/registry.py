@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from rn.errors import DtypeError, OptionError
 
-__all__ = ["create", "lookup", "name_of", "names", "register"]
+__all__ = ["create", "describe", "lookup", "name_of", "names", "register"]
 
 T = TypeVar("T")
 
@@ -53,18 +53,34 @@ def lookup(kind: str, name: str) -> type:
 
 
 def create(kind: str, value: Any, base: type[T]) -> T:
-    """Return ``value`` as a ``base``: an instance is kept, a class or a name is called without arguments."""
+    """Return ``value`` as an instance of ``base``.
+
+    An instance is kept, a class or a name is called without arguments, and ``{"name": name, **arguments}``, as ``describe`` writes it, with
+    those arguments.
+    """
+    arguments: dict[str, Any] = {}
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        arguments = {key: argument for key, argument in value.items() if key != "name"}
+        value = value["name"]
     if isinstance(value, base):
         return value
     if isinstance(value, str):
-        made = lookup(kind, value)()
+        cls = lookup(kind, value)
     elif isinstance(value, type) and issubclass(value, base):
-        made = value()
+        cls = value
     else:
         raise DtypeError(f"{kind} must be a name or a {base.__name__}, got {type(value).__name__}: {value!r:.80}")
+    made = cls(**arguments)
     if not isinstance(made, base):
         raise DtypeError(f"{kind} {value!r} is a {type(made).__name__}, not a {base.__name__}")
     return made
+
+
+def describe(kind: str, thing: Any) -> str | dict[str, Any]:
+    """Return what ``create`` makes ``thing`` from again and JSON can hold: its name, with its ``config()`` if it has any."""
+    name = name_of(kind, type(thing))
+    arguments = thing.config()
+    return {"name": name, **arguments} if arguments else name
 
 
 def name_of(kind: str, cls: type) -> str:

@@ -1,0 +1,29 @@
+"""Layers: the steps that a network is made of, one a file. ``base.py`` is their contract."""
+
+from rn.layers.activation import Activation, LeakyReLU, Linear, ReLU, Sigmoid, Softmax, Tanh
+from rn.layers.avg_pool2d import AvgPool2D
+from rn.layers.base import Layer
+from rn.layers.conv2d import Conv2D
+from rn.layers.dense import Dense
+from rn.layers.dropout import Dropout
+from rn.layers.flatten import Flatten
+from rn.layers.input import Input
+from rn.layers.max_pool2d import MaxPool2D
+
+__all__ = [
+    "Activation",
+    "AvgPool2D",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Input",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "MaxPool2D",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+]

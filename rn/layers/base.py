@@ -1,0 +1,208 @@
+"""The contract of layers, and what all of them share: names, parameters, and Python layers as callbacks of a plan."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rn import _core, initializers, registry
+from rn.errors import DtypeError, OptionError, ShapeError, StateError
+
+__all__ = ["Layer", "Parameter", "Shape"]
+
+Shape = tuple[int, ...]
+FloatArray = NDArray[np.float32]
+
+
+class Parameter:
+    """One trained array of a layer: its shape as the user sees it, its values and the gradient of the loss by them.
+
+    Both tensors get memory in ``build``; the model then moves them into its flat buffers, so layers ask for them at each ``bind``.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        four_axes = shape + (1,) * (4 - len(shape))
+        self.value = _core.Tensor4D.zeros(four_axes)
+        self.gradient = _core.Tensor4D.zeros(four_axes)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+
+class Layer:
+    """One step of a network: a function of a batch with, maybe, parameters.
+
+    A built-in layer writes ``build`` and ``bind``. A user's own layer may write, instead of ``bind``, ``forward(x, training)`` and
+    ``backward(grad, input_gradient=True)`` on NumPy arrays of shape (n, *input_shape) and (n, *output_shape); ``backward`` adds to
+    ``self.gradients[name][...]`` and returns d loss / d x.
+
+    Attributes: ``name``; ``trainable``, whether training may change it; ``input_shape`` and ``output_shape`` without the batch axis,
+    None before ``build``.
+    """
+
+    def __init__(self, *, name: str | None = None) -> None:
+        if name is not None and (not isinstance(name, str) or not name):
+            raise OptionError(f"a layer's name must be text, got {name!r}")
+        self.name = name or ""
+        self.trainable = True
+        self.input_shape: Shape | None = None
+        self.output_shape: Shape | None = None
+        self._parameters: dict[str, Parameter] = {}
+        self._buffers: dict[str, FloatArray] = {}
+
+    def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
+        """Settle the shapes, make the parameters, return the output's shape without the batch axis.
+
+        Raises ``ShapeError`` where ``input_shape`` does not suit the layer.
+        """
+        return input_shape
+
+    def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
+        """Record the forward and backward calls of a batch in ``plan``; return the output's slot.
+
+        This one records ``forward`` and ``backward`` as Python callbacks.
+        """
+        if self.input_shape is None or self.output_shape is None:
+            raise StateError(f"layer {self.name!r} is not built yet")
+        inputs, outputs = (plan.batch, *self.input_shape), (plan.batch, *self.output_shape)
+        y = plan.tensor(outputs)
+
+        def forward() -> None:
+            made = self.forward(_view(plan, x, inputs), plan.training)
+            _view(plan, y, outputs)[...] = self._checked("forward", made, outputs)
+
+        plan.callback(f"{type(self).__name__}.forward", forward, reads=[x], writes=[y])
+        wants_dx = plan.wants_gradient(x)
+        if self.learns(plan) or wants_dx:
+            dy = plan.gradient(y)
+            dx = plan.gradient(x) if wants_dx else None
+
+            def backward() -> None:
+                for parameter in self._parameters.values():
+                    parameter.gradient[...] = 0.0
+                made = self.backward(_view(plan, dy, outputs), wants_dx)
+                if dx is not None:
+                    _view(plan, dx, inputs)[...] = self._checked("backward", made, inputs)
+
+            with plan.backward():
+                # What forward saw stays alive until backward has run, since it may have kept a view.
+                plan.callback(
+                    f"{type(self).__name__}.backward", backward, reads=[dy, x, y], writes=[] if dx is None else [dx]
+                )
+        return y
+
+    def forward(self, x: FloatArray, training: bool) -> ArrayLike:
+        """Return the layer's output for a batch; for layers written in Python."""
+        raise NotImplementedError(f"{type(self).__name__} {self.name!r} writes neither bind nor forward")
+
+    def backward(self, grad: FloatArray, input_gradient: bool = True) -> ArrayLike | None:
+        """Add the parameters' gradients to ``self.gradients`` and return d loss / d x, given ``grad`` = d loss / d y."""
+        raise NotImplementedError(f"{type(self).__name__} {self.name!r} writes no backward, so it cannot be trained")
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, as JSON can hold them, without ``name``."""
+        return {}
+
+    def add_parameter(
+        self, name: str, shape: Shape, initializer: str | initializers.Initializer, rng: initializers.WeightSource
+    ) -> Parameter:
+        """Make the parameter ``name`` of ``shape``, filled by ``initializer``; for use in ``build``."""
+        parameter = Parameter(shape)
+        registry.create("initializer", initializer, initializers.Initializer).fill(parameter.value, shape, rng)
+        self._parameters[name] = parameter
+        return parameter
+
+    def learns(self, plan: _core.Plan) -> bool:
+        """Whether the gradients of this layer's parameters are to be computed in ``plan``; for use in ``bind``."""
+        return self.trainable and plan.training and plan.gradients and bool(self._parameters)
+
+    def slots(self, plan: _core.Plan, name: str) -> tuple[_core.Slot, _core.Slot]:
+        """Return the plan's slots of a parameter's value and gradient; for use in ``bind``."""
+        parameter = self._parameters[name]
+        return plan.bound(parameter.value), plan.bound(parameter.gradient)
+
+    @property
+    def parameters(self) -> dict[str, FloatArray]:
+        """The trained arrays by name, read-only; ``set`` writes."""
+        return {name: _read_only(p.value, p.shape) for name, p in self._parameters.items()}
+
+    @property
+    def gradients(self) -> dict[str, FloatArray]:
+        """The gradients of the loss by the parameters, as the last training step left them."""
+        return {name: np.asarray(p.gradient).reshape(p.shape) for name, p in self._parameters.items()}
+
+    @property
+    def buffers(self) -> dict[str, FloatArray]:
+        """Arrays that are saved with the layer but not trained, by name."""
+        return dict(self._buffers)
+
+    def __getattr__(self, name: str) -> FloatArray:
+        # Only names that are no ordinary attribute come here: layer.weight, layer.bias, a buffer's name.
+        own = self.__dict__
+        if name in own.get("_parameters", {}):
+            return self.parameters[name]
+        if name in own.get("_buffers", {}):
+            return self.buffers[name]
+        hint = "" if own.get("output_shape") is not None else "; the layer is not built yet"
+        raise AttributeError(f"{type(self).__name__} {own.get('name', '')!r} has no attribute {name!r}{hint}")
+
+    def set(self, **arrays: ArrayLike) -> None:
+        """Write parameters or buffers by name, e.g. ``layer.set(weight=w)``.
+
+        All arrays are checked before any is written. Raises ``OptionError`` for an unknown name, ``ShapeError`` for another shape,
+        ``DtypeError`` for what is no array of numbers, ``StateError`` before the layer is built.
+        """
+        checked = {name: self.check_array(name, array) for name, array in arrays.items()}
+        for name, array in checked.items():
+            if name in self._parameters:
+                target = self._parameters[name].value
+                target[...] = array.reshape(target.shape)
+            else:
+                self._buffers[name][...] = array
+
+    def check_array(self, name: str, array: ArrayLike) -> FloatArray:
+        """Return ``array`` as float32 if it may become the parameter or buffer ``name``; raise as ``set`` does if not."""
+        if self.output_shape is None:
+            raise StateError(f"layer {self.name!r} is not built yet; give the model its input_shape first")
+        if name not in self._parameters and name not in self._buffers:
+            known = ", ".join([*self._parameters, *self._buffers]) or "none"
+            raise OptionError(f"layer {self.name!r} has no parameter {name!r}; it has: {known}")
+        shape = self._parameters[name].shape if name in self._parameters else self._buffers[name].shape
+        try:
+            values = np.asarray(array)
+        except ValueError:
+            raise DtypeError(f"layer {self.name!r}: {name} must be an array of numbers of shape {shape}") from None
+        if values.dtype.kind not in "fiub":
+            raise DtypeError(f"layer {self.name!r}: {name} must be an array of numbers, got dtype {values.dtype}")
+        if values.shape != shape:
+            raise ShapeError(f"layer {self.name!r}: {name} has shape {shape}, got {values.shape}")
+        return values.astype(np.float32)
+
+    def _checked(self, method: str, made: ArrayLike | None, shape: Shape) -> FloatArray:
+        array = np.asarray(made, np.float32)
+        if array.shape != shape:
+            raise ShapeError(f"layer {self.name!r}: {method} returned shape {array.shape}, expected {shape}")
+        return array
+
+    def __repr__(self) -> str:
+        arguments = [f"{key}={value!r}" for key, value in self.config().items()]
+        if self.name:
+            arguments.append(f"name={self.name!r}")
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+def _view(plan: _core.Plan, slot: _core.Slot, shape: Shape) -> FloatArray:
+    view: FloatArray = np.asarray(plan.array(slot)).reshape(shape)
+    return view
+
+
+def _read_only(tensor: _core.Tensor4D, shape: Shape) -> FloatArray:
+    view: FloatArray = np.asarray(tensor).reshape(shape)
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,91 @@
+"""Checks of the arguments that several layers take, with errors in one wording."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, Literal
+
+from rn.errors import OptionError, ShapeError
+
+__all__ = ["Pair", "Padding", "Sides", "image_shape", "pair", "padding_option", "pool_padding", "positive", "sides", "window_output"]
+
+Pair = tuple[int, int]
+Padding = Literal["valid", "same"] | int | Pair
+Sides = tuple[Pair, Pair]  # ((top, bottom), (left, right))
+
+
+def positive(what: str, value: Any) -> int:
+    """Return ``value`` as an int of at least 1, or raise ``OptionError``."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(value, bool):
+        raise OptionError(f"{what} must be a whole number of at least 1, got {value!r}")
+    return number
+
+
+def pair(what: str, value: Any) -> Pair:
+    """Return ``value``, one whole number or two (height, width), as two; each at least 1, or ``OptionError``."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(values) != 2:
+        raise OptionError(f"{what} must be one whole number or two (height, width), got {value!r}")
+    return positive(what, values[0]), positive(what, values[1])
+
+
+def padding_option(layer: str, value: Any) -> Padding:
+    """Return ``value`` if it is "valid", "same", a whole number or two; else raise ``OptionError``."""
+    if value in ("valid", "same"):
+        return "same" if value == "same" else "valid"
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(values) != 2 or any(isinstance(v, bool) or not isinstance(v, int) or v < 0 for v in values):
+        raise OptionError(f'{layer}: padding must be "valid", "same" or whole numbers of at least 0, got {value!r}')
+    return values[0] if values[0] == values[1] else (values[0], values[1])
+
+
+def sides(padding: Padding, size: Pair, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Sides:
+    """Return ((top, bottom), (left, right)) for an image of ``size``.
+
+    "same" pads so that each output side is ceil(side / stride), the odd cell at the bottom or right.
+    """
+    if padding == "valid":
+        return (0, 0), (0, 0)
+    if padding == "same":
+        total = [
+            max((-(-size[i] // stride[i]) - 1) * stride[i] + dilation[i] * (kernel[i] - 1) + 1 - size[i], 0)
+            for i in range(2)
+        ]
+        return (total[0] // 2, total[0] - total[0] // 2), (total[1] // 2, total[1] - total[1] // 2)
+    vertical, horizontal = (padding, padding) if isinstance(padding, int) else (int(padding[0]), int(padding[1]))
+    return (vertical, vertical), (horizontal, horizontal)
+
+
+def image_shape(layer: str, input_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return ``input_shape`` as (channels, height, width), or raise ``ShapeError``."""
+    if len(input_shape) != 3:
+        raise ShapeError(
+            f"layer {layer!r} takes images (channels, height, width), but its input has shape {input_shape} without the batch axis"
+        )
+    return input_shape
+
+
+def window_output(layer: str, size: Pair, padding: Sides, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Pair:
+    """Return the output's (height, width): floor((side + pads - dilation (kernel - 1) - 1) / stride) + 1, or ``ShapeError``."""
+    padded = [size[i] + sum(padding[i]) for i in range(2)]
+    reach = [dilation[i] * (kernel[i] - 1) + 1 for i in range(2)]
+    if padded[0] < reach[0] or padded[1] < reach[1]:
+        raise ShapeError(
+            f"layer {layer!r}: a kernel that spans {reach[0]}x{reach[1]} is larger than its input of {padded[0]}x{padded[1]}"
+            f'{" with padding" if any(map(any, padding)) else "; use a smaller kernel or padding=" + chr(34) + "same" + chr(34)}'
+        )
+    return (padded[0] - reach[0]) // stride[0] + 1, (padded[1] - reach[1]) // stride[1] + 1
+
+
+def pool_padding(layer: str, value: Any, size: Pair) -> Padding:
+    """Return ``value`` as ``padding_option`` does; ``OptionError`` where a window could lie in the padding alone."""
+    padding = padding_option(layer, value)
+    if not isinstance(padding, str):
+        cells = (padding, padding) if isinstance(padding, int) else padding
+        if cells[0] >= size[0] or cells[1] >= size[1]:
+            raise OptionError(f"{layer}: padding must be smaller than the window {size[0]}x{size[1]}, got {value!r}")
+    return padding

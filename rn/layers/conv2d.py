@@ -1,0 +1,101 @@
+"""The 2-D convolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rn import _core, activations, initializers, registry
+from rn.errors import OptionError, ShapeError
+from rn.layers.base import Layer, Shape
+from rn.layers.check import Padding, Pair, Sides, image_shape, padding_option, pair, positive, sides, window_output
+
+__all__ = ["Conv2D"]
+
+
+@registry.register("layer", "conv2d")
+class Conv2D(Layer):
+    """y[n, f, i, j] = activation(b[f] + Σ_{c,u,v} W[f, c, u, v] x[n, c, i s + u d - p, j s + v d - p]), zero outside the image.
+
+    x: (n, channels, h, w); y: (n, filters, h', w') with h' = ⌊(h + pads - d (kh - 1) - 1) / s⌋ + 1; ``weight`` W: (filters, channels / groups, kh,
+    kw); ``bias`` b: (filters,). With groups, filter f sees the channels of its own group only. 2 n filters h' w' (channels / groups) kh kw FLOPs
+    forward, twice that backward.
+
+    Arguments: ``filters``; ``kernel_size``, a whole number or (height, width); ``activation``; ``strides``; ``padding``, "valid" (none), "same"
+    (h' = ⌈h / s⌉) or cells on every side; ``dilation``; ``groups``, which divides channels and filters; ``use_bias``; ``kernel_initializer``
+    (glorot_uniform) and ``bias_initializer`` (zeros); ``name``. Raises ``ShapeError`` in ``build`` for an input that is no image, channels that
+    groups do not divide, and a kernel larger than its padded input.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Pair,
+        activation: str | activations.ActivationFunction | None = None,
+        *,
+        strides: int | Pair = 1,
+        padding: Padding = "valid",
+        dilation: int | Pair = 1,
+        groups: int = 1,
+        use_bias: bool = True,
+        kernel_initializer: str | initializers.Initializer = "glorot_uniform",
+        bias_initializer: str | initializers.Initializer = "zeros",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.filters = positive("Conv2D: filters", filters)
+        self.kernel_size = pair("Conv2D: kernel_size", kernel_size)
+        self.activation = activations.get(activation)
+        self.strides = pair("Conv2D: strides", strides)
+        self.padding = padding_option("Conv2D", padding)
+        self.dilation = pair("Conv2D: dilation", dilation)
+        self.groups = positive("Conv2D: groups", groups)
+        if self.filters % self.groups:
+            raise OptionError(f"Conv2D: groups={groups} must divide filters={filters}")
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+
+    def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
+        channels, height, width = image_shape(self.name, input_shape)
+        if channels % self.groups:
+            raise ShapeError(f"layer {self.name!r}: groups={self.groups} must divide the input's {channels} channels")
+        self._sides: Sides = sides(self.padding, (height, width), self.kernel_size, self.strides, self.dilation)
+        output = window_output(self.name, (height, width), self._sides, self.kernel_size, self.strides, self.dilation)
+        weight = (self.filters, channels // self.groups, *self.kernel_size)
+        self.add_parameter("weight", weight, self.kernel_initializer, rng)
+        if self.use_bias:
+            self.add_parameter("bias", (self.filters,), self.bias_initializer, rng)
+        return (self.filters, *output)
+
+    def bind(self, plan: _core.Plan, x: _core.Slot, finish: activations.ActivationFunction | None = None) -> _core.Slot:
+        """Record the convolution, or finish(convolution) for an activation whose derivative follows from y."""
+        act = finish or activations.Linear()
+        weight, weight_gradient = self.slots(plan, "weight")
+        bias, bias_gradient = self.slots(plan, "bias") if self.use_bias else (None, None)
+        window = {"stride": self.strides, "padding": self._sides, "dilation": self.dilation, "groups": self.groups}
+        y = plan.tensor((plan.batch, *self.output_shape))
+        _core.conv2d(plan, x, weight, y, bias=bias, activation=act.kernel, alpha=act.alpha, **window)
+        if self.learns(plan) or plan.wants_gradient(x):
+            dy = plan.gradient(y)
+            with plan.backward():
+                if finish is not None:
+                    _core.activate_gradient(plan, None, y, dy, dy, act.kernel, act.alpha)
+                if self.learns(plan):
+                    _core.conv2d_weight_gradient(plan, x, dy, weight_gradient, dbias=bias_gradient, **window)
+                if plan.wants_gradient(x):
+                    _core.conv2d_input_gradient(plan, dy, weight, plan.gradient(x), **window)
+        return y
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "filters": self.filters,
+            "kernel_size": list(self.kernel_size),
+            "activation": registry.describe("activation", self.activation),
+            "strides": list(self.strides),
+            "padding": list(self.padding) if isinstance(self.padding, tuple) else self.padding,
+            "dilation": list(self.dilation),
+            "groups": self.groups,
+            "use_bias": self.use_bias,
+            "kernel_initializer": registry.describe("initializer", self.kernel_initializer),
+            "bias_initializer": registry.describe("initializer", self.bias_initializer),
+        }

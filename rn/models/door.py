@@ -1,0 +1,180 @@
+"""The model's door: what users hand in becomes arrays of the right type and shape here, or is refused in their words.
+
+Nothing below checks these values again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rn import _core, losses
+from rn.errors import DtypeError, LabelError, OptionError, ShapeError
+
+__all__ = ["batch_size_option", "count_option", "inputs", "targets", "weights"]
+
+Shape = tuple[int, ...]
+FloatArray = NDArray[np.float32]
+
+
+def inputs(x: Any, shape: Shape, what: str = "x") -> FloatArray:
+    """Return ``x`` as C-contiguous float32 of shape (n, *shape), n >= 1; not copied where it is that already.
+
+    Takes arrays and nested sequences of numbers, and a ``Tensor4D`` of shape (n, c, h, w), (n, features, 1, 1) or, as a matrix, (1, 1, n, features).
+    """
+    array = numbers(x, what)
+    if len(shape) == 1 and array.ndim == 4:
+        if array.shape[1:] == (*shape, 1, 1):
+            array = array.reshape(len(array), *shape)
+        elif isinstance(x, _core.Tensor4D) and array.shape[:2] == (1, 1) and array.shape[3:] == shape:
+            array = array.reshape(-1, *shape)
+    if array.shape[1:] != shape:
+        raise ShapeError(_shape_advice(what, array.shape, shape))
+    if len(array) == 0:
+        raise ShapeError(f"{what} is empty: it has shape {array.shape}, at least one sample is needed")
+    return _float32(array)
+
+
+def _shape_advice(what: str, got: Shape, shape: Shape) -> str:
+    wanted = f"(n, {', '.join(map(str, shape))})"
+    message = f"{what} has shape {got}, but the model takes {wanted}"
+    if got == shape:
+        return f"{message}: for a single sample, pass {what}[None]"
+    if len(shape) == 3 and shape[0] == 1 and got[1:] == shape[1:]:
+        return f"{message}: add the channel axis, {what}[:, None]"
+    if len(shape) == 3 and got[1:] == (*shape[1:], shape[0]):
+        return f"{message}: channels come before rows and columns, {what}.transpose(0, 3, 1, 2)"
+    if len(shape) == 1 and len(got) > 2:
+        return f"{message}: flatten the samples, {what}.reshape(len({what}), -1), or begin the model with Flatten()"
+    if len(got) != len(shape) + 1:
+        return f"{message}: {len(shape) + 1} axes are expected, not {len(got)}"
+    return f"{message}: the {'channels, height and width' if len(shape) == 3 else 'number of features'} must agree"
+
+
+def numbers(values: Any, what: str) -> NDArray[Any]:
+    """Return ``values`` as an array of real numbers, of whatever dtype they have; ``DtypeError`` where they are none."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError):
+        raise ShapeError(f"{what} must be an array: its rows have different lengths") from None
+    if array.dtype.kind not in "fiub":
+        kind = "Python objects" if array.dtype.kind == "O" else f"dtype {array.dtype}"
+        raise DtypeError(f"{what} must hold numbers, got an array of {kind}")
+    return array
+
+
+def _float32(array: NDArray[Any]) -> FloatArray:
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, np.float32)
+
+
+def targets(
+    y: Any, samples: int, output_shape: Shape, loss: losses.Loss, what: str = "y"
+) -> tuple[NDArray[np.float32] | NDArray[np.int32], bool]:
+    """Return ``y`` as the loss takes it, and whether it holds classes: int32 (n,), or float32 (n, *output_shape).
+
+    Integers of shape (n,) are classes for losses that take them; (n,) against one output column means (n, 1), never (n, n).
+    """
+    if y is None:
+        raise LabelError(f"{what} is missing: the loss needs a target for every sample of x")
+    array = numbers(y, what)
+    if isinstance(y, _core.Tensor4D):
+        array = array.reshape(array.shape[: 1 + len(output_shape)])
+    if array.ndim == 0 or len(array) != samples:
+        raise ShapeError(f"x has {samples} samples, but {what} has {array.shape[0] if array.ndim else 'no axis'}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise LabelError(f"{what} is not finite in sample {bad}: it holds {array[bad]}; remove or mend such samples")
+    if loss.takes_classes and (array.ndim == 1 or array.shape == (samples, 1)) and output_shape != (1,):
+        return _classes(array.reshape(samples), output_shape, what), True
+    if loss.takes_classes:
+        return _probabilities(array, output_shape, what), False
+    return _values(array, output_shape, loss, what), False
+
+
+def _classes(labels: NDArray[Any], output_shape: Shape, what: str) -> NDArray[np.int32]:
+    if labels.dtype.kind == "f":
+        raise LabelError(
+            f"{what} holds {labels.dtype} numbers; cross_entropy takes integer labels: {what}.astype(int), or one-hot rows"
+        )
+    if len(output_shape) != 1:
+        raise ShapeError(f"cross_entropy takes a vector of classes per sample, but the model gives {output_shape}")
+    classes = output_shape[0]
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        where = int(np.argmax((labels < 0) | (labels >= classes)))
+        raise LabelError(
+            f"{what} holds label {int(labels[where])} (sample {where}), but the model has {classes} outputs: "
+            f"labels go from 0 to {classes - 1}"
+        )
+    return np.ascontiguousarray(labels, np.int32)
+
+
+def _probabilities(rows: NDArray[Any], output_shape: Shape, what: str) -> FloatArray:
+    if output_shape == (1,):
+        raise LabelError("cross_entropy needs an output for each class; for one output column use binary_cross_entropy")
+    if rows.shape[1:] != output_shape:
+        raise ShapeError(
+            f"{what} has shape {rows.shape}; cross_entropy takes integer labels (n,) or one-hot rows (n, {output_shape[0]})"
+        )
+    sums = rows.sum(axis=1, dtype=np.float64)
+    wrong = (np.abs(sums - 1) > 1e-3) | (rows < 0).reshape(len(rows), -1).any(axis=1)
+    if wrong.any():
+        where = int(np.argmax(wrong))
+        raise LabelError(f"{what} must hold probabilities that sum to 1, but sample {where} is {rows[where]}")
+    return _float32(rows)
+
+
+def _values(array: NDArray[Any], output_shape: Shape, loss: losses.Loss, what: str) -> FloatArray:
+    name = type(loss).__name__
+    if array.ndim == 1 and output_shape == (1,):
+        array = array.reshape(-1, 1)
+    if array.shape[1:] != output_shape:
+        if array.ndim == 1 and array.dtype.kind in "iu" and len(output_shape) == 1:
+            raise LabelError(
+                f"{what} holds integers (n,), but the model has {output_shape[0]} outputs and {name} takes no classes: "
+                f"use loss='cross_entropy', or rn.data.one_hot({what}, {output_shape[0]})"
+            )
+        raise ShapeError(f"{what} has shape {array.shape}, but the model gives (n, {', '.join(map(str, output_shape))})")
+    if isinstance(loss, losses.BinaryCrossEntropy) and (array.min() < 0 or array.max() > 1):
+        raise LabelError(f"{what} must lie between 0 and 1 for {name}, but goes from {array.min()} to {array.max()}")
+    return _float32(array)
+
+
+def weights(
+    sample_weight: Any, class_weight: Mapping[int, float] | None, y: NDArray[Any], target_classes: bool
+) -> FloatArray | None:
+    """Return the factor of every sample's loss, (n,) float32: its own times its class's; None where neither was given."""
+    if sample_weight is None and class_weight is None:
+        return None
+    factors = np.ones(len(y), np.float64)
+    if sample_weight is not None:
+        array = numbers(sample_weight, "sample_weight")
+        if array.shape != (len(y),):
+            raise ShapeError(f"sample_weight has shape {array.shape}, expected one number a sample, ({len(y)},)")
+        if not np.isfinite(array).all() or array.min() < 0:
+            raise OptionError("sample_weight must hold finite numbers of at least 0")
+        factors *= array
+    if class_weight is not None:
+        if not target_classes:
+            raise LabelError("class_weight needs integer labels; with other targets use sample_weight")
+        for label, weight in class_weight.items():
+            if not np.isfinite(weight) or weight < 0:
+                raise OptionError(f"class_weight[{label}] must be a finite number of at least 0, got {weight!r}")
+            factors[y == label] *= weight
+    return factors.astype(np.float32)
+
+
+def count_option(what: str, value: Any, low: int = 1) -> int:
+    """Return ``value`` as an int of at least ``low``, or raise ``OptionError``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+        raise OptionError(f"{what} must be a whole number of at least {low}, got {value!r}")
+    return int(value)
+
+
+def batch_size_option(value: Any, samples: int) -> int:
+    """Return the batch size to use for ``samples`` samples: never more than there are."""
+    return min(count_option("batch_size", value), samples)

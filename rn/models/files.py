@@ -1,0 +1,80 @@
+"""A model to a file and back."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from rn import _core, registry, serialization
+from rn.errors import FileError, OptionError, RnError
+
+if TYPE_CHECKING:
+    from rn.models.model import Model
+
+__all__ = ["load", "save"]
+
+OPTIMIZER = "optimizer."  # what the optimizer's arrays' names begin with; a weight's begin with a number
+
+
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write everything that ``load`` needs to go on as if the model had never been saved."""
+    network = model._built()
+    compiled = None
+    if model.optimizer is not None and model.loss is not None:
+        compiled = {
+            "optimizer": registry.describe("optimizer", model.optimizer),
+            "loss": registry.describe("loss", model.loss),
+            "metrics": [registry.describe("metric", metric) for metric in model.metrics],
+            "gradient_chunks": model.gradient_chunks,
+        }
+    description = {
+        "class": registry.name_of("model", type(model)),
+        "config": model.config(),
+        "input_shape": list(network.input_shape),
+        "compile": compiled,
+        "epochs": model.epochs,
+        "steps": model.steps,
+        "updates": model._updates,
+    }
+    tensors = network.state_dict()
+    for name, array in model._state.items():
+        tensors.update({f"{OPTIMIZER}{name}.{key}": piece for key, piece in network.split(array).items()})
+    serialization.write_file(path, tensors, description)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read a model from a ``.rn`` file: a ``Sequencial`` or ``RedeNeural``, compiled if it was, ready to go on training with the same bits.
+
+    Runs no code from the file. Raises ``FileError`` with the reason for a damaged, edited, truncated or foreign file, ``FileNotFoundError`` where there is none,
+    ``OptionError`` where it names a class of the user's that is not registered.
+    """
+    tensors, description = serialization.read_file(path)
+    try:
+        return _restore(tensors, description)
+    except OptionError:
+        raise
+    except (RnError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FileError(f"{os.fspath(path)!r} does not describe a model of this version of rn: {error}") from error
+
+
+def _restore(tensors: dict[str, Any], description: dict[str, Any]) -> Model:
+    from rn.models.model import Model
+
+    cls = registry.lookup("model", description["class"])
+    if not issubclass(cls, Model):
+        raise FileError(f"{description['class']!r} is no model")
+    model = cls.from_config(description["config"])
+    model.build(description["input_shape"])
+    network = model._built()
+    compiled = description["compile"]
+    if compiled is not None:
+        model.compile(compiled["optimizer"], compiled["loss"], compiled["metrics"], compiled["gradient_chunks"])
+    network.load_state_dict({key: array for key, array in tensors.items() if not key.startswith(OPTIMIZER)})
+    for name in model._state:
+        network.join(model._state[name], _pieces(tensors, f"{OPTIMIZER}{name}."))
+    model.epochs, model.steps, model._updates = (int(description[key]) for key in ("epochs", "steps", "updates"))
+    return model
+
+
+def _pieces(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {key.removeprefix(prefix): array for key, array in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,126 @@
+"""One model being fitted to one set of samples: the data, the plans lent for it, and the counters that move."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rn import _core
+from rn.models.plans import BoundPlan
+
+if TYPE_CHECKING:
+    from rn.models.model import Model
+
+__all__ = ["Fitting"]
+
+SHUFFLE = 2 << 24  # the purpose of the draws that order an epoch's samples
+
+FloatArray = NDArray[np.float32]
+HeldOut = tuple[FloatArray, NDArray[Any], FloatArray | None, bool]
+
+
+class Fitting:
+    """The trainer that ``training.loop`` drives. All data has passed the model's door. A context: on leaving it the plans are given back."""
+
+    def __init__(
+        self,
+        model: Model,
+        x: FloatArray,
+        y: NDArray[Any],
+        factors: FloatArray | None,
+        *,
+        classes: bool,
+        batch_size: int,
+        shuffle: bool = False,
+        held_out: HeldOut | None = None,
+    ) -> None:
+        self.model = model
+        self.samples = len(x)
+        self.batch_size = batch_size
+        self.names = model._report_names()
+        self._data = (x, y, factors)
+        self._classes = classes
+        self._shuffle = shuffle
+        self._held_out = held_out
+        self._lent = ExitStack()
+        self._bound: dict[int, BoundPlan] = {}
+
+    def __enter__(self) -> Fitting:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lent.close()
+
+    @property
+    def stop(self) -> bool:
+        """Whether a callback has asked to end."""
+        return self.model.stop_training
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the order in which ``epoch`` visits the samples."""
+        order = np.arange(self.samples, dtype=np.int64)
+        if self._shuffle:
+            _core.shuffle(order, self.model.seed, SHUFFLE, epoch)
+        return order
+
+    def train(self, order: NDArray[np.int64], totals: NDArray[np.float64]) -> None:
+        """Train on these samples, batch by batch; add the sums over samples of the loss and each metric to ``totals``."""
+        if self.model.gradient_chunks > 1:
+            for begin in range(0, len(order), self.batch_size):
+                self._train_in_chunks(order[begin : begin + self.batch_size], totals)
+            return
+        whole = len(order) - len(order) % self.batch_size
+        for part, size in ((order[:whole], self.batch_size), (order[whole:], len(order) - whole)):
+            if len(part):
+                self._run(part, size, totals)
+                self.model.steps += len(part) // size
+                self.model._updates += len(part) // size
+
+    def _run(self, order: NDArray[np.int64], size: int, totals: NDArray[np.float64], step: int | None = None) -> None:
+        plan = self._plan(size).plan
+        model = self.model
+        optimizer, _ = model._compiled("fit")
+        plan.set_step(model.steps if step is None else step, model._updates + 1, optimizer.learning_rate)
+        plan.train(order, totals)
+
+    def _plan(self, size: int) -> BoundPlan:
+        bound = self._bound.get(size)
+        if bound is None:
+            x, y, factors = self._data
+            bound = self._lent.enter_context(
+                self.model._lend("train", size, classes=self._classes, weighted=factors is not None)
+            )
+            bound.feed(x, y, factors)
+            self._bound[size] = bound
+        return bound
+
+    def _train_in_chunks(self, order: NDArray[np.int64], totals: NDArray[np.float64]) -> None:
+        """Do one step whose gradient is the mean of its chunks' gradients, weighted by their sizes and summed in their order."""
+        model = self.model
+        network, chunks = model._built(), model.gradient_chunks
+        total = _core.Tensor4D.zeros(network.gradients.shape)
+        for i, part in enumerate(np.array_split(order, min(chunks, len(order)))):
+            # Each chunk draws dropout masks of its own.
+            self._run(part, len(part), totals, step=model.steps * chunks + i)
+            total += network.gradients * (len(part) / len(order))
+        network.gradients[...] = total
+        with model._lend("update", 0) as bound:
+            optimizer, _ = model._compiled("fit")
+            bound.plan.set_step(model.steps, model._updates + 1, optimizer.learning_rate)
+            bound.plan.run_update()
+        model.steps += 1
+        model._updates += 1
+
+    def validate(self) -> dict[str, float]:
+        """Return the loss and metrics on the validation data, {} where there is none."""
+        if self._held_out is None:
+            return {}
+        x, y, factors, classes = self._held_out
+        return self.model._evaluate(x, y, factors, classes, min(256, len(x)))
+
+    def epoch_done(self, epoch: int) -> None:
+        """Count ``epoch`` as trained."""
+        self.model.epochs = epoch + 1

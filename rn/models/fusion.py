@@ -1,0 +1,141 @@
+"""Which neighbours are computed together. The only place that knows layers, activations and losses of each other.
+
+Two tables: an activation that a layer's kernel applies before it stores its output, and a loss that is computed with the activation before it,
+from the logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rn import _core, activations, losses
+from rn.errors import OptionError
+from rn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Layer
+
+__all__ = ["bind_layers", "bind_loss", "last_activation", "refuse_mismatch"]
+
+# (layer, activation): `layer.bind(plan, x, finish=activation)` does both in one pass over memory.
+FINISHED_IN_REGISTERS: frozenset[tuple[type[Layer], type[activations.ActivationFunction]]] = frozenset(
+    (layer, activation)
+    for layer in (Dense, Conv2D)
+    for activation in (activations.ReLU, activations.LeakyReLU, activations.Sigmoid, activations.Tanh)
+)
+
+# (last activation, loss): the kernel that takes the logits instead.
+JOINED_LOSSES: dict[tuple[type[activations.ActivationFunction], type[losses.Loss]], Any] = {
+    (activations.Softmax, losses.CrossEntropy): _core.softmax_cross_entropy,
+    (activations.Sigmoid, losses.BinaryCrossEntropy): _core.sigmoid_binary_cross_entropy,
+}
+
+
+def bind_layers(
+    plan: _core.Plan,
+    layers: Sequence[Layer],
+    x: _core.Slot,
+    *,
+    separate: bool = False,
+    outputs: dict[str, _core.Slot] | None = None,
+    open_end: bool = False,
+) -> _core.Slot:
+    """Record all layers in ``plan`` and return the last output's slot.
+
+    ``separate``: activation layers are not joined with the layer before them, so that every layer has an output of its own, put into ``outputs``
+    by name. ``open_end``: leave out the last activation (see ``last_activation``), for a loss that takes the logits.
+    """
+    i = 0
+    while i < len(layers):
+        layer = layers[i]
+        activation = activation_of(layer)
+        joined = 1
+        if not separate and type(activation) is activations.Linear and i + 1 < len(layers) and is_activation(layers[i + 1]):
+            activation = activation_of(layers[i + 1])
+            joined = 2
+        if open_end and i + joined == len(layers):
+            activation = None
+        with plan.scope(layer.name):
+            x = _bind_pair(plan, layer, activation, x)
+        i += joined
+        if outputs is not None:
+            outputs[layer.name] = x
+    return x
+
+
+def _bind_pair(
+    plan: _core.Plan, layer: Layer, activation: activations.ActivationFunction | None, x: _core.Slot
+) -> _core.Slot:
+    if isinstance(layer, Activation):
+        return x if activation is None else activation.bind(plan, x)
+    if activation is None:
+        return layer.bind(plan, x)
+    if (type(layer), type(activation)) in FINISHED_IN_REGISTERS:
+        return layer.bind(plan, x, finish=activation)  # type: ignore[call-arg]
+    return activation.bind(plan, layer.bind(plan, x))
+
+
+def bind_loss(
+    plan: _core.Plan,
+    layers: Sequence[Layer],
+    loss: losses.Loss,
+    x: _core.Slot,
+    target: _core.Slot,
+    *,
+    target_classes: bool,
+    weights: _core.Slot | None,
+) -> tuple[_core.Slot, _core.Slot]:
+    """Record all layers and the loss, joined with the last activation where the table has the pair.
+
+    Returns the slots of the prediction and of the loss, a float64 scalar. Where the plan has gradients, d loss / d prediction starts them.
+    """
+    kernel = None if loss.from_logits else JOINED_LOSSES.get((type(last_activation(layers)), type(loss)))
+    y = bind_layers(plan, layers, x, open_end=kernel is not None)
+    gradient = plan.gradient(y) if plan.gradients else None
+    with plan.scope("loss"):
+        if kernel is None:
+            value = loss.bind(
+                plan, y, target, target_classes=target_classes, gradient=gradient, weights=weights
+            )
+            return y, value
+        value = plan.kept((2,))
+        prediction = plan.tensor(y.shape)
+        classes = {"target_classes": target_classes} if loss.takes_classes else {}
+        kernel(plan, y, target, value, probabilities=prediction, gradient=gradient, weights=weights, **classes)
+    return prediction, value
+
+
+def last_activation(layers: Sequence[Layer]) -> activations.ActivationFunction | None:
+    """Return the activation that the last layer ends with: None where it has none, such as pooling."""
+    return activation_of(layers[-1]) if layers else None
+
+
+def activation_of(layer: Layer) -> activations.ActivationFunction | None:
+    """Return the activation that a layer ends with or is; None where it has none."""
+    activation = layer.__dict__.get("activation")
+    return activation if isinstance(activation, activations.ActivationFunction) else None
+
+
+def is_activation(layer: Layer) -> bool:
+    """Whether ``layer`` is an activation and nothing else."""
+    return isinstance(layer, Activation)
+
+
+def refuse_mismatch(layers: Sequence[Layer], loss: losses.Loss) -> None:
+    """Raise ``OptionError`` for a loss that takes probabilities after a layer that gives logits, and the other way round."""
+    ending = [layer for layer in layers if not isinstance(layer, (Dropout, Flatten))]
+    if not ending or not isinstance(loss, (losses.CrossEntropy, losses.BinaryCrossEntropy)):
+        return
+    wanted, name = (
+        (activations.Softmax, "softmax") if isinstance(loss, losses.CrossEntropy) else (activations.Sigmoid, "sigmoid")
+    )
+    activation, layer = activation_of(ending[-1]), ending[-1].name
+    kind = type(loss).__name__
+    if type(activation) is activations.Linear and not loss.from_logits:
+        raise OptionError(
+            f'layer {layer!r} is linear, but {kind} takes probabilities: give it activation="{name}", '
+            f"or use loss=rn.losses.{kind}(from_logits=True)"
+        )
+    if type(activation) is wanted and loss.from_logits:
+        raise OptionError(
+            f"layer {layer!r} ends with {name}, but {kind}(from_logits=True) takes logits: "
+            f"leave out the activation, or use {kind}() without from_logits"
+        )

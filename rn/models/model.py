@@ -1,0 +1,456 @@
+"""What every model offers: compile, fit, evaluate, predict, save and the rest. How its layers come about is the subclasses' business."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rn import _core, losses, metrics, optimizers
+from rn.callbacks import Callback, ProgressBar, as_callback
+from rn.errors import OptionError, ShapeError, StateError
+from rn.layers import Layer
+from rn.models import door, files, fusion, table
+from rn.models.fitting import Fitting
+from rn.models.network import Network
+from rn.models.plans import BoundPlan, PlanPool
+from rn.training.history import History
+from rn.training.loop import run_epochs
+
+__all__ = ["Model"]
+
+FloatArray = NDArray[np.float32]
+
+
+class Model:
+    """A network with an optimizer, a loss and counters of what it has learned from.
+
+    ``epochs``, ``steps``: how many epochs and training steps it has seen; shuffling and dropout key on them, so that two fits of one epoch are one fit of
+    two. ``stop_training``: set it in a callback to end ``fit`` after the batch or epoch at hand.
+    """
+
+    def __init__(self, *, seed: int | None, name: str | None) -> None:
+        self.seed = secrets.randbits(63) if seed is None else door.count_option("seed", seed, 0) & (2**64 - 1)
+        self.name = name
+        self.epochs = 0
+        self.steps = 0
+        self.stop_training = False
+        self.network: Network | None = None
+        self.optimizer: optimizers.Optimizer | None = None
+        self.loss: losses.Loss | None = None
+        self.metrics: tuple[metrics.Metric, ...] = ()
+        self.gradient_chunks = 1
+        self._updates = 0  # since compile: Adam's t
+        self._state: dict[str, _core.Tensor4D] = {}  # the optimizer's arrays, laid out as the flat parameters
+        self._plans = PlanPool()
+        self._fitting = threading.Lock()
+
+    # ---- what subclasses and files need
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, in order."""
+        raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        """Return what ``from_config`` makes the model from again, weights and counters apart, as JSON can hold it."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Model:
+        """Return a new model as ``config()`` described it."""
+        raise NotImplementedError
+
+    # ---- building and compiling
+
+    def build(self, input_shape: int | Sequence[int]) -> None:
+        """Settle every layer's shape for samples of ``input_shape``, (features,) or (channels, height, width), and draw the weights.
+
+        Raises ``ShapeError`` naming the layer that does not fit, ``StateError`` where the model is built already for another shape.
+        """
+        shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
+        shape = tuple(door.count_option("each axis of input_shape", length) for length in shape)
+        if len(shape) not in (1, 3):
+            raise ShapeError(f"input_shape must be (features,) or (channels, height, width), got {shape}")
+        if self.network is not None:
+            if self.network.input_shape != shape:
+                raise StateError(f"the model is built for samples of shape {self.network.input_shape}, not {shape}")
+            return
+        if not self.layers:
+            raise StateError("the model has no layers; add some first")
+        network = Network(self.layers, shape, self.seed)
+        if self.loss is not None:
+            self._check_loss(self.loss)
+        self._use(network)
+
+    def _use(self, network: Network) -> None:
+        self._plans.clear()
+        self.network = network
+        self._reset_optimizer()
+
+    def _reset_optimizer(self) -> None:
+        self._updates = 0
+        self._state = {}
+        if self.network is not None and self.optimizer is not None:
+            shape = (1, 1, 1, self.network.size)
+            self._state = {name: _core.Tensor4D.zeros(shape) for name in self.optimizer.state_names}
+
+    def compile(
+        self,
+        optimizer: str | optimizers.Optimizer = "sgd",
+        loss: str | losses.Loss = "mse",
+        metrics: Iterable[str | metrics.Metric] | str = (),
+        gradient_chunks: int = 1,
+    ) -> None:
+        """Choose how to train: an optimizer, a loss and metrics, by name or as objects. The optimizer's state starts anew.
+
+        ``gradient_chunks``: a batch's gradient is computed in that many parts, one after the other, and summed in a fixed order: less memory for the same
+        step. Raises ``OptionError`` for unknown names, and for a loss that takes probabilities after a linear layer.
+        """
+        chosen_optimizer, chosen_loss = optimizers.get(optimizer), losses.get(loss)
+        chosen_metrics = _metric_list(metrics)
+        chunks = door.count_option("gradient_chunks", gradient_chunks)
+        self._check_loss(chosen_loss)
+        self.optimizer, self.loss, self.metrics = chosen_optimizer, chosen_loss, chosen_metrics
+        self.gradient_chunks = chunks
+        self._plans.clear()
+        self._reset_optimizer()
+
+    def _check_loss(self, loss: losses.Loss) -> None:
+        fusion.refuse_mismatch(self.layers, loss)
+
+    # ---- training
+
+    def fit(
+        self,
+        x: ArrayLike | _core.Tensor4D,
+        y: ArrayLike | None = None,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_split: float = 0.0,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: ArrayLike | None = None,
+        callbacks: Iterable[Callback | Callable[..., Any]] = (),
+        verbose: int = 1,
+        initial_epoch: int | None = None,
+    ) -> History:
+        """Train for ``epochs`` more epochs and return their ``History``.
+
+        ``x``: (n, features) or (n, channels, height, width). ``y``: integer classes (n,) for cross_entropy, else targets shaped as the output.
+        ``batch_size``: samples a step; the last batch of an epoch may be smaller. ``validation_data`` (x, y), or ``validation_split``, the share of samples
+        taken from the end: evaluated after each epoch as "val_loss" and so on. ``shuffle``: visit the samples in another order in each epoch, by the
+        model's seed. ``class_weight`` {label: factor} and ``sample_weight`` (n,): factors of the samples' losses. ``callbacks``: objects, or functions
+        called at the end of each epoch. ``verbose``: 0 is quiet. ``initial_epoch``: the number of the first epoch; as many as were trained before unless given.
+
+        Raises ``StateError`` before ``compile`` and while another ``fit`` of this model runs; ``ShapeError``, ``LabelError``, ``DtypeError`` and
+        ``OptionError`` for data and options that do not fit, before anything is changed.
+        """
+        optimizer, loss = self._compiled("fit")
+        epochs = door.count_option("epochs", epochs)
+        first_epoch = self.epochs if initial_epoch is None else door.count_option("initial_epoch", initial_epoch, 0)
+        watchers = [as_callback(callback) for callback in callbacks]
+        network, inputs = self._enter(x)
+        targets, classes = door.targets(y, len(inputs), network.output_shape, loss)
+        factors = door.weights(sample_weight, class_weight, targets, classes)
+        held_out = None
+        if validation_data is not None:
+            held_out = self._validation_pair(validation_data)
+        elif validation_split:
+            cut = _split_point(validation_split, len(inputs))
+            held_out = (inputs[cut:], targets[cut:], None if factors is None else factors[cut:], classes)
+            inputs, targets = inputs[:cut], targets[:cut]
+            factors = None if factors is None else factors[:cut]
+        if not self._fitting.acquire(blocking=False):
+            raise StateError("this model is being fitted already; one fit at a time")
+        try:
+            fitting = Fitting(
+                self,
+                inputs,
+                targets,
+                factors,
+                classes=classes,
+                batch_size=door.batch_size_option(batch_size, len(inputs)),
+                shuffle=bool(shuffle),
+                held_out=held_out,
+            )
+            self.stop_training = False
+            history = History()
+            with fitting:
+                run_epochs(
+                    fitting,
+                    self,
+                    epochs=epochs,
+                    first_epoch=first_epoch,
+                    callbacks=watchers,
+                    progress=ProgressBar() if verbose else None,
+                    history=history,
+                )
+            return history
+        finally:
+            self._fitting.release()
+
+    def _validation_pair(self, pair: Any) -> tuple[FloatArray, NDArray[Any], None, bool]:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise OptionError("validation_data must be a pair (x, y)")
+        network, loss = self._built(), self._compiled("fit")[1]
+        inputs = door.inputs(pair[0], network.input_shape, "validation x")
+        targets, classes = door.targets(pair[1], len(inputs), network.output_shape, loss, "validation y")
+        return inputs, targets, None, classes
+
+    def train_on_batch(self, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
+        """Do one training step on these samples; return their loss and metrics, as they were before the step."""
+        _, loss = self._compiled("train_on_batch")
+        network, inputs = self._enter(x)
+        targets, classes = door.targets(y, len(inputs), network.output_shape, loss)
+        if not self._fitting.acquire(blocking=False):
+            raise StateError("this model is being fitted already; one fit at a time")
+        try:
+            with Fitting(self, inputs, targets, None, classes=classes, batch_size=len(inputs)) as fitting:
+                totals = np.zeros(len(fitting.names))
+                fitting.train(np.arange(len(inputs)), totals)
+        finally:
+            self._fitting.release()
+        return {name: float(total) / len(inputs) for name, total in zip(fitting.names, totals, strict=True)}
+
+    # ---- using
+
+    def evaluate(
+        self, x: ArrayLike, y: ArrayLike | None = None, *, batch_size: int = 256, sample_weight: ArrayLike | None = None
+    ) -> dict[str, float]:
+        """Return the loss and metrics, as means over all samples, with dropout off."""
+        _, loss = self._compiled("evaluate")
+        network, inputs = self._enter(x)
+        targets, classes = door.targets(y, len(inputs), network.output_shape, loss)
+        factors = door.weights(sample_weight, None, targets, classes)
+        return self._evaluate(inputs, targets, factors, classes, door.batch_size_option(batch_size, len(inputs)))
+
+    def _evaluate(
+        self, x: FloatArray, y: NDArray[Any], factors: FloatArray | None, classes: bool, batch_size: int
+    ) -> dict[str, float]:
+        names = self._report_names()
+        totals = np.zeros(len(names))
+        order = np.arange(len(x))
+        for begin, end, size in _runs(len(x), batch_size):
+            with self._lend("evaluate", size, classes=classes, weighted=factors is not None) as bound:
+                bound.feed(x, y, factors)
+                bound.plan.train(order[begin:end], totals)
+        return {name: float(total) / len(x) for name, total in zip(names, totals, strict=True)}
+
+    def predict(self, x: ArrayLike, *, batch_size: int = 256) -> FloatArray:
+        """Return the model's output for every sample, float32 of shape (n, *output_shape), with dropout off.
+
+        A row of the result does not depend on the batch it was computed in. Several threads may predict at once.
+        """
+        network, inputs = self._enter(x)
+        output = np.empty((len(inputs), *network.output_shape), np.float32)
+        for begin, end, size in _runs(len(inputs), door.batch_size_option(batch_size, len(inputs))):
+            with self._lend("predict", size) as bound:
+                result = bound.array("y")
+                for at in range(begin, end, size):
+                    bound.write("x", inputs[at : at + size])
+                    bound.plan.run("forward")
+                    output[at : at + size] = result.reshape(size, *network.output_shape)
+        return output
+
+    def __call__(self, x: ArrayLike, training: bool = False) -> FloatArray:
+        """Return the output for all of ``x`` as one batch; with ``training`` as in a training step, dropout on."""
+        network, inputs = self._enter(x)
+        with self._lend("training call" if training else "predict", len(inputs)) as bound:
+            bound.plan.set_step(self.steps, 1, 0.0)
+            bound.write("x", inputs)
+            bound.plan.run("forward")
+            return bound.read("y", (len(inputs), *network.output_shape))
+
+    def outputs(self, x: ArrayLike, *names: str) -> dict[str, FloatArray]:
+        """Return what the layers called ``names``, or all layers, give for ``x``, by name: float32 of shape (n, *layer.output_shape)."""
+        network, inputs = self._enter(x)
+        known = {layer.name: layer for layer in network.layers}
+        for name in names:
+            if name not in known:
+                raise OptionError(f"the model has no layer {name!r}; it has: {', '.join(known)}")
+        with self._lend("outputs", len(inputs)) as bound:
+            bound.write("x", inputs)
+            bound.plan.run("forward")
+            return {
+                name: bound.read(f"layer {name}", (len(inputs), *(known[name].output_shape or ())))
+                for name in (names or known)
+            }
+
+    def input_gradient(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
+        """Return d loss / d x, shaped as ``x`` at the model's door, with dropout off; the model is not changed."""
+        _, loss = self._compiled("input_gradient")
+        network, inputs = self._enter(x)
+        targets, classes = door.targets(y, len(inputs), network.output_shape, loss)
+        with self._lend("input gradient", len(inputs), classes=classes) as bound:
+            bound.write("x", inputs)
+            bound.write("target", targets)
+            bound.plan.run("backward")
+            return bound.read("dx", inputs.shape)
+
+    # ---- looking, keeping
+
+    def summary(self, batch_size: int = 32) -> None:
+        """Print the layers, their output shapes and parameters, and the memory that training on ``batch_size`` samples takes."""
+        print(table.summary(self, door.count_option("batch_size", batch_size)))
+
+    def state_dict(self) -> dict[str, FloatArray]:
+        """Return copies of all weights and buffers by "<layer index>.<name>", laid out as in PyTorch."""
+        return self._built().state_dict()
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
+        """Take over weights and buffers such as ``state_dict`` gives; all are checked before any is written.
+
+        Raises ``OptionError`` for missing or unknown keys, ``ShapeError`` and ``DtypeError`` for arrays that do not fit.
+        """
+        self._built().load_state_dict(state)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a ``.rn`` file: layers, weights, optimizer state and counters. The file is replaced whole or not at all.
+
+        ``rn.load(path)`` gives a model that goes on training with the bits of one that was never saved.
+        """
+        files.save(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        for name in ("_plans", "_fitting"):
+            del state[name]
+        if self.network is not None:
+            state["_state"] = {name: self.network.split(array) for name, array in self._state.items()}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._plans = PlanPool()
+        self._fitting = threading.Lock()
+        if self.network is not None:
+            self.network.flatten()
+            pieces = self._state
+            self._state = {}
+            for name, arrays in pieces.items():
+                self._state[name] = _core.Tensor4D.zeros((1, 1, 1, self.network.size))
+                self.network.join(self._state[name], arrays)
+
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        built = "not built" if self.network is None else f"{self.network.parameter_count:,} parameters"
+        return f"<{type(self).__name__}{name}: {len(self.layers)} layers, {built}>"
+
+    # ---- inside
+
+    def _built(self) -> Network:
+        if self.network is None:
+            raise StateError("the model is not built yet: give it input_shape, call build(input_shape), or fit it")
+        return self.network
+
+    def _compiled(self, method: str) -> tuple[optimizers.Optimizer, losses.Loss]:
+        if self.optimizer is None or self.loss is None:
+            raise StateError(f"{method} before compile: call model.compile(optimizer=..., loss=...) first")
+        return self.optimizer, self.loss
+
+    def _enter(self, x: Any) -> tuple[Network, FloatArray]:
+        """Return the network, built for ``x`` where no shape was known, and ``x`` as its input."""
+        if self.network is None:
+            shape = np.shape(x)[1:]
+            if len(shape) not in (1, 3):
+                raise ShapeError(f"x must be (n, features) or (n, channels, height, width), got shape {np.shape(x)}")
+            door.numbers(x, "x")
+            self.build(shape)
+        network = self._built()
+        return network, door.inputs(x, network.input_shape)
+
+    def _report_names(self) -> tuple[str, ...]:
+        return ("loss", *(metric.name for metric in self.metrics))
+
+    def _lend(self, use: str, size: int, *, classes: bool = False, weighted: bool = False) -> Any:
+        """Lend the plan for a use and batch size; see ``PlanPool.take``."""
+        network = self._built()
+        trainable = tuple(layer.trainable for layer in network.layers)
+        return self._plans.take(
+            (use, size, classes, weighted, trainable), lambda: self._bind(use, size, classes=classes, weighted=weighted)
+        )
+
+    def _bind(self, use: str, size: int, *, classes: bool, weighted: bool) -> BoundPlan:
+        network = self._built()
+        training = use in ("train", "training call")
+        plan = _core.Plan(size, training=training, gradients=use in ("train", "input gradient"), seed=self.seed)
+        slots: dict[str, _core.Slot] = {}
+        if use == "update":
+            self._bind_update(plan, network)
+        elif use in ("predict", "training call", "outputs"):
+            slots["x"] = plan.input((size, *network.input_shape))
+            outputs: dict[str, _core.Slot] = {}
+            slots["y"] = fusion.bind_layers(
+                plan, network.layers, slots["x"], separate=use == "outputs", outputs=outputs
+            )
+            if use == "outputs":
+                slots.update({f"layer {name}": slot for name, slot in outputs.items()})
+        else:
+            slots = self._bind_loss(plan, network, use, classes=classes, weighted=weighted)
+        for slot in slots.values():
+            plan.keep(slot)
+        plan.seal()
+        return BoundPlan(plan, slots)
+
+    def _bind_loss(
+        self, plan: _core.Plan, network: Network, use: str, *, classes: bool, weighted: bool
+    ) -> dict[str, _core.Slot]:
+        _, loss = self._compiled(use)
+        slots = {
+            "x": plan.input((plan.batch, *network.input_shape)),
+            "target": plan.input((plan.batch,) if classes else (plan.batch, *network.output_shape)),
+        }
+        if use == "input gradient":
+            slots["dx"] = plan.gradient(slots["x"])
+        if weighted:
+            slots["weights"] = plan.input((plan.batch,))
+        slots["y"], value = fusion.bind_loss(
+            plan, network.layers, loss, slots["x"], slots["target"], target_classes=classes, weights=slots.get("weights")
+        )
+        plan.report(value)
+        for metric in self.metrics:
+            plan.report(metric.bind(plan, slots["y"], slots["target"], target_classes=classes))
+        if use == "train" and self.gradient_chunks == 1:
+            self._bind_update(plan, network)
+        return slots
+
+    def _bind_update(self, plan: _core.Plan, network: Network) -> None:
+        optimizer, _ = self._compiled("fit")
+        with plan.update(), plan.scope("optimizer"):
+            for begin, end in network.trained_ranges():
+                parameters, gradients = (
+                    plan.bound(network.piece(flat, begin, end)) for flat in (network.values, network.gradients)
+                )
+                state = {
+                    name: plan.bound(network.piece(array, begin, end)) for name, array in self._state.items()
+                }
+                optimizer.bind(plan, parameters, gradients, state)
+
+
+def _metric_list(chosen: Iterable[str | metrics.Metric] | str) -> tuple[metrics.Metric, ...]:
+    listed = [chosen] if isinstance(chosen, (str, metrics.Metric)) else list(chosen)
+    return tuple(metrics.get(metric) for metric in listed)
+
+
+def _split_point(share: float, samples: int) -> int:
+    if not 0 < share < 1:
+        raise OptionError(f"validation_split must be at least 0 and below 1, got {share!r}")
+    cut = samples - round(samples * share)
+    if cut < 1 or cut >= samples:
+        raise OptionError(f"validation_split={share} leaves no samples on one side of {samples}")
+    return cut
+
+
+def _runs(samples: int, batch_size: int) -> list[tuple[int, int, int]]:
+    """Return (begin, end, size) of the run of whole batches and of the smaller last batch, where there are any."""
+    whole = samples - samples % batch_size
+    runs = [(0, whole, batch_size), (whole, samples, samples - whole)]
+    return [run for run in runs if run[0] < run[1]]

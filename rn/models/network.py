@@ -1,0 +1,178 @@
+"""A stack of layers that has been built: names and shapes settled, all parameters side by side in flat buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rn import _core, registry
+from rn.errors import OptionError, ShapeError, StateError
+from rn.initializers import WeightSource
+from rn.layers import Input, Layer
+
+__all__ = ["Network"]
+
+FloatArray = NDArray[np.float32]
+LINE = 16  # floats in a cache line: every parameter begins one
+
+
+class Network:
+    """Layers for samples of ``input_shape``, their parameters in one flat buffer and the gradients in another.
+
+    Parameters lie in the order of the layers, each on a cache line of its own with zeros between, so that one kernel call updates all of them.
+    Raises ``ShapeError`` with the layer's name where shapes do not fit.
+    """
+
+    def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, ...], seed: int) -> None:
+        self.layers: list[Layer] = []
+        self.input_shape = self.output_shape = input_shape
+        self.seed = seed
+        built: list[Layer] = []
+        try:
+            name_layers(layers)
+            for layer in layers:
+                self._build_next(layer)
+                built.append(layer)
+        except BaseException:
+            for layer in built:
+                unbuild(layer)
+            raise
+        self.flatten()
+
+    def add(self, layer: Layer) -> None:
+        """Build one more layer behind the last; where it does not fit, nothing is changed. The others keep their weights."""
+        name_layers([*self.layers, layer])
+        self._build_next(layer)
+        self.flatten()
+
+    def _build_next(self, layer: Layer) -> None:
+        if layer.output_shape is not None:
+            raise StateError(f"layer {layer.name!r} is part of a model already; make a new layer")
+        if isinstance(layer, Input) and self.layers:
+            raise ShapeError(f"layer {layer.name!r}: Input can only be the first layer")
+        try:
+            layer.input_shape = self.output_shape
+            shape = tuple(layer.build(self.output_shape, WeightSource(self.seed, len(self.layers))))
+        except BaseException:
+            unbuild(layer)
+            raise
+        layer.output_shape = self.output_shape = shape
+        self.layers.append(layer)
+
+    def flatten(self) -> None:
+        """Move the parameters and gradients of all layers into flat buffers, side by side."""
+        self._places: list[tuple[int, str, int, int]] = []  # layer, name, begin, end in the buffers
+        end = 0
+        for i, layer in enumerate(self.layers):
+            for name, parameter in layer._parameters.items():
+                self._places.append((i, name, end, end + parameter.size))
+                end += -(-parameter.size // LINE) * LINE
+        self.size = end
+        self.values = _core.Tensor4D.zeros((1, 1, 1, end))
+        self.gradients = _core.Tensor4D.zeros((1, 1, 1, end))
+        for i, name, begin, stop in self._places:
+            parameter = self.layers[i]._parameters[name]
+            for flat, attribute in ((self.values, "value"), (self.gradients, "gradient")):
+                old = getattr(parameter, attribute)
+                new = self.piece(flat, begin, stop, old.shape)
+                new[...] = old
+                setattr(parameter, attribute, new)
+
+    @staticmethod
+    def piece(flat: _core.Tensor4D, begin: int, end: int, shape: tuple[int, ...] | None = None) -> _core.Tensor4D:
+        """Return elements begin to end of a flat buffer as a tensor that shares its memory."""
+        part = np.asarray(flat).reshape(-1)[begin:end]
+        return _core.Tensor4D.wrap(part.reshape(shape if shape is not None else (1, 1, 1, -1)))
+
+    def trained_ranges(self) -> list[tuple[int, int]]:
+        """Return the ranges of the flat buffers that hold parameters of trainable layers, as few as possible."""
+        ranges: list[tuple[int, int]] = []
+        for i, layer in enumerate(self.layers):
+            places = [(begin, -(-end // LINE) * LINE) for j, _, begin, end in self._places if i == j]
+            if not places or not layer.trainable:
+                continue
+            begin, end = places[0][0], places[-1][1]
+            if ranges and ranges[-1][1] == begin:
+                begin = ranges.pop()[0]
+            ranges.append((begin, end))
+        return ranges
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers the layers' parameters hold."""
+        return sum(end - begin for _, _, begin, end in self._places)
+
+    def split(self, flat: _core.Tensor4D) -> dict[str, FloatArray]:
+        """Return copies of a flat buffer's pieces by "<layer index>.<name>", shaped as the parameters."""
+        numbers = np.asarray(flat).reshape(-1)
+        return {
+            f"{i}.{name}": numbers[begin:end].reshape(self.layers[i]._parameters[name].shape).copy()
+            for i, name, begin, end in self._places
+        }
+
+    def join(self, flat: _core.Tensor4D, pieces: Mapping[str, FloatArray]) -> None:
+        """Write what ``split`` returned back into a flat buffer."""
+        numbers = np.asarray(flat).reshape(-1)
+        for i, name, begin, end in self._places:
+            numbers[begin:end] = pieces[f"{i}.{name}"].reshape(-1)
+
+    def state_dict(self) -> dict[str, FloatArray]:
+        """Return copies of all parameters and buffers by "<layer index>.<name>"."""
+        state: dict[str, FloatArray] = {}
+        for i, layer in enumerate(self.layers):
+            for name, array in {**layer.parameters, **layer.buffers}.items():
+                state[f"{i}.{name}"] = array.copy()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
+        """Write all parameters and buffers; every key is checked first, and nothing is written where one does not fit."""
+        given = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+        own = self.state_dict()
+        missing, unknown = [key for key in own if key not in given], [key for key in given if key not in own]
+        if missing or unknown:
+            parts = [f"{what}: {', '.join(keys)}" for what, keys in (("missing", missing), ("unknown", unknown)) if keys]
+            raise OptionError(f"this state dict is of another model; {'; '.join(parts)}")
+        arrays: list[dict[str, Any]] = [{} for _ in self.layers]
+        for key, value in given.items():
+            index, name = key.split(".", 1)
+            arrays[int(index)][name] = self.layers[int(index)].check_array(name, value)
+        for layer, checked in zip(self.layers, arrays, strict=True):
+            layer.set(**checked)
+
+
+def name_layers(layers: Sequence[Layer]) -> None:
+    """Give every layer without a name one by its kind and count, "conv2d_1"; refuse a name that two layers have."""
+    taken: set[str] = set()
+    for layer in layers:
+        if layer.name in taken:
+            raise OptionError(f"two layers are called {layer.name!r}; names must differ")
+        if layer.name:
+            taken.add(layer.name)
+    counts: dict[str, int] = {}
+    for layer in layers:
+        if layer.name:
+            continue
+        kind = kind_of(layer)
+        counts[kind] = counts.get(kind, 0) + 1
+        while f"{kind}_{counts[kind]}" in taken:
+            counts[kind] += 1
+        layer.name = f"{kind}_{counts[kind]}"
+        taken.add(layer.name)
+
+
+def kind_of(layer: Layer) -> str:
+    """Return the name that the layer's class is registered under, or the class's own in lower case."""
+    try:
+        return registry.name_of("layer", type(layer))
+    except OptionError:
+        return type(layer).__name__.lower()
+
+
+def unbuild(layer: Layer) -> None:
+    """Take a layer back to how it was before ``build``."""
+    layer.input_shape = layer.output_shape = None
+    layer._parameters = {}
+    layer._buffers = {}

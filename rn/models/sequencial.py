@@ -1,0 +1,85 @@
+"""A stack of any layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rn import registry
+from rn.errors import DtypeError
+from rn.layers import Input, Layer
+from rn.models.model import Model
+from rn.models.network import kind_of
+
+__all__ = ["Sequencial"]
+
+
+@registry.register("model", "sequencial")
+class Sequencial(Model):
+    """A stack of layers, the output of each the input of the next.
+
+    ``layers``: in order; ``add`` appends more. ``input_shape``: the shape of one sample, (features,) or (channels, height, width); unless given, an ``Input``
+    layer or the first data says it. ``seed``: of weights, shuffling and dropout; drawn anew unless given.
+
+    Raises ``DtypeError`` for what is no layer, ``ShapeError`` naming the layer that does not fit the one before it.
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer] = (),
+        *,
+        input_shape: int | Sequence[int] | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(seed=seed, name=name)
+        self._layers: list[Layer] = []
+        for layer in layers:
+            self._layers.append(_checked(layer))
+        if input_shape is not None:
+            self.build(input_shape)
+        elif self._layers and isinstance(self._layers[0], Input):
+            self.build(self._layers[0].shape)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return tuple(self._layers)
+
+    def add(self, layer: Layer) -> None:
+        """Append ``layer``. A model that is built already keeps its weights; the optimizer's state starts anew.
+
+        Raises ``DtypeError`` for what is no layer, ``ShapeError`` where it does not fit the last one; nothing is changed then.
+        """
+        _checked(layer)
+        if self.network is not None:
+            self.network.add(layer)
+            self._use(self.network)
+        self._layers.append(layer)
+        if self.network is None and isinstance(layer, Input) and len(self._layers) == 1:
+            self.build(layer.shape)
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "layers": [
+                {"layer": kind_of(layer), "name": layer.name, "trainable": layer.trainable, "config": layer.config()}
+                for layer in self._layers
+            ],
+            "seed": self.seed,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Sequencial:
+        layers = []
+        for described in config["layers"]:
+            layer = registry.create("layer", {**described["config"], "name": described["layer"]}, Layer)
+            layer.name, layer.trainable = str(described["name"]), bool(described["trainable"])
+            layers.append(layer)
+        return cls(layers, seed=config["seed"], name=config["name"])
+
+
+def _checked(layer: Any) -> Layer:
+    if not isinstance(layer, Layer):
+        hint = "; call the class: add ()" if isinstance(layer, type) else ""
+        raise DtypeError(f"a model is made of layers, got {layer!r:.80}{hint}")
+    return layer

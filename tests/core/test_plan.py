@@ -1,0 +1,225 @@
+"""The plan: order of calls, memory shared by liveness, callbacks, whole epochs, refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rn import _core
+from rn.errors import ShapeError, StateError
+
+
+def values(plan: _core.Plan, slot: _core.Slot) -> np.ndarray:
+    return np.asarray(plan.array(slot))
+
+
+def test_a_missing_axis_is_1_on_the_right() -> None:
+    plan = _core.Plan(3)
+    assert plan.tensor((3, 5)).shape == (3, 5, 1, 1)
+    assert plan.tensor(()).size == 1
+    assert plan.tensor((3, 0)).size == 0
+    for shape in ((1, 2, 3, 4, 5), (2, -1)):
+        with pytest.raises(ShapeError, match="four axes"):
+            plan.tensor(shape)
+
+
+def test_calls_run_forward_then_backward_groups_in_reverse_then_the_update() -> None:
+    plan = _core.Plan(1, training=True)
+    seen: list[str] = []
+    for name in "ab":
+        plan.callback(name, lambda name=name: seen.append(f"forward {name}"))
+        with plan.backward():
+            plan.callback(name, lambda name=name: seen.append(f"backward {name} 1"))
+            plan.callback(name, lambda name=name: seen.append(f"backward {name} 2"))
+        with plan.update():
+            plan.callback(name, lambda name=name: seen.append(f"update {name}"))
+    plan.seal()
+    order = [
+        *("forward a", "forward b"),
+        *("backward b 1", "backward b 2", "backward a 1", "backward a 2"),
+        *("update a", "update b"),
+    ]
+    plan.run()
+    assert seen == order
+    for phase, count in (("forward", 2), ("backward", 6), ("update", 8)):
+        seen.clear()
+        plan.run(phase)
+        assert seen == order[:count]
+    seen.clear()
+    plan.run_update()
+    assert seen == order[6:]
+    assert [row[0] for row in plan.listing()] == ["forward"] * 2 + ["backward"] * 4 + ["update"] * 2
+
+
+def test_tensors_that_are_not_alive_together_share_memory() -> None:
+    plan = _core.Plan(1)
+    chain = [plan.tensor((1000,)) for _ in range(10)]
+    _core.fill(plan, chain[0], 1.0)
+    for x, y in zip(chain, chain[1:], strict=False):
+        _core.activate(plan, x, y, "tanh")
+    plan.keep(chain[-1])
+    plan.seal()
+    assert plan.arena_bytes <= 3 * 4032
+    plan.run()
+    expected = 1.0
+    for _ in range(9):
+        expected = np.tanh(expected)
+    np.testing.assert_allclose(values(plan, chain[-1]), expected, rtol=1e-5)
+
+
+def test_tensors_alive_together_do_not_overlap() -> None:
+    rng = np.random.default_rng(0)
+    plan = _core.Plan(1)
+    slots = [plan.tensor((int(size),)) for size in rng.integers(0, 300, 60)]
+    lives = []
+    for number, slot in enumerate(slots):
+        first, last = sorted(int(step) for step in rng.integers(0, 40, 2))
+        lives.append((first, last, number, slot))
+
+    def write(slot: _core.Slot, number: int) -> None:
+        values(plan, slot)[...] = number
+
+    def check(slot: _core.Slot, number: int) -> None:
+        assert (values(plan, slot) == number).all()
+
+    for step in range(40):
+        for first, last, number, slot in lives:
+            if first == step:
+                plan.callback("write", lambda slot=slot, number=number: write(slot, number), writes=[slot])
+            if last == step:
+                plan.callback("check", lambda slot=slot, number=number: check(slot, number), reads=[slot])
+    plan.seal()
+    assert plan.arena_bytes < sum(4 * slot.size for slot in slots)
+    plan.run()
+    plan.run()
+
+
+def test_kept_tensors_and_inputs_hold_their_values() -> None:
+    plan = _core.Plan(1)
+    x, kept, other = plan.input((64,)), plan.kept((64,)), plan.tensor((64,))
+    _core.activate(plan, x, other, "relu")
+    _core.activate(plan, other, plan.tensor((64,)), "relu")
+    plan.seal()
+    assert (values(plan, kept) == 0).all()
+    values(plan, kept)[...] = 7
+    values(plan, x)[...] = 1
+    plan.run()
+    assert (values(plan, kept) == 7).all()
+
+
+def test_memory_is_aligned_and_counted() -> None:
+    before = _core.allocations()
+    plan = _core.Plan(1)
+    slots = [plan.kept((size,)) for size in (1, 17, 3)]
+    plan.seal()
+    assert _core.allocations() > before
+    assert all(values(plan, slot).ctypes.data % 64 == 0 for slot in slots)
+    sealed = _core.allocations()
+    for _ in range(3):
+        plan.run()
+    assert _core.allocations() == sealed
+
+
+def test_views_share_memory_and_gradients() -> None:
+    plan = _core.Plan(2, training=True)
+    x = plan.kept((2, 3, 4, 5))
+    flat = plan.view(x, (2, 60))
+    assert plan.gradient(flat).shape == (2, 60, 1, 1)
+    plan.keep(plan.gradient(x))
+    plan.seal()
+    values(plan, x)[...] = np.arange(120).reshape(2, 3, 4, 5)
+    assert np.array_equal(values(plan, flat).ravel(), np.arange(120))
+    values(plan, plan.gradient(flat))[...] = 3
+    assert (values(plan, plan.gradient(x)) == 3).all()
+    unsealed = _core.Plan(2)
+    with pytest.raises(ShapeError, match="view"):
+        unsealed.view(unsealed.tensor((2, 3)), (2, 4))
+
+
+def test_gradients_are_wanted_of_what_the_caller_does_not_fill() -> None:
+    plan = _core.Plan(2, training=True)
+    x = plan.input((2, 6))
+    assert not plan.wants_gradient(x)
+    assert not plan.wants_gradient(plan.view(x, (2, 2, 3)))
+    assert plan.wants_gradient(plan.tensor((2, 6)))
+    plan.gradient(x)
+    assert plan.wants_gradient(plan.view(x, (2, 2, 3)))
+    assert not _core.Plan(2).wants_gradient(_core.Plan(2).tensor((2,)))
+
+
+def test_an_exception_in_a_callback_comes_through_and_the_plan_runs_again() -> None:
+    plan = _core.Plan(1)
+    broken = [True]
+
+    def call() -> None:
+        if broken[0]:
+            raise ZeroDivisionError("here")
+
+    plan.callback("call", call)
+    plan.seal()
+    with pytest.raises(ZeroDivisionError, match="here"):
+        plan.run()
+    broken[0] = False
+    plan.run()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_train_feeds_the_rows_of_each_batch_and_adds_up_reports(dtype: type) -> None:
+    rows = np.arange(60, dtype=dtype).reshape(20, 3)
+    plan = _core.Plan(4)
+    x, total = plan.input((4, 3)), plan.kept((2,))
+    batches = []
+
+    def look() -> None:
+        batch = values(plan, x).reshape(4, 3).view(dtype).copy()
+        batches.append(batch)
+        values(plan, total).reshape(-1).view(np.float64)[0] = batch.mean()
+
+    plan.callback("look", look, reads=[x], writes=[total])
+    plan.report(total)
+    plan.seal()
+    plan.feed(x, rows)
+    order = np.random.default_rng(0).permutation(20).astype(np.int64)
+    totals = np.array([100.0])
+    plan.train(order, totals)
+    assert np.array_equal(np.concatenate(batches), rows[order])
+    assert totals[0] == pytest.approx(100 + rows.sum() / 3)
+    assert plan.scalar(total) == batches[-1].mean()
+    for bad in (np.array([0, 1, 2, 20]), np.array([0, -1, 2, 3])):
+        with pytest.raises(ShapeError, match="outside the 20 rows"):
+            plan.train(bad, totals)
+    with pytest.raises(ShapeError, match="batches of 4"):
+        plan.train(order[:5], totals)
+    with pytest.raises(ShapeError, match="do not fill"):
+        plan.feed(x, rows[:, :2].copy())
+
+
+def test_a_plan_refuses_what_comes_too_late_or_from_elsewhere() -> None:
+    plan, other = _core.Plan(1), _core.Plan(1)
+    slot = plan.tensor((3,))
+    with pytest.raises(StateError, match="another plan"):
+        other.keep(slot)
+    with pytest.raises(StateError, match="another plan"):
+        _core.fill(other, slot, 1.0)
+    with pytest.raises(StateError, match="seal"):
+        plan.run()
+    with pytest.raises(StateError, match="no memory before"):
+        plan.array(slot)
+    with plan.backward(), pytest.raises(StateError, match="nest"), plan.update():
+        pass
+    plan.seal()
+    plan.seal()
+    with pytest.raises(StateError, match="no more tensors"):
+        plan.tensor((3,))
+    with pytest.raises(StateError, match="no more calls"):
+        _core.fill(plan, slot, 1.0)
+
+
+def test_memory_outlives_the_plan_that_made_it() -> None:
+    plan = _core.Plan(1)
+    slot = plan.kept((1000,))
+    plan.seal()
+    view = values(plan, slot)
+    view[...] = 5
+    del plan
+    assert (view == 5).all()
