@@ -1,0 +1,286 @@
+"""What users hand in wrongly: each time a clear error that names the culprit, and nothing changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import rn
+from rn.errors import DtypeError, LabelError, OptionError, RnError, ShapeError, StateError
+from rn.layers import AvgPool2D, Conv2D, Dense, Dropout, Flatten, Input, MaxPool2D
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(12, 4)).astype(np.float32)
+CLASSES = np.arange(12) % 3
+IMAGES = RNG.normal(size=(6, 2, 8, 8)).astype(np.float32)
+
+
+def classifier() -> rn.Sequencial:
+    model = rn.Sequencial([Dense(5, "relu"), Dense(3, "softmax")], input_shape=4, seed=1)
+    model.compile("adam", "cross_entropy", metrics=["accuracy"])
+    return model
+
+
+def regressor(outputs: int = 1) -> rn.Sequencial:
+    model = rn.Sequencial([Dense(outputs)], input_shape=4, seed=1)
+    model.compile("sgd", "mse")
+    return model
+
+
+def images() -> rn.Sequencial:
+    model = rn.Sequencial([Conv2D(3, 3), Flatten(), Dense(3, "softmax")], input_shape=(2, 8, 8), seed=1)
+    model.compile("sgd", "cross_entropy")
+    return model
+
+
+def refused(model: rn.models.Model, error: type[RnError], words: str, *args: object, method: str = "fit", **kwargs: object) -> None:
+    """Assert that the call raises ``error`` with ``words`` and leaves weights and counters as they were."""
+    before = model.state_dict() if model.network is not None else {}
+    counters = (model.epochs, model.steps)
+    with pytest.raises(error, match=words) as caught:
+        getattr(model, method)(*args, **kwargs)
+    assert isinstance(caught.value, (ValueError, TypeError, RuntimeError))
+    assert (model.epochs, model.steps) == counters
+    after = model.state_dict() if model.network is not None else {}
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[key], after[key]) for key in before)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch"])
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (X[:, :3], r"\(12, 3\).*\(n, 4\)"),
+        (X[0], r"x\[None\]"),
+        (X.reshape(12, 2, 2), r"reshape"),
+        (X[:0], "empty"),
+        (np.float32(3), "axes"),
+    ],
+)
+def test_vectors_of_wrong_shape(method: str, x: np.ndarray, words: str) -> None:
+    refused(classifier(), ShapeError, words, x, CLASSES, method=method)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (IMAGES[:, :1], "channels"),
+        (IMAGES[0], r"\[None\]"),
+        (IMAGES.transpose(0, 2, 3, 1), "transpose"),
+        (IMAGES.reshape(6, -1), "4 axes"),
+        (IMAGES[:, :, :7], "height"),
+    ],
+)
+def test_images_of_wrong_shape(x: np.ndarray, words: str) -> None:
+    refused(images(), ShapeError, words, x, np.zeros(6, int))
+    refused(images(), ShapeError, words, x, method="predict")
+
+
+def test_channel_axis_is_missing() -> None:
+    model = rn.Sequencial([Conv2D(3, 3), Flatten(), Dense(2)], input_shape=(1, 8, 8))
+    refused(model, ShapeError, r"x\[:, None\]", IMAGES[:, 0], method="predict")
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "words"),
+    [
+        (np.full(12, 3), LabelError, "label 3.*0 to 2"),
+        (np.where(np.arange(12) == 7, -1, CLASSES), LabelError, r"label -1 \(sample 7\)"),
+        (CLASSES.astype(np.float32), LabelError, "integer labels"),
+        (np.where(np.arange(12) == 5, np.nan, 0.0), LabelError, "not finite in sample 5"),
+        (CLASSES[:11], ShapeError, "12 samples.*11"),
+        (CLASSES[:0], ShapeError, "12 samples.*0"),
+        (None, LabelError, "missing"),
+        (np.array(["a"] * 12), DtypeError, "numbers"),
+        (CLASSES.astype(object), DtypeError, "objects"),
+        (np.zeros((12, 3)), LabelError, "sum to 1"),
+        (np.eye(4)[np.arange(12) % 4], ShapeError, r"\(n, 3\)"),
+    ],
+)
+def test_labels(y: object, error: type[RnError], words: str) -> None:
+    refused(classifier(), error, words, X, y)
+    refused(classifier(), error, words, X, y, method="evaluate")
+
+
+def test_one_hot_rows_and_a_column_of_classes_serve_as_classes_do() -> None:
+    by_class, by_row, by_column = classifier(), classifier(), classifier()
+    by_class.fit(X, CLASSES, epochs=2, verbose=0)
+    by_row.fit(X, np.eye(3)[CLASSES], epochs=2, verbose=0)
+    by_column.fit(X, CLASSES[:, None], epochs=2, verbose=0)
+    for key, value in by_class.state_dict().items():
+        np.testing.assert_allclose(by_row.state_dict()[key], value, rtol=1e-5, atol=1e-6)
+        assert np.array_equal(by_column.state_dict()[key], value)
+
+
+def test_a_row_of_targets_is_never_broadcast_against_a_column_of_outputs() -> None:
+    y = X.sum(axis=1)
+    flat, column = regressor(), regressor()
+    flat.fit(X, y, epochs=3, verbose=0)
+    column.fit(X, y[:, None], epochs=3, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(flat.state_dict().values(), column.state_dict().values(), strict=True))
+    expected = float(np.mean((flat.predict(X).astype(np.float64)[:, 0] - y) ** 2))
+    assert flat.evaluate(X, y)["loss"] == pytest.approx(expected, rel=1e-5)
+    refused(regressor(2), ShapeError, r"\(12,\).*\(n, 2\)", X, y)
+    refused(regressor(1), ShapeError, r"\(12, 12\)", X, np.zeros((12, 12)))
+
+
+def test_mse_refuses_classes() -> None:
+    refused(regressor(3), LabelError, "cross_entropy", X, CLASSES)
+
+
+def test_binary_targets_outside_0_to_1() -> None:
+    model = rn.Sequencial([Dense(1, "sigmoid")], input_shape=4)
+    model.compile("sgd", "binary_cross_entropy")
+    refused(model, LabelError, "between 0 and 1", X, np.full(12, 2))
+
+
+@pytest.mark.parametrize("method", ["fit", "predict"])
+def test_inputs_that_are_no_numbers(method: str) -> None:
+    y = [CLASSES] if method == "fit" else []
+    refused(classifier(), DtypeError, "objects", X.astype(object), *y, method=method)
+    refused(classifier(), DtypeError, "dtype", X.astype(complex), *y, method=method)
+    refused(classifier(), DtypeError, "dtype", X.astype(str), *y, method=method)
+    refused(classifier(), ShapeError, "different lengths", [[1.0, 2.0], [1.0]], *y, method=method)
+
+
+def test_methods_at_the_wrong_time() -> None:
+    model = rn.Sequencial([Dense(3, "softmax")], input_shape=4)
+    for method in ("fit", "evaluate", "train_on_batch", "input_gradient"):
+        refused(model, StateError, f"{method} before compile", X, CLASSES, method=method)
+    unbuilt = rn.Sequencial([Dense(3)])
+    with pytest.raises(StateError, match="not built"):
+        unbuilt.state_dict()
+    with pytest.raises(StateError, match="no layers"):
+        rn.Sequencial().build(3)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Dense(3, activation="relux"), 'unknown activation "relux"; did you mean "relu"'),
+        (lambda: Dense(3, kernel_initializer="glorot_unifrom"), "glorot_uniform"),
+        (lambda: rn.Sequencial([Dense(1)]).compile(optimizer="adm"), 'did you mean "adam"'),
+        (lambda: rn.Sequencial([Dense(1)]).compile(loss="crossentropy"), 'did you mean "cross_entropy"'),
+        (lambda: rn.Sequencial([Dense(1)]).compile(metrics=["acuracy"]), 'did you mean "accuracy"'),
+        (lambda: Dropout(1.0), "rate must be at least 0 and below 1, got 1.0"),
+        (lambda: Dropout(-0.1), "rate"),
+        (lambda: Dropout(float("nan")), "rate"),
+        (lambda: Dense(0), "units"),
+        (lambda: Dense(2.5), "units"),
+        (lambda: Conv2D(0, 3), "filters"),
+        (lambda: Conv2D(4, 0), "kernel_size"),
+        (lambda: Conv2D(4, (3, 3, 3)), "kernel_size"),
+        (lambda: Conv2D(4, 3, padding="sane"), "padding"),
+        (lambda: Conv2D(4, 3, padding=-1), "padding"),
+        (lambda: Conv2D(4, 3, groups=3), "groups=3 must divide filters=4"),
+        (lambda: MaxPool2D(2, padding=2), "padding must be smaller"),
+        (lambda: rn.optimizers.SGD(-1.0), "learning_rate"),
+        (lambda: rn.optimizers.SGD(nesterov=True), "momentum"),
+        (lambda: rn.optimizers.Adam(beta_1=1.0), "beta_1"),
+        (lambda: rn.optimizers.Adam(float("nan")), "learning_rate"),
+        (lambda: rn.RedeNeural([4]), "at least two sizes"),
+        (lambda: rn.RedeNeural([4, 0, 1]), "sizes"),
+        (lambda: rn.Sequencial([Dense(1, name="a"), Dense(1, name="a")], input_shape=2), "two layers are called 'a'"),
+    ],
+)
+def test_options(make: object, words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape", "words"),
+    [
+        ([Conv2D(4, 9)], (1, 8, 8), "conv2d_1.*9x9.*8x8"),
+        ([Conv2D(4, 3, dilation=4)], (1, 8, 8), "conv2d_1.*9x9"),
+        ([MaxPool2D(2), MaxPool2D(5)], (1, 8, 8), "max_pool2d_2.*5x5.*4x4"),
+        ([AvgPool2D(9)], (1, 8, 8), "avg_pool2d_1"),
+        ([Dense(3)], (1, 8, 8), "dense_1.*Flatten"),
+        ([Conv2D(4, 3)], (8,), "conv2d_1.*images"),
+        ([Conv2D(4, 3, groups=2)], (3, 8, 8), "conv2d_1.*groups=2"),
+        ([Dense(3), Input(3)], (8,), "Input can only be the first"),
+        ([Input((1, 4, 4))], (1, 8, 8), r"\(1, 4, 4\)"),
+    ],
+)
+def test_layers_that_do_not_fit(layers: list[rn.layers.Layer], shape: tuple[int, ...], words: str) -> None:
+    with pytest.raises(ShapeError, match=words):
+        rn.Sequencial(layers, input_shape=shape)
+    assert all(layer.output_shape is None and not layer.parameters for layer in layers)
+
+
+def test_a_layer_belongs_to_one_model() -> None:
+    layer = Dense(3)
+    rn.Sequencial([layer], input_shape=2)
+    with pytest.raises(StateError, match="part of a model already"):
+        rn.Sequencial([layer], input_shape=3)
+    with pytest.raises(DtypeError, match="call the class"):
+        rn.Sequencial([Dense])  # type: ignore[list-item]
+
+
+def test_adding_a_layer_that_does_not_fit_changes_nothing() -> None:
+    model = rn.Sequencial([Dense(3)], input_shape=2, seed=0)
+    before = model.state_dict()
+    with pytest.raises(ShapeError, match="images"):
+        model.add(Conv2D(2, 3))
+    assert len(model.layers) == 1
+    assert all(np.array_equal(before[key], value) for key, value in model.state_dict().items())
+    assert model.predict(X[:, :2]).shape == (12, 3)
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss", "words"),
+    [
+        ([Dense(3)], "cross_entropy", "dense_1.*softmax.*from_logits=True"),
+        ([Dense(3), Dropout(0.5)], "cross_entropy", "dense_1"),
+        ([Dense(1)], "binary_cross_entropy", "sigmoid"),
+        ([Dense(3, "softmax")], rn.losses.CrossEntropy(from_logits=True), "takes logits"),
+    ],
+)
+def test_probabilities_and_logits_are_not_mixed(layers: list[rn.layers.Layer], loss: object, words: str) -> None:
+    with pytest.raises(OptionError, match=words):
+        rn.Sequencial(layers, input_shape=4).compile("sgd", loss)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"epochs": 1.5}, "epochs"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": True}, "batch_size"),
+        ({"validation_split": 1.0}, "validation_split"),
+        ({"validation_split": 0.001}, "no samples"),
+        ({"validation_data": X}, "pair"),
+        ({"initial_epoch": -1}, "initial_epoch"),
+        ({"sample_weight": np.full(12, -1.0)}, "sample_weight"),
+        ({"class_weight": {0: float("nan")}}, "class_weight"),
+    ],
+)
+def test_options_of_fit(options: dict[str, object], words: str) -> None:
+    refused(classifier(), OptionError, words, X, CLASSES, **options)
+
+
+def test_weights_of_the_wrong_length() -> None:
+    refused(classifier(), ShapeError, "sample_weight", X, CLASSES, sample_weight=np.ones(11))
+
+
+def test_state_dicts_that_do_not_fit() -> None:
+    model = classifier()
+    state = model.state_dict()
+    refused(model, OptionError, "missing: 0.weight", {k: v for k, v in state.items() if k != "0.weight"}, method="load_state_dict")
+    refused(model, OptionError, "unknown: 7.weight", {**state, "7.weight": X}, method="load_state_dict")
+    refused(model, ShapeError, r"dense_2.*weight.*\(3, 5\)", {**state, "1.weight": X}, method="load_state_dict")
+    refused(model, DtypeError, "bias", {**state, "1.bias": np.array(["a", "b", "c"])}, method="load_state_dict")
+    with pytest.raises(OptionError, match="no parameter 'wieght'.*weight, bias"):
+        model.layers[0].set(wieght=X)
+
+
+def test_only_one_fit_at_a_time() -> None:
+    model = classifier()
+
+    def nested(epoch: int, logs: dict[str, float]) -> None:
+        model.fit(X, CLASSES, verbose=0)
+
+    with pytest.raises(StateError, match="one fit at a time"):
+        model.fit(X, CLASSES, callbacks=[nested], verbose=0)
+    model.fit(X, CLASSES, verbose=0)

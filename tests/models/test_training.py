@@ -1,0 +1,368 @@
+"""Models from compile to predict: they learn, repeat themselves bit for bit, and go on where they stopped."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rn
+from rn import _core
+from rn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Input, MaxPool2D, ReLU, Softmax
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(70, 1, 10, 10)).astype(np.float32)
+Y = (X.mean(axis=(1, 2, 3)) > 0).astype(int) + (X[:, 0, 0, 0] > 0)
+
+
+def net(seed: int = 5, optimizer: object = "adam", **compiled: object) -> rn.Sequencial:
+    model = rn.Sequencial(
+        [Conv2D(6, 3, "relu"), MaxPool2D(2), Dropout(0.3), Flatten(), Dense(16, "tanh"), Dropout(0.2), Dense(3, "softmax")],
+        input_shape=(1, 10, 10),
+        seed=seed,
+    )
+    model.compile(optimizer, "cross_entropy", metrics=["accuracy"], **compiled)  # type: ignore[arg-type]
+    return model
+
+
+def same_bits(a: rn.models.Model, b: rn.models.Model) -> bool:
+    first, second = a.state_dict(), b.state_dict()
+    return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
+
+
+def test_it_learns() -> None:
+    model = net()
+    history = model.fit(X, Y, epochs=60, batch_size=16, verbose=0)
+    assert history.history["loss"][-1] < 0.5 * history.history["loss"][0]
+    assert model.evaluate(X, Y)["accuracy"] > 0.9
+
+
+def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads() -> None:
+    models, losses = [], []
+    for threads in (1, 2, 3, 8):
+        with rn.threads(threads):
+            model = net()
+            losses.append(model.fit(X, Y, epochs=3, batch_size=16, verbose=0).history["loss"])
+            models.append(model)
+    assert all(same_bits(models[0], other) for other in models[1:])
+    assert all(losses[0] == other for other in losses[1:])
+    assert not same_bits(models[0], net())
+    other_seed = net(seed=6)
+    other_seed.fit(X, Y, epochs=3, batch_size=16, verbose=0)
+    assert not same_bits(models[0], other_seed)
+
+
+def test_two_fits_of_one_epoch_are_one_fit_of_two() -> None:
+    whole, parts = net(), net()
+    whole.fit(X, Y, epochs=2, batch_size=16, verbose=0)
+    for _ in range(2):
+        parts.fit(X, Y, epochs=1, batch_size=16, verbose=0)
+    assert (whole.epochs, whole.steps) == (parts.epochs, parts.steps) == (2, 10)
+    assert same_bits(whole, parts)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", rn.optimizers.SGD(0.1, momentum=0.9, nesterov=True)])
+@pytest.mark.parametrize(
+    "stored", [lambda m, path: (m.save(path), rn.load(path))[1], lambda m, _: pickle.loads(pickle.dumps(m)), lambda m, _: copy.deepcopy(m)]
+)
+def test_a_model_that_was_stored_goes_on_with_the_same_bits(
+    stored: Callable[[rn.Sequencial, Path], rn.Sequencial], optimizer: object, tmp_path: Path
+) -> None:
+    model = net(optimizer=copy.deepcopy(optimizer))
+    model.layers[0].trainable = False
+    model.fit(X, Y, epochs=2, batch_size=16, verbose=0)
+    again = stored(model, tmp_path / "model.rn")
+    assert same_bits(model, again)
+    assert np.array_equal(model.predict(X), again.predict(X))
+    model.fit(X, Y, epochs=2, batch_size=16, verbose=0)
+    again.fit(X, Y, epochs=2, batch_size=16, verbose=0)
+    assert same_bits(model, again)
+    assert (again.epochs, again.steps) == (model.epochs, model.steps)
+    # It shares nothing with the one it came from.
+    model.fit(X, Y, epochs=1, batch_size=16, verbose=0)
+    assert not same_bits(model, again)
+
+
+def test_rede_neural_has_the_bits_of_the_sequencial_of_its_layers(tmp_path: Path) -> None:
+    x, y = X.reshape(70, -1)[:, :4], Y
+    light = rn.RedeNeural([4, 10, 10, 3], output_activation="softmax", seed=2)
+    stack = rn.Sequencial([Dense(10, "tanh"), Dense(10, "tanh"), Dense(3, "softmax")], input_shape=4, seed=2)
+    for model in (light, stack):
+        model.compile(rn.optimizers.SGD(0.01, momentum=0.9), "cross_entropy")
+        model.fit(x, y, epochs=5, batch_size=16, verbose=0)
+    assert same_bits(light, stack)
+    light.save(tmp_path / "light.rn")
+    again = rn.load(tmp_path / "light.rn")
+    assert isinstance(again, rn.RedeNeural)
+    assert again.sizes == (4, 10, 10, 3)
+    assert np.array_equal(again.predict(x), light.predict(x))
+
+
+def test_rede_neural_compiles_to_sgd_with_momentum_and_mse() -> None:
+    model = rn.RedeNeural([2, 3, 1])
+    model.compile()
+    assert isinstance(model.optimizer, rn.optimizers.SGD)
+    assert (model.optimizer.learning_rate, model.optimizer.momentum) == (0.01, 0.9)
+    assert isinstance(model.loss, rn.losses.MeanSquaredError)
+
+
+def test_a_rows_prediction_does_not_depend_on_its_batch() -> None:
+    model = net()
+    whole = model.predict(X)
+    assert whole.shape == (70, 3)
+    for batch_size in (1, 7, 32):
+        assert np.array_equal(model.predict(X, batch_size=batch_size), whole)
+    assert np.array_equal(model.predict(X[41:42])[0], whole[41])
+    assert np.array_equal(model(X), whole)
+
+
+def test_dropout_works_in_training_alone_and_differs_by_step() -> None:
+    model = net()
+    assert np.array_equal(model(X), model(X))
+    assert np.array_equal(model(X, training=True), model(X, training=True))
+    first = model(X, training=True)
+    assert not np.array_equal(first, model(X))
+    model.steps += 1
+    assert not np.array_equal(first, model(X, training=True))
+    assert model.evaluate(X, Y) == model.evaluate(X, Y)
+
+
+def test_evaluate_is_the_mean_over_all_samples() -> None:
+    model = net()
+    p = model.predict(X).astype(np.float64)
+    values = model.evaluate(X, Y, batch_size=32)
+    assert values["loss"] == pytest.approx(-np.log(p[np.arange(70), Y]).mean(), rel=1e-5)
+    assert values["accuracy"] == pytest.approx((p.argmax(axis=1) == Y).mean(), abs=1e-12)
+    assert model.evaluate(X, Y, batch_size=7)["loss"] == pytest.approx(values["loss"], rel=1e-9)
+
+
+def test_sample_and_class_weights() -> None:
+    model = net()
+    p = model.predict(X).astype(np.float64)
+    w = RNG.uniform(0, 2, 70)
+    assert model.evaluate(X, Y, sample_weight=w)["loss"] == pytest.approx((-np.log(p[np.arange(70), Y]) * w).mean(), rel=1e-5)
+    by_class, by_sample = net(), net()
+    by_class.fit(X, Y, class_weight={0: 2.0, 1: 0.5}, epochs=2, verbose=0)
+    by_sample.fit(X, Y, sample_weight=np.array([2.0, 0.5, 1.0])[Y], epochs=2, verbose=0)
+    assert same_bits(by_class, by_sample)
+    unweighted = net()
+    unweighted.fit(X, Y, epochs=2, verbose=0)
+    assert not same_bits(by_class, unweighted)
+
+
+def test_a_weight_of_zero_leaves_a_sample_out() -> None:
+    model, other = net(optimizer="sgd"), net(optimizer="sgd")
+    w = np.ones(70)
+    w[:35] = 0
+    changed = X.copy()
+    changed[:35] += 1
+    model.fit(X, Y, sample_weight=w, verbose=0)
+    other.fit(changed, Y, sample_weight=w, verbose=0)
+    assert same_bits(model, other)
+
+
+def test_frozen_layers_stay() -> None:
+    model = net()
+    model.layers[4].trainable = False
+    before = model.state_dict()
+    model.fit(X, Y, epochs=2, verbose=0)
+    after = model.state_dict()
+    assert all(np.array_equal(before[key], after[key]) == key.startswith("4.") for key in before)
+
+
+def test_the_learning_rate_can_be_set_at_any_time() -> None:
+    model = net(optimizer="sgd")
+    assert model.optimizer is not None
+    model.fit(X, Y, verbose=0)
+    before = model.state_dict()
+    model.optimizer.learning_rate = 0.0
+    model.fit(X, Y, verbose=0)
+    assert all(np.array_equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("chunks", [2, 3, 64])
+def test_gradient_chunks_give_the_gradient_of_the_batch(chunks: int) -> None:
+    def model(count: int) -> rn.Sequencial:
+        made = rn.Sequencial([Flatten(), Dense(8, "tanh"), Dense(3, "softmax")], input_shape=(1, 10, 10), seed=1)
+        made.compile("sgd", "cross_entropy", gradient_chunks=count)
+        return made
+
+    whole, parts = model(1), model(chunks)
+    a = whole.fit(X, Y, epochs=3, batch_size=16, verbose=0).history["loss"]
+    b = parts.fit(X, Y, epochs=3, batch_size=16, verbose=0).history["loss"]
+    assert b == pytest.approx(a, rel=1e-5)
+    for key, value in whole.state_dict().items():
+        np.testing.assert_allclose(parts.state_dict()[key], value, rtol=1e-4, atol=1e-6)
+
+
+def test_validation_is_an_evaluate_after_each_epoch() -> None:
+    model, other = net(), net()
+    history = model.fit(X[:50], Y[:50], epochs=2, validation_data=(X[50:], Y[50:]), verbose=0)
+    assert history.history["val_loss"][-1] == model.evaluate(X[50:], Y[50:])["loss"]
+    split = other.fit(X, Y, epochs=2, validation_split=20 / 70, verbose=0)
+    assert split.history == history.history
+    assert same_bits(model, other)
+
+
+def test_train_on_batch_is_a_step_of_fit() -> None:
+    model, other = net(), net()
+    values = model.train_on_batch(X, Y)
+    history = other.fit(X, Y, batch_size=70, shuffle=False, verbose=0)
+    assert values["loss"] == pytest.approx(history.history["loss"][0], rel=1e-12)
+    assert same_bits(model, other)
+
+
+def test_a_training_step_allocates_nothing() -> None:
+    model = net()
+    model.fit(X, Y, epochs=1, batch_size=16, verbose=0)
+    seen = []
+    model.fit(X, Y, epochs=4, batch_size=16, verbose=0, callbacks=[lambda epoch, logs: seen.append(_core.allocations())])
+    assert len(seen) == 4
+    assert len(set(seen)) == 1
+
+
+def test_outputs_by_layer_name() -> None:
+    model = net()
+    outputs = model.outputs(X, "conv2d_1", "dense_2")
+    assert outputs["conv2d_1"].shape == (70, 6, 8, 8)
+    assert outputs["conv2d_1"].min() == 0.0
+    assert np.array_equal(outputs["dense_2"], model.predict(X))
+    assert list(model.outputs(X)) == [layer.name for layer in model.layers]
+    with pytest.raises(rn.errors.OptionError, match="no layer 'conv'"):
+        model.outputs(X, "conv")
+
+
+def test_activations_as_layers_of_their_own_compute_the_same() -> None:
+    joined = rn.Sequencial([Flatten(), Dense(8, "relu"), Dense(3, "softmax")], input_shape=(1, 10, 10), seed=4)
+    apart = rn.Sequencial(
+        [Input((1, 10, 10)), Flatten(), Dense(8), ReLU(), Dense(3), Activation("softmax")], seed=4
+    )
+    apart.load_state_dict(dict(zip(apart.state_dict(), joined.state_dict().values(), strict=True)))
+    assert np.array_equal(joined.predict(X), apart.predict(X))
+    for model in (joined, apart):
+        model.compile("adam", "cross_entropy")
+        model.fit(X, Y, shuffle=False, verbose=0)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(joined.state_dict().values(), apart.state_dict().values(), strict=True)
+    )
+    hidden = apart.outputs(X, "dense_1", "relu_1")
+    assert np.array_equal(np.maximum(hidden["dense_1"], 0), hidden["relu_1"])
+
+
+def test_logits_and_a_softmax_layer_give_the_same_loss_and_gradients() -> None:
+    logits = rn.Sequencial([Flatten(), Dense(3)], input_shape=(1, 10, 10), seed=4)
+    logits.compile("sgd", rn.losses.CrossEntropy(from_logits=True))
+    probabilities = rn.Sequencial([Flatten(), Dense(3), Softmax()], input_shape=(1, 10, 10), seed=4)
+    probabilities.compile("sgd", "cross_entropy")
+    assert logits.evaluate(X, Y)["loss"] == probabilities.evaluate(X, Y)["loss"]
+    assert np.array_equal(logits.input_gradient(X, Y), probabilities.input_gradient(X, Y))
+
+
+@pytest.mark.parametrize("size", [10_000.0, -10_000.0])
+def test_extreme_logits(size: float) -> None:
+    model = rn.Sequencial([Dense(3, "softmax", use_bias=False, kernel_initializer="identity")], input_shape=3)
+    model.compile("sgd", "cross_entropy")
+    x = np.array([[size, 0.0, 0.0], [0.0, size, 0.0]], np.float32)
+    p = model.predict(x)
+    wanted = np.exp(x - x.max(axis=1, keepdims=True), dtype=np.float64)
+    wanted /= wanted.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(p, wanted, atol=1e-7)
+    gradient = model.input_gradient(x, [1, 1])
+    np.testing.assert_allclose(gradient, (wanted - np.eye(3)[[1, 1]]) / 2, atol=1e-7)
+    loss = model.evaluate(x, [1, 1])["loss"]
+    shifted = x - x.max(axis=1, keepdims=True)
+    assert loss == pytest.approx((np.log(np.exp(shifted).sum(axis=1)) - shifted[:, 1]).mean(), rel=1e-6)
+
+
+def test_several_threads_predict_at_once() -> None:
+    model = net()
+    expected = model.predict(X)
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(20):
+            if not np.array_equal(model.predict(X), expected):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_layer_written_in_python_learns_in_the_same_plan() -> None:
+    class Scale(rn.layers.Layer):
+        def build(self, input_shape: tuple[int, ...], rng: object) -> tuple[int, ...]:
+            self.add_parameter("factor", (1,), "ones", rng)  # type: ignore[arg-type]
+            return input_shape
+
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            self.x = x.copy()
+            return x * self.factor
+
+        def backward(self, grad: np.ndarray, input_gradient: bool = True) -> np.ndarray:
+            self.gradients["factor"][...] += (grad * self.x).sum()
+            return grad * self.factor
+
+    def model(layer: rn.layers.Layer) -> rn.Sequencial:
+        made = rn.Sequencial([Flatten(), Dense(8, "tanh"), layer, Dense(3, "softmax")], input_shape=(1, 10, 10), seed=1)
+        made.compile("sgd", "cross_entropy")
+        return made
+
+    scaled, plain = model(Scale()), model(Activation("linear"))
+    assert np.array_equal(scaled.predict(X), plain.predict(X))
+    np.testing.assert_allclose(scaled.input_gradient(X, Y), plain.input_gradient(X, Y), rtol=1e-6)
+    scaled.fit(X, Y, epochs=3, verbose=0)
+    assert abs(float(scaled.layers[2].factor[0]) - 1.0) > 1e-4
+
+    class Broken(Scale):
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        model(Broken()).predict(X)
+
+
+def test_a_stopped_fit_leaves_a_usable_model() -> None:
+    model = net()
+
+    def interrupt(epoch: int, logs: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, callbacks=[interrupt], verbose=0)
+    assert model.epochs == 1
+    model.fit(X, Y, verbose=0)
+
+    def stop(epoch: int, logs: dict[str, float]) -> None:
+        model.stop_training = True
+
+    assert len(model.fit(X, Y, epochs=5, callbacks=[stop], verbose=0).history["loss"]) == 1
+
+
+def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    model = net()
+    model.summary(batch_size=16)
+    text = capsys.readouterr().out
+    for words in ("conv2d_1", "(n, 6, 8, 8)", "60", "dense_2", "51", f"{60 + 96 * 16 + 16 + 51:,} parameters", "KiB"):
+        assert words in text
+    rn.Sequencial([Dense(3)]).summary()
+    assert "not built" in capsys.readouterr().out
+
+
+def test_tensors_come_in_at_the_door() -> None:
+    model = rn.Sequencial([Dense(3)], input_shape=4, seed=0)
+    x = X.reshape(70, -1)[:, :4]
+    expected = model.predict(x)
+    assert expected.dtype == np.float32
+    for tensor in (rn.Tensor4D(x.reshape(70, 4, 1, 1)), rn.Tensor4D(x)):
+        assert np.array_equal(model.predict(tensor), expected)
+    images = net()
+    assert np.array_equal(images.predict(rn.Tensor4D(X)), images.predict(X))
