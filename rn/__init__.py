@@ -10,34 +10,49 @@ from typing import TYPE_CHECKING
 # The core comes first, so that where it is not built nothing else fails before it says how to build it.
 from rn._core import Tensor4D  # isort: split
 
-from rn import errors, registry
+from rn import activations, callbacks, errors, initializers, layers, losses, metrics, models, optimizers, registry, training
 from rn._config import show_config
 from rn._threads import get_num_threads, set_num_threads, threads
 from rn._version import __version__
+from rn.models import RedeNeural, Sequencial, load
 from rn.registry import register
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from rn import cli, data, datasets
+    from rn import cli, data, datasets, plotting, serialization
 
 __all__ = [
+    "RedeNeural",
+    "Sequencial",
     "Tensor4D",
     "__version__",
+    "activations",
+    "callbacks",
     "cli",
     "data",
     "datasets",
     "errors",
     "get_num_threads",
+    "initializers",
+    "layers",
+    "load",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "plotting",
     "register",
     "registry",
+    "serialization",
     "set_num_threads",
     "show_config",
     "threads",
+    "training",
 ]
 
 # The public modules that `import rn` leaves alone.
-_IMPORTED_ON_USE = frozenset({"cli", "data", "datasets"})
+_IMPORTED_ON_USE = frozenset({"cli", "data", "datasets", "plotting", "serialization"})
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -81,6 +81,10 @@ class Network:
                 new[...] = old
                 setattr(parameter, attribute, new)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The layers hold the numbers; whoever restores the network calls flatten().
+        return {name: value for name, value in self.__dict__.items() if name not in ("values", "gradients", "_places")}
+
     @staticmethod
     def piece(flat: _core.Tensor4D, begin: int, end: int, shape: tuple[int, ...] | None = None) -> _core.Tensor4D:
         """Return elements begin to end of a flat buffer as a tensor that shares its memory."""
