@@ -1,0 +1,70 @@
+"""The examples run by themselves and reach what they promise; the long ones at reduced length."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def run(name: str, folder: Path, *arguments: str, **environment: str) -> str:
+    """Run an example in ``folder`` and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def number(pattern: str, text: str) -> float:
+    """Return the number that the pattern's group finds."""
+    found = re.search(pattern, text)
+    assert found, f"{pattern!r} is not in:\n{text}"
+    return float(found[1])
+
+
+def pictures(folder: Path, text: str) -> set[str]:
+    """Return the names of the pictures saved; none where matplotlib is missing, which the example must have said."""
+    saved = {path.name for path in (folder / "pictures").iterdir() if path.read_bytes().startswith(b"\x89PNG")}
+    assert saved or "redeneural[plot]" in text
+    return saved
+
+
+def test_xor(tmp_path: Path) -> None:
+    text = run("xor.py", tmp_path)
+    assert number(r"final MSE: ([\d.]+)", text) < 0.001
+    assert "have the same bits: yes" in text
+    assert pictures(tmp_path, text) <= {"xor_history.png"}
+
+
+def test_iris(tmp_path: Path) -> None:
+    text = run("iris.py", tmp_path, "--seeds", "5")
+    assert number(r"mean accuracy of 5 seeds: ([\d.]+)", text) >= 0.94
+    assert pictures(tmp_path, text) <= {"iris_history.png"}
+
+
+def test_mnist_falls_back_to_the_bundled_digits(tmp_path: Path) -> None:
+    """Nobody needs a network to see it work."""
+    nowhere = {"RN_DATA_DIR": str(tmp_path / "none"), "RN_CACHE_DIR": str(tmp_path / "cache"), "RN_OFFLINE": "1"}
+    text = run("mnist.py", tmp_path, "--epochs", "15", **nowhere)
+    assert "8x8 digits" in text
+    assert "conv2d_2" in text
+    assert number(r"seed 0: ([\d.]+)% of 35\d test images", text) >= 96.0
+    assert pictures(tmp_path, text) <= {"digits_history.png", "digits_predictions.png"}
+
+
+@pytest.mark.data
+def test_mnist(tmp_path: Path) -> None:
+    text = run("mnist.py", tmp_path, "--train", "4000", "--test", "1000", "--epochs", "2", "--batch-size", "16")
+    assert number(r"seed 0: ([\d.]+)% of 1,000 test images", text) >= 90.0
