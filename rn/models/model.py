@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, losses, metrics, optimizers
-from rn.callbacks import Callback, ProgressBar, as_callback
+from rn.callbacks import Callback, ProgressBar, as_callbacks
 from rn.errors import OptionError, ShapeError, StateError
 from rn.layers import Layer
 from rn.models import door, files, fusion, table
@@ -156,7 +156,8 @@ class Model:
         optimizer, loss = self._compiled("fit")
         epochs = door.count_option("epochs", epochs)
         first_epoch = self.epochs if initial_epoch is None else door.count_option("initial_epoch", initial_epoch, 0)
-        watchers = [as_callback(callback) for callback in callbacks]
+        watchers = as_callbacks(callbacks)
+        bars = [watcher for watcher in watchers if isinstance(watcher, ProgressBar)]
         network, inputs = self._enter(x)
         targets, classes = door.targets(y, len(inputs), network.output_shape, loss)
         factors = door.weights(sample_weight, class_weight, targets, classes)
@@ -190,7 +191,7 @@ class Model:
                     epochs=epochs,
                     first_epoch=first_epoch,
                     callbacks=watchers,
-                    progress=ProgressBar() if verbose else None,
+                    progress=bars[0] if bars else ProgressBar() if verbose else None,
                     history=history,
                 )
             return history

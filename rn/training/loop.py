@@ -63,9 +63,10 @@ def run_epochs(
             values = _run_epoch(trainer, model, epoch, callbacks, progress)
             values.update({f"val_{name}": value for name, value in trainer.validate().items()})
             trainer.epoch_done(epoch)
-            history.append(epoch, values)
+            seconds = time.perf_counter() - start
+            history.append(epoch, values, seconds)
             if progress is not None:
-                progress.epoch_end(epoch, values, time.perf_counter() - start)
+                progress.epoch_end(epoch, values, seconds)
             for callback in callbacks:
                 callback.on_epoch_end(model, epoch, values)
             if trainer.stop:
