@@ -1,13 +1,16 @@
-"""Fisher's iris flowers with a 4-10-10-3 net: a stratified quarter is held out by the seed, and the accuracy on it averaged over seeds."""
+"""Fisher's iris flowers with a 4-10-10-3 net.
+
+A stratified quarter is held out by the seed, and the accuracy on it averaged over seeds.
+"""
 
 from __future__ import annotations
 
 import argparse
 
 import numpy as np
-from pictures import save_picture
 
 import rn
+from pictures import save_picture
 
 
 def train(seed: int, epochs: int) -> tuple[float, rn.training.History]:

@@ -1,7 +1,7 @@
 """Handwritten digits with a convolutional net and dropout.
 
-Trains on MNIST, found in RN_DATA_DIR, in the cache or by download. Where it cannot be had, the same net learns the 1,797 real digits of 8x8 pixels that
-come with rn.
+Trains on MNIST, found in RN_DATA_DIR, in the cache or by download. Where it cannot be had, the same net learns the
+1,797 real digits of 8x8 pixels that come with rn.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import time
 from typing import Any
 
 import numpy as np
-from pictures import save_picture
 
 import rn
+from pictures import save_picture
 from rn.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D
 
 
@@ -57,7 +57,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--train", type=int, help="how many training images of MNIST; all unless given")
     parser.add_argument("--test", type=int, help="how many test images of MNIST; all unless given")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="train once for each; the accuracies are averaged")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], help="train once for each; the accuracies are averaged"
+    )
     options = parser.parse_args()
 
     load, padding, epochs = mnist, "valid", options.epochs or 3

@@ -1,13 +1,16 @@
-"""XOR, the smallest problem that needs a hidden layer: learned by a RedeNeural and by the Sequencial of the same layers, bit for bit alike."""
+"""XOR, the smallest problem that needs a hidden layer.
+
+Learned by a RedeNeural and by the Sequencial of the same layers, bit for bit alike.
+"""
 
 from __future__ import annotations
 
 import argparse
 
 import numpy as np
-from pictures import save_picture
 
 import rn
+from pictures import save_picture
 from rn.layers import Dense
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
@@ -28,7 +31,9 @@ def main() -> None:
 
     for row, output in zip(X.astype(int), light.predict(X), strict=True):
         print(f"{row[0]} xor {row[1]} = {output[0]:.3f}")
-    same = all(np.array_equal(a, b) for a, b in zip(light.state_dict().values(), stack.state_dict().values(), strict=True))
+    same = all(
+        np.array_equal(a, b) for a, b in zip(light.state_dict().values(), stack.state_dict().values(), strict=True)
+    )
     print(f"RedeNeural and Sequencial have the same bits: {'yes' if same else 'no'}")
     print(f"final MSE: {light.evaluate(X, Y)['loss']:.6f}")
     save_picture("xor_history.png", lambda path: history.plot(path, title="XOR"))

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 # The core comes first, so that where it is not built nothing else fails before it says how to build it.
 from rn._core import Tensor4D  # isort: split
 
-from rn import activations, callbacks, errors, initializers, layers, losses, metrics, models, optimizers, registry, training
+from rn import (
+    activations,
+    callbacks,
+    errors,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    registry,
+    training,
+)
 from rn._config import show_config
 from rn._threads import get_num_threads, set_num_threads, threads
 from rn._version import __version__

@@ -1,7 +1,7 @@
 """Activation functions: each knows the kernel that computes it and, where it has one, the parameter of that kernel.
 
-A layer takes one by name (``activation="relu"``) or as an object (``activation=LeakyReLU(0.2)``). As layers of their own they live in
-``rn.layers``.
+A layer takes one by name (``activation="relu"``) or as an object (``activation=LeakyReLU(0.2)``). As layers of their
+own they live in ``rn.layers``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""How parameters start. Every initializer draws from the counter-based generator, so a seed gives the same weights anywhere.
+"""How parameters start.
 
-Fans follow the layout of weights, (outputs, inputs, *kernel): with ``r`` the product of the kernel's sides, ``fan_in = inputs r`` and
-``fan_out = outputs r``.
+Every initializer draws from the counter-based generator, so a seed gives the same weights anywhere.
+
+Fans follow the layout of weights, (outputs, inputs, *kernel): with ``r`` the product of the kernel's sides, ``fan_in =
+inputs r`` and ``fan_out = outputs r``.
 """
 
 from __future__ import annotations
@@ -168,7 +170,7 @@ class LecunNormal(Initializer):
 
 @registry.register("initializer", "identity")
 class Identity(Initializer):
-    """``gain`` times the identity: 1 where output i meets input i, at the kernel's centre for convolutions; 0 elsewhere.
+    """``gain`` where output i meets input i, at the kernel's centre for convolutions; 0 elsewhere.
 
     Raises ``ShapeError`` for vectors, such as a bias.
     """
@@ -187,7 +189,11 @@ class Identity(Initializer):
 
 
 def _finite(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)) or not math.isfinite(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, np.integer, np.floating))
+        or not math.isfinite(value)
+    ):
         raise OptionError(f"{name} must be a finite number, got {value!r}")
     return float(value)
 

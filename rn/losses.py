@@ -1,6 +1,7 @@
 """Losses: what training makes small. Each is a mean over batch and outputs; the cross-entropies are means over samples.
 
-A loss says what targets it takes, and records the kernel that computes its value and, in training, d loss / d prediction.
+A loss says what targets it takes, and records the kernel that computes its value and, in training, d loss / d
+prediction.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ __all__ = ["BinaryCrossEntropy", "CrossEntropy", "Loss", "MeanAbsoluteError", "M
 
 
 class Loss:
-    """The contract. ``takes_classes``: whether integer labels mean classes; if not, targets are arrays shaped as the prediction."""
+    """The contract.
+
+    ``takes_classes``: whether integer labels mean classes; if not, targets are arrays shaped as the prediction.
+    """
 
     takes_classes: ClassVar[bool] = False
     from_logits: bool = False
@@ -28,10 +32,10 @@ class Loss:
         gradient: _core.Slot | None,
         weights: _core.Slot | None,
     ) -> _core.Slot:
-        """Record the loss of a batch and, into ``gradient`` if there is one, its gradient; return the float64 scalar's slot.
+        """Record the loss of a batch and, where ``gradient`` is given, its gradient; return the float64 scalar's slot.
 
-        ``target``: (n,) classes as int32 where ``target_classes``, else shaped as ``prediction``. ``weights``: (n,) factors of the samples; the loss
-        is the sum of w_i l_i over n.
+        ``target``: (n,) classes as int32 where ``target_classes``, else shaped as ``prediction``. ``weights``: (n,)
+        factors of the samples; the loss is the sum of w_i l_i over n.
         """
         raise NotImplementedError
 
@@ -82,8 +86,9 @@ class MeanAbsoluteError(Loss):
 class CrossEntropy(Loss):
     """L = -mean_i log p_i[t_i] for classes t, or -mean_i Σ_j t_ij log p_ij for rows of probabilities t.
 
-    Takes probabilities, clamped to at least 1e-7; after a softmax both are computed together from the logits x, stable for any finite x, with the
-    gradient (softmax(x) - t) / n. ``from_logits``: the prediction is logits, and the softmax is part of the loss.
+    Takes probabilities, clamped to at least 1e-7; after a softmax both are computed together from the logits x, stable
+    for any finite x, with the gradient (softmax(x) - t) / n. ``from_logits``: the prediction is logits, and the softmax
+    is part of the loss.
     """
 
     takes_classes = True
@@ -111,8 +116,9 @@ class CrossEntropy(Loss):
 class BinaryCrossEntropy(Loss):
     """L = -mean (t log p + (1 - t) log (1 - p)) over batch and outputs.
 
-    Takes probabilities, clamped to [1e-7, 1 - 1e-7]; after a sigmoid both are computed together from the logits x, stable for any finite x, with the
-    gradient (sigmoid(x) - t) / (n outputs). ``from_logits``: the prediction is logits, and the sigmoid is part of the loss.
+    Takes probabilities, clamped to [1e-7, 1 - 1e-7]; after a sigmoid both are computed together from the logits x,
+    stable for any finite x, with the gradient (sigmoid(x) - t) / (n outputs). ``from_logits``: the prediction is
+    logits, and the sigmoid is part of the loss.
     """
 
     def __init__(self, from_logits: bool = False) -> None:

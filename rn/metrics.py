@@ -15,9 +15,7 @@ class Metric:
     name: ClassVar[str]
     takes_classes: ClassVar[bool] = False
 
-    def bind(
-        self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool
-    ) -> _core.Slot:
+    def bind(self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool) -> _core.Slot:
         """Record the metric of a batch; ``target`` as in ``rn.losses.Loss.bind``."""
         raise NotImplementedError
 
@@ -36,9 +34,7 @@ class Accuracy(Metric):
     name = "accuracy"
     takes_classes = True
 
-    def bind(
-        self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool
-    ) -> _core.Slot:
+    def bind(self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool) -> _core.Slot:
         share = plan.kept((2,))
         _core.count_correct(plan, prediction, target, share, target_classes=target_classes)
         return share
@@ -50,9 +46,7 @@ class MeanSquaredError(Metric):
 
     name = "mse"
 
-    def bind(
-        self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool
-    ) -> _core.Slot:
+    def bind(self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool) -> _core.Slot:
         mean = plan.kept((2,))
         _core.mse(plan, prediction, target, mean)
         return mean
@@ -64,9 +58,7 @@ class MeanAbsoluteError(Metric):
 
     name = "mae"
 
-    def bind(
-        self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool
-    ) -> _core.Slot:
+    def bind(self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool) -> _core.Slot:
         mean = plan.kept((2,))
         _core.mae(plan, prediction, target, mean)
         return mean

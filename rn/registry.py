@@ -55,8 +55,8 @@ def lookup(kind: str, name: str) -> type:
 def create(kind: str, value: Any, base: type[T]) -> T:
     """Return ``value`` as an instance of ``base``.
 
-    An instance is kept, a class or a name is called without arguments, and ``{"name": name, **arguments}``, as ``describe`` writes it, with
-    those arguments.
+    An instance is kept, a class or a name is called without arguments, and ``{"name": name, **arguments}``, as
+    ``describe`` writes it, with those arguments.
     """
     arguments: dict[str, Any] = {}
     if isinstance(value, dict) and isinstance(value.get("name"), str):
@@ -77,7 +77,10 @@ def create(kind: str, value: Any, base: type[T]) -> T:
 
 
 def describe(kind: str, thing: Any) -> str | dict[str, Any]:
-    """Return what ``create`` makes ``thing`` from again and JSON can hold: its name, with its ``config()`` if it has any."""
+    """Return what ``create`` makes ``thing`` from again and JSON can hold.
+
+    Its name, with its ``config()`` if it has any.
+    """
     name = name_of(kind, type(thing))
     arguments = thing.config()
     return {"name": name, **arguments} if arguments else name

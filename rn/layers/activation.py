@@ -14,8 +14,8 @@ __all__ = ["Activation", "LeakyReLU", "Linear", "ReLU", "Sigmoid", "Softmax", "T
 class Activation(Layer):
     """y = f(x) of every element; softmax over the features or channels.
 
-    x and y: any one shape. ``activation``: a name such as "relu", or an object of ``rn.activations``. The contract of the classes below, each of which
-    is ``Activation`` of one function.
+    x and y: any one shape. ``activation``: a name such as "relu", or an object of ``rn.activations``. The contract of
+    the classes below, each of which is ``Activation`` of one function.
     """
 
     def __init__(
@@ -78,7 +78,10 @@ class Tanh(Activation):
 
 @registry.register("layer", "softmax")
 class Softmax(Activation):
-    """y_j = e^{x_j} / Σ_k e^{x_k} over the features, or over the channels of each pixel. See ``rn.activations.Softmax``."""
+    """y_j = e^{x_j} / Σ_k e^{x_k} over the features, or over the channels of each pixel.
+
+    See ``rn.activations.Softmax``.
+    """
 
     def __init__(self, *, name: str | None = None) -> None:
         super().__init__(activations.Softmax(), name=name)

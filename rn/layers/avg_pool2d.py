@@ -6,7 +6,7 @@ from typing import Any
 
 from rn import _core, initializers, registry
 from rn.layers.base import Layer, Shape
-from rn.layers.check import Padding, Pair, Sides, image_shape, pair, pool_padding, sides, window_output
+from rn.layers.check import Padding, Pair, PoolWindow, Sides, image_shape, pair, pool_padding, sides, window_output
 
 __all__ = ["AvgPool2D"]
 
@@ -15,10 +15,12 @@ __all__ = ["AvgPool2D"]
 class AvgPool2D(Layer):
     """y[n, c, i, j] = mean_{u,v} x[n, c, i s + u - p, j s + v - p] over the cells inside the image.
 
-    x: (n, channels, h, w); y: (n, channels, h', w') with h' = ⌊(h + pads - size) / s⌋ + 1. Padded cells are not counted.
+    x: (n, channels, h, w); y: (n, channels, h', w') with h' = ⌊(h + pads - size) / s⌋ + 1. Padded cells are not
+    counted.
 
-    Arguments: ``pool_size``, a whole number or (height, width); ``strides``, pool_size unless given; ``padding``, "valid", "same" or cells on every
-    side, fewer than pool_size; ``name``. Raises ``ShapeError`` in ``build`` for an input that is no image or smaller than the window.
+    Arguments: ``pool_size``, a whole number or (height, width); ``strides``, pool_size unless given; ``padding``,
+    "valid", "same" or cells on every side, fewer than pool_size; ``name``. Raises ``ShapeError`` in ``build`` for an
+    input that is no image or smaller than the window.
     """
 
     def __init__(
@@ -40,8 +42,8 @@ class AvgPool2D(Layer):
         return (channels, *window_output(self.name, (height, width), self._sides, self.pool_size, self.strides))
 
     def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
-        window = {"size": self.pool_size, "stride": self.strides, "padding": self._sides}
-        y = plan.tensor((plan.batch, *self.output_shape))
+        window: PoolWindow = {"size": self.pool_size, "stride": self.strides, "padding": self._sides}
+        y = self.output_slot(plan)
         _core.avg_pool2d(plan, x, y, **window)
         if plan.wants_gradient(x):
             with plan.backward():

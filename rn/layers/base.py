@@ -20,7 +20,8 @@ FloatArray = NDArray[np.float32]
 class Parameter:
     """One trained array of a layer: its shape as the user sees it, its values and the gradient of the loss by them.
 
-    Both tensors get memory in ``build``; the model then moves them into its flat buffers, so layers ask for them at each ``bind``.
+    Both tensors get memory in ``build``; the model then moves them into its flat buffers, so layers ask for them at
+    each ``bind``.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -38,12 +39,12 @@ class Parameter:
 class Layer:
     """One step of a network: a function of a batch with, maybe, parameters.
 
-    A built-in layer writes ``build`` and ``bind``. A user's own layer may write, instead of ``bind``, ``forward(x, training)`` and
-    ``backward(grad, input_gradient=True)`` on NumPy arrays of shape (n, *input_shape) and (n, *output_shape); ``backward`` adds to
-    ``self.gradients[name][...]`` and returns d loss / d x.
+    A built-in layer writes ``build`` and ``bind``. A user's own layer may write, instead of ``bind``, ``forward(x,
+    training)`` and ``backward(grad, input_gradient=True)`` on NumPy arrays of shape (n, *input_shape) and (n,
+    *output_shape); ``backward`` adds to ``self.gradients[name][...]`` and returns d loss / d x.
 
-    Attributes: ``name``; ``trainable``, whether training may change it; ``input_shape`` and ``output_shape`` without the batch axis,
-    None before ``build``.
+    Attributes: ``name``; ``trainable``, whether training may change it; ``input_shape`` and ``output_shape`` without
+    the batch axis, None before ``build``.
     """
 
     def __init__(self, *, name: str | None = None) -> None:
@@ -102,7 +103,10 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} {self.name!r} writes neither bind nor forward")
 
     def backward(self, grad: FloatArray, input_gradient: bool = True) -> ArrayLike | None:
-        """Add the parameters' gradients to ``self.gradients`` and return d loss / d x, given ``grad`` = d loss / d y."""
+        """Add the parameters' gradients to ``self.gradients`` and return d loss / d x, given ``grad`` = d loss / d y.
+
+        Dd the parameters' gradients to ``self.gradients`` and return d loss / d x, given ``grad`` = d loss / d y.
+        """
         raise NotImplementedError(f"{type(self).__name__} {self.name!r} writes no backward, so it cannot be trained")
 
     def config(self) -> dict[str, Any]:
@@ -121,6 +125,12 @@ class Layer:
     def learns(self, plan: _core.Plan) -> bool:
         """Whether the gradients of this layer's parameters are to be computed in ``plan``; for use in ``bind``."""
         return self.trainable and plan.training and plan.gradients and bool(self._parameters)
+
+    def output_slot(self, plan: _core.Plan) -> _core.Slot:
+        """Return a new slot for this layer's output of a batch; for use in ``bind``."""
+        if self.output_shape is None:
+            raise StateError(f"layer {self.name!r} is not built yet")
+        return plan.tensor((plan.batch, *self.output_shape))
 
     def slots(self, plan: _core.Plan, name: str) -> tuple[_core.Slot, _core.Slot]:
         """Return the plan's slots of a parameter's value and gradient; for use in ``bind``."""
@@ -155,8 +165,8 @@ class Layer:
     def set(self, **arrays: ArrayLike) -> None:
         """Write parameters or buffers by name, e.g. ``layer.set(weight=w)``.
 
-        All arrays are checked before any is written. Raises ``OptionError`` for an unknown name, ``ShapeError`` for another shape,
-        ``DtypeError`` for what is no array of numbers, ``StateError`` before the layer is built.
+        All arrays are checked before any is written. Raises ``OptionError`` for an unknown name, ``ShapeError`` for
+        another shape, ``DtypeError`` for what is no array of numbers, ``StateError`` before the layer is built.
         """
         checked = {name: self.check_array(name, array) for name, array in arrays.items()}
         for name, array in checked.items():
@@ -167,7 +177,10 @@ class Layer:
                 self._buffers[name][...] = array
 
     def check_array(self, name: str, array: ArrayLike) -> FloatArray:
-        """Return ``array`` as float32 if it may become the parameter or buffer ``name``; raise as ``set`` does if not."""
+        """Return ``array`` as float32 if it may become the parameter or buffer ``name``.
+
+        Raise as ``set`` does if not.
+        """
         if self.output_shape is None:
             raise StateError(f"layer {self.name!r} is not built yet; give the model its input_shape first")
         if name not in self._parameters and name not in self._buffers:

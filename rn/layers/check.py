@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from rn.errors import OptionError, ShapeError
 
-__all__ = ["Pair", "Padding", "Sides", "image_shape", "pair", "padding_option", "pool_padding", "positive", "sides", "window_output"]
+__all__ = [
+    "ConvWindow",
+    "Padding",
+    "Pair",
+    "PoolWindow",
+    "Sides",
+    "image_shape",
+    "padding_option",
+    "pair",
+    "pool_padding",
+    "positive",
+    "sides",
+    "window_output",
+]
 
 Pair = tuple[int, int]
 Padding = Literal["valid", "same"] | int | Pair
 Sides = tuple[Pair, Pair]  # ((top, bottom), (left, right))
+
+
+class ConvWindow(TypedDict):
+    """How a convolution's kernel goes over the image, as the core's doorways take it."""
+
+    stride: Pair
+    padding: Sides
+    dilation: Pair
+    groups: int
+
+
+class PoolWindow(TypedDict):
+    """How a pooling window goes over the image, as the core's doorways take it."""
+
+    size: Pair
+    stride: Pair
+    padding: Sides
 
 
 def positive(what: str, value: Any) -> int:
@@ -64,19 +94,25 @@ def image_shape(layer: str, input_shape: tuple[int, ...]) -> tuple[int, int, int
     """Return ``input_shape`` as (channels, height, width), or raise ``ShapeError``."""
     if len(input_shape) != 3:
         raise ShapeError(
-            f"layer {layer!r} takes images (channels, height, width), but its input has shape {input_shape} without the batch axis"
+            f"layer {layer!r} takes images (channels, height, width), but without the batch axis its input has shape "
+            f"{input_shape}"
         )
-    return input_shape
+    channels, height, width = input_shape
+    return channels, height, width
 
 
 def window_output(layer: str, size: Pair, padding: Sides, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Pair:
-    """Return the output's (height, width): floor((side + pads - dilation (kernel - 1) - 1) / stride) + 1, or ``ShapeError``."""
+    """Return the output's (height, width).
+
+    Floor((side + pads - dilation (kernel - 1) - 1) / stride) + 1, or ``ShapeError``.
+    """
     padded = [size[i] + sum(padding[i]) for i in range(2)]
     reach = [dilation[i] * (kernel[i] - 1) + 1 for i in range(2)]
     if padded[0] < reach[0] or padded[1] < reach[1]:
+        hint = "" if any(map(any, padding)) else '; use a smaller kernel or padding="same"'
         raise ShapeError(
-            f"layer {layer!r}: a kernel that spans {reach[0]}x{reach[1]} is larger than its input of {padded[0]}x{padded[1]}"
-            f'{" with padding" if any(map(any, padding)) else "; use a smaller kernel or padding=" + chr(34) + "same" + chr(34)}'
+            f"layer {layer!r}: a kernel that spans {reach[0]}x{reach[1]} is larger than its input of "
+            f"{padded[0]}x{padded[1]}{hint}"
         )
     return (padded[0] - reach[0]) // stride[0] + 1, (padded[1] - reach[1]) // stride[1] + 1
 

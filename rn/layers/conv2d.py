@@ -7,23 +7,37 @@ from typing import Any
 from rn import _core, activations, initializers, registry
 from rn.errors import OptionError, ShapeError
 from rn.layers.base import Layer, Shape
-from rn.layers.check import Padding, Pair, Sides, image_shape, padding_option, pair, positive, sides, window_output
+from rn.layers.check import (
+    ConvWindow,
+    Padding,
+    Pair,
+    Sides,
+    image_shape,
+    padding_option,
+    pair,
+    positive,
+    sides,
+    window_output,
+)
 
 __all__ = ["Conv2D"]
 
 
 @registry.register("layer", "conv2d")
 class Conv2D(Layer):
-    """y[n, f, i, j] = activation(b[f] + Σ_{c,u,v} W[f, c, u, v] x[n, c, i s + u d - p, j s + v d - p]), zero outside the image.
+    """y[n, f, i, j] = activation(b[f] + Σ_{c,u,v} W[f, c, u, v] x[n, c, i s + u d - p, j s + v d - p]).
 
-    x: (n, channels, h, w); y: (n, filters, h', w') with h' = ⌊(h + pads - d (kh - 1) - 1) / s⌋ + 1; ``weight`` W: (filters, channels / groups, kh,
-    kw); ``bias`` b: (filters,). With groups, filter f sees the channels of its own group only. 2 n filters h' w' (channels / groups) kh kw FLOPs
-    forward, twice that backward.
+    Outside the image x is 0.
 
-    Arguments: ``filters``; ``kernel_size``, a whole number or (height, width); ``activation``; ``strides``; ``padding``, "valid" (none), "same"
-    (h' = ⌈h / s⌉) or cells on every side; ``dilation``; ``groups``, which divides channels and filters; ``use_bias``; ``kernel_initializer``
-    (glorot_uniform) and ``bias_initializer`` (zeros); ``name``. Raises ``ShapeError`` in ``build`` for an input that is no image, channels that
-    groups do not divide, and a kernel larger than its padded input.
+    x: (n, channels, h, w); y: (n, filters, h', w') with h' = ⌊(h + pads - d (kh - 1) - 1) / s⌋ + 1; ``weight`` W:
+    (filters, channels / groups, kh, kw); ``bias`` b: (filters,). With groups, filter f sees the channels of its own
+    group only. 2 n filters h' w' (channels / groups) kh kw FLOPs forward, twice that backward.
+
+    Arguments: ``filters``; ``kernel_size``, a whole number or (height, width); ``activation``; ``strides``;
+    ``padding``, "valid" (none), "same" (h' = ⌈h / s⌉) or cells on every side; ``dilation``; ``groups``, which divides
+    channels and filters; ``use_bias``; ``kernel_initializer`` (glorot_uniform) and ``bias_initializer`` (zeros);
+    ``name``. Raises ``ShapeError`` in ``build`` for an input that is no image, channels that groups do not divide, and
+    a kernel larger than its padded input.
     """
 
     def __init__(
@@ -72,8 +86,13 @@ class Conv2D(Layer):
         act = finish or activations.Linear()
         weight, weight_gradient = self.slots(plan, "weight")
         bias, bias_gradient = self.slots(plan, "bias") if self.use_bias else (None, None)
-        window = {"stride": self.strides, "padding": self._sides, "dilation": self.dilation, "groups": self.groups}
-        y = plan.tensor((plan.batch, *self.output_shape))
+        window: ConvWindow = {
+            "stride": self.strides,
+            "padding": self._sides,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+        y = self.output_slot(plan)
         _core.conv2d(plan, x, weight, y, bias=bias, activation=act.kernel, alpha=act.alpha, **window)
         if self.learns(plan) or plan.wants_gradient(x):
             dy = plan.gradient(y)

@@ -16,10 +16,12 @@ __all__ = ["Dense"]
 class Dense(Layer):
     """y = activation(x Wᵀ + b).
 
-    x: (n, in); y: (n, units); ``weight`` W: (units, in); ``bias`` b: (units,). 2 n in units FLOPs forward, twice that backward.
+    x: (n, in); y: (n, units); ``weight`` W: (units, in); ``bias`` b: (units,). 2 n in units FLOPs forward, twice that
+    backward.
 
-    Arguments: ``units``, at least 1; ``activation``, a name or object, linear unless given; ``use_bias``; ``kernel_initializer``
-    (glorot_uniform) and ``bias_initializer`` (zeros); ``name``. Raises ``ShapeError`` in ``build`` for an input that is no vector.
+    Arguments: ``units``, at least 1; ``activation``, a name or object, linear unless given; ``use_bias``;
+    ``kernel_initializer`` (glorot_uniform) and ``bias_initializer`` (zeros); ``name``. Raises ``ShapeError`` in
+    ``build`` for an input that is no vector.
     """
 
     def __init__(
@@ -42,7 +44,8 @@ class Dense(Layer):
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         if len(input_shape) != 1:
             raise ShapeError(
-                f"layer {self.name!r} takes vectors (features,), but its input has shape {input_shape}; put Flatten() before it"
+                f"layer {self.name!r} takes vectors (features,), but its input has shape {input_shape}; "
+                "put Flatten() before it"
             )
         self.add_parameter("weight", (self.units, input_shape[0]), self.kernel_initializer, rng)
         if self.use_bias:
@@ -54,7 +57,7 @@ class Dense(Layer):
         act = finish or activations.Linear()
         weight, weight_gradient = self.slots(plan, "weight")
         bias, bias_gradient = self.slots(plan, "bias") if self.use_bias else (None, None)
-        y = plan.tensor((plan.batch, self.units))
+        y = self.output_slot(plan)
         _core.gemm(plan, x, weight, y, transpose_b=True, bias=bias, activation=act.kernel, alpha=act.alpha)
         if self.learns(plan) or plan.wants_gradient(x):
             dy = plan.gradient(y)

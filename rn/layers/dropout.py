@@ -18,8 +18,9 @@ DROPOUT = 3 << 24  # the purpose of dropout draws; the low 24 bits number the la
 class Dropout(Layer):
     """In training y = x m / (1 - rate), each m independently 0 with probability ``rate`` and else 1; otherwise y = x.
 
-    x and y: any one shape. The mask follows from the model's seed, the step and the element, so it differs at every step and is repeated by the same
-    seed; it is drawn again for the gradient, not stored (Srivastava et al., 2014; scaled in training, "inverted").
+    x and y: any one shape. The mask follows from the model's seed, the step and the element, so it differs at every
+    step and is repeated by the same seed; it is drawn again for the gradient, not stored (Srivastava et al., 2014;
+    scaled in training, "inverted").
 
     Arguments: ``rate``, 0 <= rate < 1, or ``OptionError``; ``name``.
     """

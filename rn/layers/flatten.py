@@ -21,4 +21,4 @@ class Flatten(Layer):
         return (math.prod(input_shape),)
 
     def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
-        return plan.view(x, (plan.batch, *self.output_shape))
+        return plan.view(x, (plan.batch, x.size // max(plan.batch, 1)))

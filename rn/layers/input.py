@@ -16,7 +16,8 @@ __all__ = ["Input"]
 class Input(Layer):
     """y = x, and says the shape of one sample, so that the model can be built before it sees data.
 
-    Arguments: ``shape``, (features,) or (channels, height, width), without the batch axis; ``name``. Only the first layer of a model can be one.
+    Arguments: ``shape``, (features,) or (channels, height, width), without the batch axis; ``name``. Only the first
+    layer of a model can be one.
     """
 
     def __init__(self, shape: Shape | int, *, name: str | None = None) -> None:
@@ -28,7 +29,9 @@ class Input(Layer):
 
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         if input_shape != self.shape:
-            raise ShapeError(f"layer {self.name!r} says samples have shape {self.shape}, but they have shape {input_shape}")
+            raise ShapeError(
+                f"layer {self.name!r} says samples have shape {self.shape}, but they have shape {input_shape}"
+            )
         return input_shape
 
     def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:

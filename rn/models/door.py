@@ -23,7 +23,8 @@ FloatArray = NDArray[np.float32]
 def inputs(x: Any, shape: Shape, what: str = "x") -> FloatArray:
     """Return ``x`` as C-contiguous float32 of shape (n, *shape), n >= 1; not copied where it is that already.
 
-    Takes arrays and nested sequences of numbers, and a ``Tensor4D`` of shape (n, c, h, w), (n, features, 1, 1) or, as a matrix, (1, 1, n, features).
+    Takes arrays and nested sequences of numbers, and a ``Tensor4D`` of shape (n, c, h, w), (n, features, 1, 1) or, as a
+    matrix, (1, 1, n, features).
     """
     array = numbers(x, what)
     if len(shape) == 1 and array.ndim == 4:
@@ -55,7 +56,10 @@ def _shape_advice(what: str, got: Shape, shape: Shape) -> str:
 
 
 def numbers(values: Any, what: str) -> NDArray[Any]:
-    """Return ``values`` as an array of real numbers, of whatever dtype they have; ``DtypeError`` where they are none."""
+    """Return ``values`` as an array of real numbers, of whatever dtype they have.
+
+    ``DtypeError`` where they are none.
+    """
     try:
         array = np.asarray(values)
     except (ValueError, TypeError):
@@ -76,7 +80,8 @@ def targets(
 ) -> tuple[NDArray[np.float32] | NDArray[np.int32], bool]:
     """Return ``y`` as the loss takes it, and whether it holds classes: int32 (n,), or float32 (n, *output_shape).
 
-    Integers of shape (n,) are classes for losses that take them; (n,) against one output column means (n, 1), never (n, n).
+    Integers of shape (n,) are classes for losses that take them; (n,) against one output column means (n, 1), never (n,
+    n).
     """
     if y is None:
         raise LabelError(f"{what} is missing: the loss needs a target for every sample of x")
@@ -98,7 +103,8 @@ def targets(
 def _classes(labels: NDArray[Any], output_shape: Shape, what: str) -> NDArray[np.int32]:
     if labels.dtype.kind == "f":
         raise LabelError(
-            f"{what} holds {labels.dtype} numbers; cross_entropy takes integer labels: {what}.astype(int), or one-hot rows"
+            f"{what} holds {labels.dtype} numbers; cross_entropy takes integer labels, {what}.astype(int), "
+            "or one-hot rows"
         )
     if len(output_shape) != 1:
         raise ShapeError(f"cross_entropy takes a vector of classes per sample, but the model gives {output_shape}")
@@ -118,7 +124,8 @@ def _probabilities(rows: NDArray[Any], output_shape: Shape, what: str) -> FloatA
         raise LabelError("cross_entropy needs an output for each class; for one output column use binary_cross_entropy")
     if rows.shape[1:] != output_shape:
         raise ShapeError(
-            f"{what} has shape {rows.shape}; cross_entropy takes integer labels (n,) or one-hot rows (n, {output_shape[0]})"
+            f"{what} has shape {rows.shape}; cross_entropy takes integer labels (n,) or one-hot rows "
+            f"(n, {output_shape[0]})"
         )
     sums = rows.sum(axis=1, dtype=np.float64)
     wrong = (np.abs(sums - 1) > 1e-3) | (rows < 0).reshape(len(rows), -1).any(axis=1)
@@ -138,7 +145,9 @@ def _values(array: NDArray[Any], output_shape: Shape, loss: losses.Loss, what: s
                 f"{what} holds integers (n,), but the model has {output_shape[0]} outputs and {name} takes no classes: "
                 f"use loss='cross_entropy', or rn.data.one_hot({what}, {output_shape[0]})"
             )
-        raise ShapeError(f"{what} has shape {array.shape}, but the model gives (n, {', '.join(map(str, output_shape))})")
+        raise ShapeError(
+            f"{what} has shape {array.shape}, but the model gives (n, {', '.join(map(str, output_shape))})"
+        )
     if isinstance(loss, losses.BinaryCrossEntropy) and (array.min() < 0 or array.max() > 1):
         raise LabelError(f"{what} must lie between 0 and 1 for {name}, but goes from {array.min()} to {array.max()}")
     return _float32(array)
@@ -147,7 +156,10 @@ def _values(array: NDArray[Any], output_shape: Shape, loss: losses.Loss, what: s
 def weights(
     sample_weight: Any, class_weight: Mapping[int, float] | None, y: NDArray[Any], target_classes: bool
 ) -> FloatArray | None:
-    """Return the factor of every sample's loss, (n,) float32: its own times its class's; None where neither was given."""
+    """Return the factor of every sample's loss, (n,) float32: its own times its class's.
+
+    None where neither was given.
+    """
     if sample_weight is None and class_weight is None:
         return None
     factors = np.ones(len(y), np.float64)

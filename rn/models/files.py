@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from rn import _core, registry, serialization
+from rn import registry, serialization
 from rn.errors import FileError, OptionError, RnError
 
 if TYPE_CHECKING:
@@ -43,10 +43,13 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Read a model from a ``.rn`` file: a ``Sequencial`` or ``RedeNeural``, compiled if it was, ready to go on training with the same bits.
+    """Read a model from a ``.rn`` file: a ``Sequencial`` or ``RedeNeural``, compiled if it was.
 
-    Runs no code from the file. Raises ``FileError`` with the reason for a damaged, edited, truncated or foreign file, ``FileNotFoundError`` where there is none,
-    ``OptionError`` where it names a class of the user's that is not registered.
+    It goes on training with the bits of one that was never saved.
+
+    Runs no code from the file. Raises ``FileError`` with the reason for a damaged, edited, truncated or foreign file,
+    ``FileNotFoundError`` where there is none, ``OptionError`` where it names a class of the user's that is not
+    registered.
     """
     tensors, description = serialization.read_file(path)
     try:

@@ -14,7 +14,7 @@ from rn.models.plans import BoundPlan
 if TYPE_CHECKING:
     from rn.models.model import Model
 
-__all__ = ["Fitting"]
+__all__ = ["Fitting", "HeldOut"]
 
 SHUFFLE = 2 << 24  # the purpose of the draws that order an epoch's samples
 
@@ -23,7 +23,10 @@ HeldOut = tuple[FloatArray, NDArray[Any], FloatArray | None, bool]
 
 
 class Fitting:
-    """The trainer that ``training.loop`` drives. All data has passed the model's door. A context: on leaving it the plans are given back."""
+    """The trainer that ``training.loop`` drives.
+
+    All data has passed the model's door. A context: on leaving it the plans are given back.
+    """
 
     def __init__(
         self,
@@ -67,7 +70,10 @@ class Fitting:
         return order
 
     def train(self, order: NDArray[np.int64], totals: NDArray[np.float64]) -> None:
-        """Train on these samples, batch by batch; add the sums over samples of the loss and each metric to ``totals``."""
+        """Train on these samples, batch by batch.
+
+        Add the sums over samples of the loss and each metric to ``totals``.
+        """
         if self.model.gradient_chunks > 1:
             for begin in range(0, len(order), self.batch_size):
                 self._train_in_chunks(order[begin : begin + self.batch_size], totals)
@@ -98,15 +104,16 @@ class Fitting:
         return bound
 
     def _train_in_chunks(self, order: NDArray[np.int64], totals: NDArray[np.float64]) -> None:
-        """Do one step whose gradient is the mean of its chunks' gradients, weighted by their sizes and summed in their order."""
+        """Do one step whose gradient is the mean of its chunks' gradients by size, summed in their order."""
         model = self.model
         network, chunks = model._built(), model.gradient_chunks
-        total = _core.Tensor4D.zeros(network.gradients.shape)
+        gradients = np.asarray(network.gradients)
+        total = np.zeros_like(gradients)
         for i, part in enumerate(np.array_split(order, min(chunks, len(order)))):
             # Each chunk draws dropout masks of its own.
             self._run(part, len(part), totals, step=model.steps * chunks + i)
-            total += network.gradients * (len(part) / len(order))
-        network.gradients[...] = total
+            total += gradients * np.float32(len(part) / len(order))
+        gradients[...] = total
         with model._lend("update", 0) as bound:
             optimizer, _ = model._compiled("fit")
             bound.plan.set_step(model.steps, model._updates + 1, optimizer.learning_rate)

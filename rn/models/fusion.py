@@ -1,7 +1,7 @@
 """Which neighbours are computed together. The only place that knows layers, activations and losses of each other.
 
-Two tables: an activation that a layer's kernel applies before it stores its output, and a loss that is computed with the activation before it,
-from the logits.
+Two tables: an activation that a layer's kernel applies before it stores its output, and a loss that is computed with
+the activation before it, from the logits.
 """
 
 from __future__ import annotations
@@ -40,15 +40,21 @@ def bind_layers(
 ) -> _core.Slot:
     """Record all layers in ``plan`` and return the last output's slot.
 
-    ``separate``: activation layers are not joined with the layer before them, so that every layer has an output of its own, put into ``outputs``
-    by name. ``open_end``: leave out the last activation (see ``last_activation``), for a loss that takes the logits.
+    ``separate``: activation layers are not joined with the layer before them, so that every layer has an output of its
+    own, put into ``outputs`` by name. ``open_end``: leave out the last activation (see ``last_activation``), for a loss
+    that takes the logits.
     """
     i = 0
     while i < len(layers):
         layer = layers[i]
         activation = activation_of(layer)
         joined = 1
-        if not separate and type(activation) is activations.Linear and i + 1 < len(layers) and is_activation(layers[i + 1]):
+        if (
+            not separate
+            and type(activation) is activations.Linear
+            and i + 1 < len(layers)
+            and is_activation(layers[i + 1])
+        ):
             activation = activation_of(layers[i + 1])
             joined = 2
         if open_end and i + joined == len(layers):
@@ -85,16 +91,16 @@ def bind_loss(
 ) -> tuple[_core.Slot, _core.Slot]:
     """Record all layers and the loss, joined with the last activation where the table has the pair.
 
-    Returns the slots of the prediction and of the loss, a float64 scalar. Where the plan has gradients, d loss / d prediction starts them.
+    Returns the slots of the prediction and of the loss, a float64 scalar. Where the plan has gradients, d loss / d
+    prediction starts them.
     """
-    kernel = None if loss.from_logits else JOINED_LOSSES.get((type(last_activation(layers)), type(loss)))
+    activation = last_activation(layers) or activations.Linear()
+    kernel = None if loss.from_logits else JOINED_LOSSES.get((type(activation), type(loss)))
     y = bind_layers(plan, layers, x, open_end=kernel is not None)
     gradient = plan.gradient(y) if plan.gradients else None
     with plan.scope("loss"):
         if kernel is None:
-            value = loss.bind(
-                plan, y, target, target_classes=target_classes, gradient=gradient, weights=weights
-            )
+            value = loss.bind(plan, y, target, target_classes=target_classes, gradient=gradient, weights=weights)
             return y, value
         value = plan.kept((2,))
         prediction = plan.tensor(y.shape)
@@ -120,7 +126,7 @@ def is_activation(layer: Layer) -> bool:
 
 
 def refuse_mismatch(layers: Sequence[Layer], loss: losses.Loss) -> None:
-    """Raise ``OptionError`` for a loss that takes probabilities after a layer that gives logits, and the other way round."""
+    """Raise ``OptionError`` for a loss of probabilities after a layer that gives logits, and the other way round."""
     ending = [layer for layer in layers if not isinstance(layer, (Dropout, Flatten))]
     if not ending or not isinstance(loss, (losses.CrossEntropy, losses.BinaryCrossEntropy)):
         return

@@ -1,4 +1,7 @@
-"""What every model offers: compile, fit, evaluate, predict, save and the rest. How its layers come about is the subclasses' business."""
+"""What every model offers: compile, fit, evaluate, predict, save and the rest.
+
+How its layers come about is the subclasses' business.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,7 @@ from rn.callbacks import Callback, ProgressBar, as_callbacks
 from rn.errors import OptionError, ShapeError, StateError
 from rn.layers import Layer
 from rn.models import door, files, fusion, table
-from rn.models.fitting import Fitting
+from rn.models.fitting import Fitting, HeldOut
 from rn.models.network import Network
 from rn.models.plans import BoundPlan, PlanPool
 from rn.training.history import History
@@ -30,8 +34,9 @@ FloatArray = NDArray[np.float32]
 class Model:
     """A network with an optimizer, a loss and counters of what it has learned from.
 
-    ``epochs``, ``steps``: how many epochs and training steps it has seen; shuffling and dropout key on them, so that two fits of one epoch are one fit of
-    two. ``stop_training``: set it in a callback to end ``fit`` after the batch or epoch at hand.
+    ``epochs``, ``steps``: how many epochs and training steps it has seen; shuffling and dropout key on them, so that
+    two fits of one epoch are one fit of two. ``stop_training``: set it in a callback to end ``fit`` after the batch or
+    epoch at hand.
     """
 
     def __init__(self, *, seed: int | None, name: str | None) -> None:
@@ -69,9 +74,12 @@ class Model:
     # ---- building and compiling
 
     def build(self, input_shape: int | Sequence[int]) -> None:
-        """Settle every layer's shape for samples of ``input_shape``, (features,) or (channels, height, width), and draw the weights.
+        """Settle every layer's shape and draw the weights.
 
-        Raises ``ShapeError`` naming the layer that does not fit, ``StateError`` where the model is built already for another shape.
+        ``input_shape``: of one sample, (features,) or (channels, height, width).
+
+        Raises ``ShapeError`` naming the layer that does not fit, ``StateError`` where the model is built already for
+        another shape.
         """
         shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
         shape = tuple(door.count_option("each axis of input_shape", length) for length in shape)
@@ -107,10 +115,13 @@ class Model:
         metrics: Iterable[str | metrics.Metric] | str = (),
         gradient_chunks: int = 1,
     ) -> None:
-        """Choose how to train: an optimizer, a loss and metrics, by name or as objects. The optimizer's state starts anew.
+        """Choose how to train: an optimizer, a loss and metrics, by name or as objects.
 
-        ``gradient_chunks``: a batch's gradient is computed in that many parts, one after the other, and summed in a fixed order: less memory for the same
-        step. Raises ``OptionError`` for unknown names, and for a loss that takes probabilities after a linear layer.
+        The optimizer's state starts anew.
+
+        ``gradient_chunks``: a batch's gradient is computed in that many parts, one after the other, and summed in a
+        fixed order: less memory for the same step. Raises ``OptionError`` for unknown names, and for a loss that takes
+        probabilities after a linear layer.
         """
         chosen_optimizer, chosen_loss = optimizers.get(optimizer), losses.get(loss)
         chosen_metrics = _metric_list(metrics)
@@ -144,16 +155,19 @@ class Model:
     ) -> History:
         """Train for ``epochs`` more epochs and return their ``History``.
 
-        ``x``: (n, features) or (n, channels, height, width). ``y``: integer classes (n,) for cross_entropy, else targets shaped as the output.
-        ``batch_size``: samples a step; the last batch of an epoch may be smaller. ``validation_data`` (x, y), or ``validation_split``, the share of samples
-        taken from the end: evaluated after each epoch as "val_loss" and so on. ``shuffle``: visit the samples in another order in each epoch, by the
-        model's seed. ``class_weight`` {label: factor} and ``sample_weight`` (n,): factors of the samples' losses. ``callbacks``: objects, or functions
-        called at the end of each epoch. ``verbose``: 0 is quiet. ``initial_epoch``: the number of the first epoch; as many as were trained before unless given.
+        ``x``: (n, features) or (n, channels, height, width). ``y``: integer classes (n,) for cross_entropy, else
+        targets shaped as the output. ``batch_size``: samples a step; the last batch of an epoch may be smaller.
+        ``validation_data`` (x, y), or ``validation_split``, the share of samples taken from the end: evaluated after
+        each epoch as "val_loss" and so on. ``shuffle``: visit the samples in another order in each epoch, by the
+        model's seed. ``class_weight`` {label: factor} and ``sample_weight`` (n,): factors of the samples' losses.
+        ``callbacks``: objects, or functions called at the end of each epoch. ``verbose``: 0 is quiet.
+        ``initial_epoch``: the number of the first epoch; as many as were trained before unless given.
 
-        Raises ``StateError`` before ``compile`` and while another ``fit`` of this model runs; ``ShapeError``, ``LabelError``, ``DtypeError`` and
-        ``OptionError`` for data and options that do not fit, before anything is changed.
+        Raises ``StateError`` before ``compile`` and while another ``fit`` of this model runs; ``ShapeError``,
+        ``LabelError``, ``DtypeError`` and ``OptionError`` for data and options that do not fit, before anything is
+        changed.
         """
-        optimizer, loss = self._compiled("fit")
+        _, loss = self._compiled("fit")
         epochs = door.count_option("epochs", epochs)
         first_epoch = self.epochs if initial_epoch is None else door.count_option("initial_epoch", initial_epoch, 0)
         watchers = as_callbacks(callbacks)
@@ -161,7 +175,7 @@ class Model:
         network, inputs = self._enter(x)
         targets, classes = door.targets(y, len(inputs), network.output_shape, loss)
         factors = door.weights(sample_weight, class_weight, targets, classes)
-        held_out = None
+        held_out: HeldOut | None = None
         if validation_data is not None:
             held_out = self._validation_pair(validation_data)
         elif validation_split:
@@ -198,7 +212,7 @@ class Model:
         finally:
             self._fitting.release()
 
-    def _validation_pair(self, pair: Any) -> tuple[FloatArray, NDArray[Any], None, bool]:
+    def _validation_pair(self, pair: Any) -> HeldOut:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise OptionError("validation_data must be a pair (x, y)")
         network, loss = self._built(), self._compiled("fit")[1]
@@ -271,7 +285,10 @@ class Model:
             return bound.read("y", (len(inputs), *network.output_shape))
 
     def outputs(self, x: ArrayLike, *names: str) -> dict[str, FloatArray]:
-        """Return what the layers called ``names``, or all layers, give for ``x``, by name: float32 of shape (n, *layer.output_shape)."""
+        """Return what the layers called ``names``, or all layers, give for ``x``, by name.
+
+        Float32 of shape (n, *layer.output_shape).
+        """
         network, inputs = self._enter(x)
         known = {layer.name: layer for layer in network.layers}
         for name in names:
@@ -299,7 +316,7 @@ class Model:
     # ---- looking, keeping
 
     def summary(self, batch_size: int = 32) -> None:
-        """Print the layers, their output shapes and parameters, and the memory that training on ``batch_size`` samples takes."""
+        """Print the layers, output shapes, parameters, and the memory that training on ``batch_size`` samples takes."""
         print(table.summary(self, door.count_option("batch_size", batch_size)))
 
     def state_dict(self) -> dict[str, FloatArray]:
@@ -309,12 +326,15 @@ class Model:
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Take over weights and buffers such as ``state_dict`` gives; all are checked before any is written.
 
-        Raises ``OptionError`` for missing or unknown keys, ``ShapeError`` and ``DtypeError`` for arrays that do not fit.
+        Raises ``OptionError`` for missing or unknown keys, ``ShapeError`` and ``DtypeError`` for arrays that do not
+        fit.
         """
         self._built().load_state_dict(state)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model to a ``.rn`` file: layers, weights, optimizer state and counters. The file is replaced whole or not at all.
+        """Write the model to a ``.rn`` file: layers, weights, optimizer state and counters.
+
+        The file is replaced whole or not at all.
 
         ``rn.load(path)`` gives a model that goes on training with the bits of one that was never saved.
         """
@@ -325,16 +345,17 @@ class Model:
         for name in ("_plans", "_fitting"):
             del state[name]
         if self.network is not None:
-            state["_state"] = {name: self.network.split(array) for name, array in self._state.items()}
+            del state["_state"]
+            state["optimizer state"] = {name: self.network.split(array) for name, array in self._state.items()}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        pieces = state.pop("optimizer state", {})
         self.__dict__.update(state)
         self._plans = PlanPool()
         self._fitting = threading.Lock()
         if self.network is not None:
             self.network.flatten()
-            pieces = self._state
             self._state = {}
             for name, arrays in pieces.items():
                 self._state[name] = _core.Tensor4D.zeros((1, 1, 1, self.network.size))
@@ -371,7 +392,9 @@ class Model:
     def _report_names(self) -> tuple[str, ...]:
         return ("loss", *(metric.name for metric in self.metrics))
 
-    def _lend(self, use: str, size: int, *, classes: bool = False, weighted: bool = False) -> Any:
+    def _lend(
+        self, use: str, size: int, *, classes: bool = False, weighted: bool = False
+    ) -> AbstractContextManager[BoundPlan]:
         """Lend the plan for a use and batch size; see ``PlanPool.take``."""
         network = self._built()
         trainable = tuple(layer.trainable for layer in network.layers)
@@ -414,7 +437,13 @@ class Model:
         if weighted:
             slots["weights"] = plan.input((plan.batch,))
         slots["y"], value = fusion.bind_loss(
-            plan, network.layers, loss, slots["x"], slots["target"], target_classes=classes, weights=slots.get("weights")
+            plan,
+            network.layers,
+            loss,
+            slots["x"],
+            slots["target"],
+            target_classes=classes,
+            weights=slots.get("weights"),
         )
         plan.report(value)
         for metric in self.metrics:
@@ -430,9 +459,7 @@ class Model:
                 parameters, gradients = (
                     plan.bound(network.piece(flat, begin, end)) for flat in (network.values, network.gradients)
                 )
-                state = {
-                    name: plan.bound(network.piece(array, begin, end)) for name, array in self._state.items()
-                }
+                state = {name: plan.bound(network.piece(array, begin, end)) for name, array in self._state.items()}
                 optimizer.bind(plan, parameters, gradients, state)
 
 

@@ -22,8 +22,8 @@ LINE = 16  # floats in a cache line: every parameter begins one
 class Network:
     """Layers for samples of ``input_shape``, their parameters in one flat buffer and the gradients in another.
 
-    Parameters lie in the order of the layers, each on a cache line of its own with zeros between, so that one kernel call updates all of them.
-    Raises ``ShapeError`` with the layer's name where shapes do not fit.
+    Parameters lie in the order of the layers, each on a cache line of its own with zeros between, so that one kernel
+    call updates all of them. Raises ``ShapeError`` with the layer's name where shapes do not fit.
     """
 
     def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, ...], seed: int) -> None:
@@ -43,7 +43,10 @@ class Network:
         self.flatten()
 
     def add(self, layer: Layer) -> None:
-        """Build one more layer behind the last; where it does not fit, nothing is changed. The others keep their weights."""
+        """Build one more layer behind the last; where it does not fit, nothing is changed.
+
+        The others keep their weights.
+        """
         name_layers([*self.layers, layer])
         self._build_next(layer)
         self.flatten()
@@ -132,12 +135,17 @@ class Network:
         return state
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
-        """Write all parameters and buffers; every key is checked first, and nothing is written where one does not fit."""
+        """Write all parameters and buffers.
+
+        Every key is checked first, and nothing is written where one does not fit.
+        """
         given = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
         own = self.state_dict()
         missing, unknown = [key for key in own if key not in given], [key for key in given if key not in own]
         if missing or unknown:
-            parts = [f"{what}: {', '.join(keys)}" for what, keys in (("missing", missing), ("unknown", unknown)) if keys]
+            parts = [
+                f"{what}: {', '.join(keys)}" for what, keys in (("missing", missing), ("unknown", unknown)) if keys
+            ]
             raise OptionError(f"this state dict is of another model; {'; '.join(parts)}")
         arrays: list[dict[str, Any]] = [{} for _ in self.layers]
         for key, value in given.items():

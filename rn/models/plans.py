@@ -19,7 +19,10 @@ KEPT = 16  # kinds of plans (use, batch size) that a model keeps
 
 
 class BoundPlan:
-    """A sealed plan and, by name, the slots that its user fills and reads: "x", "y" (the output), "target", "weights", …"""
+    """A sealed plan and, by name, the slots that its user fills and reads.
+
+    "x", "y" (the output), "target", "weights", …
+    """
 
     def __init__(self, plan: _core.Plan, slots: Mapping[str, _core.Slot]) -> None:
         self.plan = plan
@@ -46,7 +49,10 @@ class BoundPlan:
 
 
 class PlanPool:
-    """Idle plans by key. A second thread that wants a key in use gets a plan of its own; the least used keys are dropped."""
+    """Idle plans by key.
+
+    A second thread that wants a key in use gets a plan of its own; the least used keys are dropped.
+    """
 
     def __init__(self) -> None:
         self._idle: OrderedDict[Hashable, list[BoundPlan]] = OrderedDict()

@@ -19,10 +19,13 @@ __all__ = ["RedeNeural"]
 
 @registry.register("model", "rede_neural")
 class RedeNeural(Model):
-    """Dense layers one after the other: ``RedeNeural([4, 10, 10, 3])`` takes 4 features, has two hidden layers of 10 and 3 outputs.
+    """Dense layers one after the other.
 
-    ``sizes``: at least two. ``activation`` of the hidden layers, ``output_activation`` of the last. ``seed``: of weights and shuffling; drawn anew unless
-    given. Gives the same bits as a ``Sequencial`` of the same ``Dense`` layers with the same seed.
+    ``RedeNeural([4, 10, 10, 3])`` takes 4 features, has two hidden layers of 10 and 3 outputs.
+
+    ``sizes``: at least two. ``activation`` of the hidden layers, ``output_activation`` of the last. ``seed``: of
+    weights and shuffling; drawn anew unless given. Gives the same bits as a ``Sequencial`` of the same ``Dense`` layers
+    with the same seed.
     """
 
     def __init__(

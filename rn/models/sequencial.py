@@ -18,8 +18,9 @@ __all__ = ["Sequencial"]
 class Sequencial(Model):
     """A stack of layers, the output of each the input of the next.
 
-    ``layers``: in order; ``add`` appends more. ``input_shape``: the shape of one sample, (features,) or (channels, height, width); unless given, an ``Input``
-    layer or the first data says it. ``seed``: of weights, shuffling and dropout; drawn anew unless given.
+    ``layers``: in order; ``add`` appends more. ``input_shape``: the shape of one sample, (features,) or (channels,
+    height, width); unless given, an ``Input`` layer or the first data says it. ``seed``: of weights, shuffling and
+    dropout; drawn anew unless given.
 
     Raises ``DtypeError`` for what is no layer, ``ShapeError`` naming the layer that does not fit the one before it.
     """
@@ -48,7 +49,8 @@ class Sequencial(Model):
     def add(self, layer: Layer) -> None:
         """Append ``layer``. A model that is built already keeps its weights; the optimizer's state starts anew.
 
-        Raises ``DtypeError`` for what is no layer, ``ShapeError`` where it does not fit the last one; nothing is changed then.
+        Raises ``DtypeError`` for what is no layer, ``ShapeError`` where it does not fit the last one; nothing is
+        changed then.
         """
         _checked(layer)
         if self.network is not None:

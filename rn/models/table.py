@@ -13,7 +13,7 @@ __all__ = ["summary"]
 
 
 def summary(model: Model, batch_size: int) -> str:
-    """Return a table of layers, output shapes and parameters, and the memory of weights and of a plan for ``batch_size``."""
+    """Return a table of layers, and the memory of weights and of a plan for ``batch_size`` samples."""
     layers = model.layers
     rows = [(layer.name or "?", type(layer).__name__, _shape(layer), _count(layer)) for layer in layers]
     header = ("layer", "kind", "output shape", "parameters")

@@ -1,4 +1,7 @@
-"""The contract of optimizers: one update rule over flat arrays of parameters, run by one kernel at the end of a step."""
+"""The contract of optimizers.
+
+One update rule over flat arrays of parameters, run by one kernel at the end of a step.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ class Optimizer:
     def bind(
         self, plan: _core.Plan, parameters: _core.Slot, gradients: _core.Slot, state: dict[str, _core.Slot]
     ) -> None:
-        """Record the update of ``parameters`` by ``gradients``; the step's learning rate and count are read as it runs."""
+        """Record the update of ``parameters`` by ``gradients``.
+
+        The step's learning rate and count are read as it runs.
+        """
         raise NotImplementedError
 
     def config(self) -> dict[str, Any]:

@@ -13,9 +13,12 @@ __all__ = ["SGD"]
 
 @registry.register("optimizer", "sgd")
 class SGD(Optimizer):
-    """v ← μ v + g; θ ← θ - η v, with Nesterov's form θ ← θ - η (g + μ v) (Sutskever et al., 2013; the rule of torch.optim.SGD).
+    """v ← μ v + g; θ ← θ - η v, or with Nesterov's form θ ← θ - η (g + μ v).
 
-    η: ``learning_rate`` (0.01); μ: ``momentum`` (0); g: the gradient plus ``weight_decay`` θ (0: an L2 penalty). ``nesterov`` needs momentum.
+    Sutskever et al., 2013; the rule of torch.optim.SGD.
+
+    η: ``learning_rate`` (0.01); μ: ``momentum`` (0); g: the gradient plus ``weight_decay`` θ (0: an L2 penalty).
+    ``nesterov`` needs momentum.
     """
 
     def __init__(

@@ -22,14 +22,20 @@ class Trainer(Protocol):
 
     samples: int
     batch_size: int
-    stop: bool
     names: tuple[str, ...]  # "loss" and the metrics
+
+    @property
+    def stop(self) -> bool:
+        """Whether a callback has asked to end."""
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the order in which ``epoch`` visits the samples."""
 
     def train(self, order: NDArray[np.int64], totals: NDArray[np.float64]) -> None:
-        """Train on these samples, batch by batch; add the sums over samples of the loss and each metric to ``totals``."""
+        """Train on these samples, batch by batch.
+
+        Add the sums over samples of the loss and each metric to ``totals``.
+        """
 
     def validate(self) -> dict[str, float]:
         """Return the loss and metrics on the validation data, {} where there is none."""
@@ -48,7 +54,7 @@ def run_epochs(
     progress: ProgressBar | None,
     history: History,
 ) -> None:
-    """Train for ``epochs`` epochs, the first of them numbered ``first_epoch``, and fill ``history`` one epoch at a time."""
+    """Train for ``epochs`` epochs, the first numbered ``first_epoch``, and fill ``history`` epoch by epoch."""
     if progress is not None:
         progress.begin(first_epoch + epochs, first_epoch, trainer.samples)
     try:
@@ -108,5 +114,8 @@ def _means(names: tuple[str, ...], totals: NDArray[np.float64], samples: int) ->
 
 
 def _slice_size(batch_size: int, rate: float) -> int:
-    """Return how many samples to train on before coming back: whole batches worth SLICE_SECONDS at ``rate`` samples a second."""
+    """Return how many samples to train on before coming back.
+
+    Whole batches worth SLICE_SECONDS at ``rate`` samples a second.
+    """
     return batch_size * max(1, int(rate * SLICE_SECONDS / batch_size))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -55,7 +57,7 @@ def test_tensors_that_are_not_alive_together_share_memory() -> None:
     plan = _core.Plan(1)
     chain = [plan.tensor((1000,)) for _ in range(10)]
     _core.fill(plan, chain[0], 1.0)
-    for x, y in zip(chain, chain[1:], strict=False):
+    for x, y in itertools.pairwise(chain):
         _core.activate(plan, x, y, "tanh")
     plan.keep(chain[-1])
     plan.seal()

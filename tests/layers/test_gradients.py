@@ -1,4 +1,4 @@
-"""Every gradient of every layer and loss, by weights and by inputs, against central differences of the float64 reference."""
+"""Every gradient of every layer and loss against central differences of the float64 reference."""
 
 from __future__ import annotations
 

@@ -33,7 +33,9 @@ def images() -> rn.Sequencial:
     return model
 
 
-def refused(model: rn.models.Model, error: type[RnError], words: str, *args: object, method: str = "fit", **kwargs: object) -> None:
+def refused(
+    model: rn.models.Model, error: type[RnError], words: str, *args: object, method: str = "fit", **kwargs: object
+) -> None:
     """Assert that the call raises ``error`` with ``words`` and leaves weights and counters as they were."""
     before = model.state_dict() if model.network is not None else {}
     counters = (model.epochs, model.steps)
@@ -117,7 +119,9 @@ def test_a_row_of_targets_is_never_broadcast_against_a_column_of_outputs() -> No
     flat, column = regressor(), regressor()
     flat.fit(X, y, epochs=3, verbose=0)
     column.fit(X, y[:, None], epochs=3, verbose=0)
-    assert all(np.array_equal(a, b) for a, b in zip(flat.state_dict().values(), column.state_dict().values(), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(flat.state_dict().values(), column.state_dict().values(), strict=True)
+    )
     expected = float(np.mean((flat.predict(X).astype(np.float64)[:, 0] - y) ** 2))
     assert flat.evaluate(X, y)["loss"] == pytest.approx(expected, rel=1e-5)
     refused(regressor(2), ShapeError, r"\(12,\).*\(n, 2\)", X, y)
@@ -267,11 +271,17 @@ def test_weights_of_the_wrong_length() -> None:
 def test_state_dicts_that_do_not_fit() -> None:
     model = classifier()
     state = model.state_dict()
-    refused(model, OptionError, "missing: 0.weight", {k: v for k, v in state.items() if k != "0.weight"}, method="load_state_dict")
+    refused(
+        model,
+        OptionError,
+        "missing: 0.weight",
+        {k: v for k, v in state.items() if k != "0.weight"},
+        method="load_state_dict",
+    )
     refused(model, OptionError, "unknown: 7.weight", {**state, "7.weight": X}, method="load_state_dict")
     refused(model, ShapeError, r"dense_2.*weight.*\(3, 5\)", {**state, "1.weight": X}, method="load_state_dict")
     refused(model, DtypeError, "bias", {**state, "1.bias": np.array(["a", "b", "c"])}, method="load_state_dict")
-    with pytest.raises(OptionError, match="no parameter 'wieght'.*weight, bias"):
+    with pytest.raises(OptionError, match=r"no parameter 'wieght'.*weight, bias"):
         model.layers[0].set(wieght=X)
 
 

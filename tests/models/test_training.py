@@ -22,7 +22,15 @@ Y = (X.mean(axis=(1, 2, 3)) > 0).astype(int) + (X[:, 0, 0, 0] > 0)
 
 def net(seed: int = 5, optimizer: object = "adam", **compiled: object) -> rn.Sequencial:
     model = rn.Sequencial(
-        [Conv2D(6, 3, "relu"), MaxPool2D(2), Dropout(0.3), Flatten(), Dense(16, "tanh"), Dropout(0.2), Dense(3, "softmax")],
+        [
+            Conv2D(6, 3, "relu"),
+            MaxPool2D(2),
+            Dropout(0.3),
+            Flatten(),
+            Dense(16, "tanh"),
+            Dropout(0.2),
+            Dense(3, "softmax"),
+        ],
         input_shape=(1, 10, 10),
         seed=seed,
     )
@@ -68,7 +76,12 @@ def test_two_fits_of_one_epoch_are_one_fit_of_two() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", rn.optimizers.SGD(0.1, momentum=0.9, nesterov=True)])
 @pytest.mark.parametrize(
-    "stored", [lambda m, path: (m.save(path), rn.load(path))[1], lambda m, _: pickle.loads(pickle.dumps(m)), lambda m, _: copy.deepcopy(m)]
+    "stored",
+    [
+        lambda m, path: (m.save(path), rn.load(path))[1],
+        lambda m, _: pickle.loads(pickle.dumps(m)),
+        lambda m, _: copy.deepcopy(m),
+    ],
 )
 def test_a_model_that_was_stored_goes_on_with_the_same_bits(
     stored: Callable[[rn.Sequencial, Path], rn.Sequencial], optimizer: object, tmp_path: Path
@@ -145,7 +158,9 @@ def test_sample_and_class_weights() -> None:
     model = net()
     p = model.predict(X).astype(np.float64)
     w = RNG.uniform(0, 2, 70)
-    assert model.evaluate(X, Y, sample_weight=w)["loss"] == pytest.approx((-np.log(p[np.arange(70), Y]) * w).mean(), rel=1e-5)
+    assert model.evaluate(X, Y, sample_weight=w)["loss"] == pytest.approx(
+        (-np.log(p[np.arange(70), Y]) * w).mean(), rel=1e-5
+    )
     by_class, by_sample = net(), net()
     by_class.fit(X, Y, class_weight={0: 2.0, 1: 0.5}, epochs=2, verbose=0)
     by_sample.fit(X, Y, sample_weight=np.array([2.0, 0.5, 1.0])[Y], epochs=2, verbose=0)
@@ -221,7 +236,9 @@ def test_a_training_step_allocates_nothing() -> None:
     model = net()
     model.fit(X, Y, epochs=1, batch_size=16, verbose=0)
     seen = []
-    model.fit(X, Y, epochs=4, batch_size=16, verbose=0, callbacks=[lambda epoch, logs: seen.append(_core.allocations())])
+    model.fit(
+        X, Y, epochs=4, batch_size=16, verbose=0, callbacks=[lambda epoch, logs: seen.append(_core.allocations())]
+    )
     assert len(seen) == 4
     assert len(set(seen)) == 1
 
@@ -239,9 +256,7 @@ def test_outputs_by_layer_name() -> None:
 
 def test_activations_as_layers_of_their_own_compute_the_same() -> None:
     joined = rn.Sequencial([Flatten(), Dense(8, "relu"), Dense(3, "softmax")], input_shape=(1, 10, 10), seed=4)
-    apart = rn.Sequencial(
-        [Input((1, 10, 10)), Flatten(), Dense(8), ReLU(), Dense(3), Activation("softmax")], seed=4
-    )
+    apart = rn.Sequencial([Input((1, 10, 10)), Flatten(), Dense(8), ReLU(), Dense(3), Activation("softmax")], seed=4)
     apart.load_state_dict(dict(zip(apart.state_dict(), joined.state_dict().values(), strict=True)))
     assert np.array_equal(joined.predict(X), apart.predict(X))
     for model in (joined, apart):
@@ -285,9 +300,7 @@ def test_several_threads_predict_at_once() -> None:
     wrong: list[int] = []
 
     def work(number: int) -> None:
-        for _ in range(20):
-            if not np.array_equal(model.predict(X), expected):
-                wrong.append(number)
+        wrong.extend(number for _ in range(20) if not np.array_equal(model.predict(X), expected))
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:
