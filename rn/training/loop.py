@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rn.callbacks import Callback, ProgressBar
 from rn.training.history import History
+
+if TYPE_CHECKING:
+    from rn.callbacks import Callback, ProgressBar
 
 __all__ = ["Trainer", "run_epochs"]
 
