@@ -10,15 +10,21 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+import rn
 
 
-def run(name: str, folder: Path, *arguments: str, **environment: str) -> str:
-    """Run an example in ``folder`` and return what it printed."""
+@pytest.fixture
+def examples(repository: Path) -> Path:
+    """Return the folder of the examples."""
+    return repository / "examples"
+
+
+def run(example: Path, folder: Path, *arguments: str, **environment: str) -> str:
+    """Run an example in ``folder`` with the rn that is under test, and return what it printed."""
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / name), *arguments],
+        [sys.executable, str(example), *arguments],
         cwd=folder,
-        env={**os.environ, **environment},
+        env={**os.environ, "PYTHONPATH": str(Path(rn.__file__).parents[1]), **environment},
         capture_output=True,
         text=True,
         timeout=300,
@@ -41,30 +47,31 @@ def pictures(folder: Path, text: str) -> set[str]:
     return saved
 
 
-def test_xor(tmp_path: Path) -> None:
-    text = run("xor.py", tmp_path)
+def test_xor(examples: Path, tmp_path: Path) -> None:
+    text = run(examples / "xor.py", tmp_path)
     assert number(r"final MSE: ([\d.]+)", text) < 0.001
     assert "have the same bits: yes" in text
     assert pictures(tmp_path, text) <= {"xor_history.png"}
 
 
-def test_iris(tmp_path: Path) -> None:
-    text = run("iris.py", tmp_path, "--seeds", "5")
+def test_iris(examples: Path, tmp_path: Path) -> None:
+    text = run(examples / "iris.py", tmp_path, "--seeds", "5")
     assert number(r"mean accuracy of 5 seeds: ([\d.]+)", text) >= 0.94
     assert pictures(tmp_path, text) <= {"iris_history.png"}
 
 
-def test_mnist_falls_back_to_the_bundled_digits(tmp_path: Path) -> None:
+def test_mnist_falls_back_to_the_bundled_digits(examples: Path, tmp_path: Path) -> None:
     """Nobody needs a network to see it work."""
-    nowhere = {"RN_DATA_DIR": str(tmp_path / "none"), "RN_CACHE_DIR": str(tmp_path / "cache"), "RN_OFFLINE": "1"}
-    text = run("mnist.py", tmp_path, "--epochs", "15", **nowhere)
+    no_proxy = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    nowhere = {"RN_DATA_DIR": str(tmp_path / "none"), "RN_CACHE_DIR": str(tmp_path / "cache"), **no_proxy}
+    text = run(examples / "mnist.py", tmp_path, "--epochs", "15", **nowhere)
     assert "8x8 digits" in text
     assert "conv2d_2" in text
-    assert number(r"seed 0: ([\d.]+)% of 35\d test images", text) >= 96.0
+    assert number(r"seed 0: ([\d.]+)% of 360 test images", text) >= 96.0
     assert pictures(tmp_path, text) <= {"digits_history.png", "digits_predictions.png"}
 
 
 @pytest.mark.data
-def test_mnist(tmp_path: Path) -> None:
-    text = run("mnist.py", tmp_path, "--train", "4000", "--test", "1000", "--epochs", "2", "--batch-size", "16")
+def test_mnist(examples: Path, tmp_path: Path) -> None:
+    text = run(examples / "mnist.py", tmp_path, "--train", "4000", "--test", "1000", "--epochs", "2", "--batch-size", "16")
     assert number(r"seed 0: ([\d.]+)% of 1,000 test images", text) >= 90.0

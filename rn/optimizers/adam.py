@@ -12,10 +12,13 @@ __all__ = ["Adam"]
 
 @registry.register("optimizer", "adam")
 class Adam(Optimizer):
-    """m ← β₁ m + (1 - β₁) g; v ← β₂ v + (1 - β₂) g²; θ ← θ - η m̂ / (√v̂ + ε), m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ).
+    """θ ← θ - η m̂ / (√v̂ + ε) with running means of the gradient and of its square.
 
-    Kingma and Ba, 2015; the rule of torch.optim.Adam. η: ``learning_rate`` (0.001); ``beta_1`` (0.9); ``beta_2`` (0.999); ``epsilon``
-    (1e-8); g: the gradient plus ``weight_decay`` θ (0: an L2 penalty).
+    m ← β₁ m + (1 - β₁) g; v ← β₂ v + (1 - β₂) g²; m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ) at the t-th update.
+    Kingma and Ba, 2015; the rule of torch.optim.Adam.
+
+    η: ``learning_rate`` (0.001); ``beta_1`` (0.9); ``beta_2`` (0.999); ``epsilon`` (1e-8); g: the gradient plus
+    ``weight_decay`` θ (0: an L2 penalty).
     """
 
     def __init__(
