@@ -26,6 +26,7 @@ cdef extern from "rn.h" nogil:
         const float *weight
         const float *bias
         float *out
+        ptrdiff_t images
         ptrdiff_t groups
         ptrdiff_t channels
         ptrdiff_t rows
@@ -173,7 +174,7 @@ cdef Py_ssize_t record_convolve(Plan plan, str name, const rn_window *window, Py
     cdef Py_ssize_t positions = window.grid_height * window.grid_width, taps = window.tap_rows * window.tap_columns
     a.window = window[0]
     a.source = a.weight = a.bias = a.out = NULL
-    a.groups, a.channels, a.rows = groups, channels, rows
+    a.images, a.groups, a.channels, a.rows = images, groups, channels, rows
     a.out_plane, a.out_row, a.out_column = out_plane, out_row, out_column
     a.out_first = 0
     a.activation = RN_LINEAR
@@ -204,6 +205,7 @@ cdef Py_ssize_t record_convolve(Plan plan, str name, const rn_window *window, Py
     cdef Py_ssize_t grid_rows = min(window.grid_height, (a.block - 1) // max(window.grid_width, 1) + 2)
     if window.padded:
         scratch += copied_channels * copied_width * reach(grid_rows, window.stride_y, window.tap_rows, window.tap_step_y)
+        scratch += RN_PANEL  # the copy writes whole vectors
     cdef rn_convolve_args *call = <rn_convolve_args *> plan.record(
         name, KERNELS.convolve, sizeof(rn_convolve_args), images * groups * a.blocks, RN_KC * sizeof(ptrdiff_t) + scratch * sizeof(float),
         flops, bytes)
@@ -344,7 +346,7 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     a.ones = (a.block_rows - 1) * w.stride_y * (wide if w.padded else w.width) + (a.block_columns - 1) * w.stride_x + 1
     cdef Py_ssize_t scratch = RN_KC * RN_WIDE_PANEL + a.ones
     if w.padded:
-        scratch += a.channel_block * wide * reach(a.block_rows, w.stride_y, w.tap_rows, w.tap_step_y)
+        scratch += a.channel_block * wide * reach(a.block_rows, w.stride_y, w.tap_rows, w.tap_step_y) + RN_PANEL
     cdef Slot partial = plan.tensor((a.splits * groups * (rows + 1) * conv.filters,))
     cdef rn_weight_gradient_args *call = <rn_weight_gradient_args *> plan.record(
         "conv2d_weight_gradient", KERNELS.weight_gradient, sizeof(rn_weight_gradient_args),
@@ -374,7 +376,7 @@ cdef void cut_weight_gradient(rn_weight_gradient_args *a, double flops):
     cdef Py_ssize_t partials = a.groups * (a.channels * taps + 1) * a.filters
     a.splits = max(1, min(min(a.images, MOST_SPLITS), min(wanted, MOST_PARTIALS // max(partials, 1))))
     cdef Py_ssize_t tiles = a.splits * a.groups
-    cdef Py_ssize_t filter_blocks = max(1, min(a.filters // RN_PANEL, divide_up(wanted, tiles)))
+    cdef Py_ssize_t filter_blocks = max(1, min(a.filters // 64, divide_up(wanted, tiles)))
     a.filter_block = max(even_block(a.filters, filter_blocks, RN_PANEL), 1)
     a.filter_blocks = max(divide_up(a.filters, a.filter_block), 1)
     tiles *= a.filter_blocks

@@ -27,21 +27,22 @@ KERNEL(convolve) {
     float *panel = (float *)(offset + RN_KC);
     float *packed = panel + RN_KC * RN_PANEL;                              /* [rows, RN_KC] where weights are packed */
     float *block = packed + (a->weight_packed ? a->rows * RN_KC : 0);      /* [rows, block] where the output is scattered */
-    float *copy = block + (a->scattered ? a->rows * a->block : 0);         /* the padded part of the image */
+    float *copy = block + (a->scattered ? a->rows * a->block : 0);         /* the padded part of the image; panel lies before it */
 
-    const float *planes = a->source + (image * a->groups + group) * a->channels * w->height * w->width;
+    const ptrdiff_t plane = (image * a->groups + group) * a->channels;
     const float *weight = a->weight + group * a->rows * k_all;
     float *out = a->out + (image * a->groups + group) * a->rows * a->out_plane + a->out_first;
     micro_tile t = {.a_step = 1, .runs = 1, .activation = a->activation, .alpha = a->alpha};
     t.c_row = a->scattered ? a->block : a->out_plane;
     float *c = a->scattered ? block : out + first;
+    const float *bias = a->bias != NULL ? a->bias + group * a->rows : NULL;
 
     ptrdiff_t begin = 0;
     do {
         const ptrdiff_t k = least(RN_KC, k_all - begin);
         const ptrdiff_t channel = k > 0 ? begin / taps : 0, channels = k > 0 ? (begin + k - 1) / taps - channel + 1 : 0;
-        const image_part part = part_of_image(w, planes + channel * w->height * w->width, channels, first_y, rows_of_grid, 0,
-                                              w->grid_width, copy);
+        const image_part part = part_of_image(w, a->source, a->images * a->groups * a->channels, plane + channel, channels, first_y,
+                                              rows_of_grid, 0, w->grid_width, copy);
         tap_offsets(w, &part, begin, k, offset);
         const float *left = weight + begin;
         ptrdiff_t left_row = k_all;
@@ -53,22 +54,22 @@ KERNEL(convolve) {
         t.run = k;
         t.add = begin > 0;
         t.finish = begin + k == k_all;
-        t.row_bias = a->bias != NULL ? a->bias + group * a->rows : NULL;
+        ptrdiff_t y = 0, x = first % w->grid_width;
         for (ptrdiff_t i = 0; i < pixels; i += PANEL) {
             t.columns = least(PANEL, pixels - i);
-            t.c = c + i;
-            if (a->in_place && t.columns == PANEL) {
-                t.b = part.origin + first - first_y * w->grid_width + i;
-                t.b_step = part.plane;
-            } else {
+            t.b = panel;
+            t.b_step = PANEL;
+            if (!a->in_place) {
                 lane_map map;
-                map_lanes(&map, w, part.pitch, (first + i) / w->grid_width - first_y, (first + i) % w->grid_width, t.columns);
-                pack_pixels(&map, part.origin, offset, k, panel);
-                t.b = panel;
-                t.b_step = PANEL;
+                map_lanes(&map, w, part.pitch, &y, &x, t.columns);
+                pack_pixels(&map, part.origin, part.open, offset, k, panel);
+            } else if (t.columns < PANEL) {
+                pack_panel(part.origin + x + i, part.plane, k, t.columns, panel);
+            } else {
+                t.b = part.origin + x + i;
+                t.b_step = part.plane;
             }
-            multiply_panel(&t, left, left_row, a->rows);
-            finish_panel(&t, a->rows);
+            multiply_panel(&t, left, left_row, a->rows, c + i, bias);
         }
         begin += k;
     } while (begin < k_all);
@@ -110,13 +111,14 @@ KERNEL(weight_gradient) {
     float *partial = a->partial + ((split * a->groups + group) * (a->channels * taps + 1) + first_channel * taps) * a->filters + first_filter;
     micro_tile t = {.a_step = w->stride_x, .c_row = a->filters};
     for (ptrdiff_t image = a->images * split / a->splits; image < a->images * (split + 1) / a->splits; image++) {
-        const float *planes = a->x + ((image * a->groups + group) * a->channels + first_channel) * w->height * w->width;
+        const ptrdiff_t plane = (image * a->groups + group) * a->channels + first_channel;
         const float *dy = a->dy + ((image * a->groups + group) * a->filters + first_filter) * pixels;
         for (ptrdiff_t y = 0; y < w->grid_height; y += a->block_rows) {
             for (ptrdiff_t x = 0; x < w->grid_width; x += a->block_columns) {
                 t.runs = least(a->block_rows, w->grid_height - y);
                 t.run = least(a->block_columns, w->grid_width - x);
-                const image_part part = part_of_image(w, planes, channels, y, t.runs, x, t.run, copy);
+                const image_part part = part_of_image(w, a->x, a->images * a->groups * a->channels, plane, channels, y, t.runs, x,
+                                                      t.run, copy);
                 tap_offsets(w, &part, 0, channels * taps, offset);
                 t.a_turn = w->stride_y * part.pitch;
                 for (ptrdiff_t m = 0; m < filters; m += t.columns) {

@@ -28,7 +28,6 @@ KERNEL(gemm) {
         t.run = k;
         t.add = a->accumulate || begin > 0;
         t.finish = begin + k == a->k;
-        t.row_bias = row_bias;
         if (a->left_packed) {
             if (a->left_step == 1)
                 for (ptrdiff_t i = 0; i < rows; i++) memcpy(packed + i * RN_KC, left + i * left_row, (size_t)k * sizeof(float));
@@ -50,10 +49,8 @@ KERNEL(gemm) {
             } else {
                 pack_transposed(right, a->right_column, k, t.columns, panel, PANEL);
             }
-            t.c = c + j;
             t.column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
-            multiply_panel(&t, left, left_row, rows);
-            finish_panel(&t, rows);
+            multiply_panel(&t, left, left_row, rows, c + j, row_bias);
         }
         begin += k;
     } while (begin < a->k);

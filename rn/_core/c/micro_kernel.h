@@ -43,7 +43,7 @@ typedef struct {
     int finish;                   /* this was the last block of k: add the bias, apply the activation */
     const float *row_bias;        /* NULL: none */
     const float *column_bias;     /* NULL: none; exactly columns are read */
-    int activation;               /* rn_activation; those beyond RN_LEAKY_RELU are left to finish_panel */
+    int activation;               /* rn_activation; those beyond RN_LEAKY_RELU are left to multiply_panel */
     float alpha;
 } micro_tile;
 
@@ -178,22 +178,18 @@ static inline ptrdiff_t next_columns(ptrdiff_t left) {
     return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL);
 }
 
-/* All rows of a, a_row floats apart, times one panel: t holds the rest, c its first row and row_bias the first row's bias. */
-static void multiply_panel(const micro_tile *tile, const float *a, ptrdiff_t a_row, ptrdiff_t rows) {
-    micro_tile t = *tile;
-    const micro_kernel *kernels = MICRO_KERNELS[t.columns > VL];
-    for (ptrdiff_t take; rows > 0; rows -= take) {
-        take = next_rows(rows, ROWS);
-        for (ptrdiff_t i = 0; i < take; i++, a += a_row) t.row[i] = a;
-        kernels[take - 1](&t);
-        t.c += take * t.c_row;
-        if (t.row_bias != NULL) t.row_bias += take;
+/* All rows of a, a_row floats apart, times one panel into rows of c; then what is left of the activation. t holds the rest. */
+static void multiply_panel(micro_tile *t, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c, const float *row_bias) {
+    const micro_kernel *kernels = MICRO_KERNELS[t->columns > VL];
+    t->c = c;
+    t->row_bias = row_bias;
+    for (ptrdiff_t left = rows, take; left > 0; left -= take) {
+        take = next_rows(left, ROWS);
+        for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
+        kernels[take - 1](t);
+        t->c += take * t->c_row;
+        if (row_bias != NULL) t->row_bias += take;
     }
-}
-
-/* The activations too long for the micro-kernel, over a panel of c that the nearest cache still holds. t as in multiply_panel. */
-static void finish_panel(const micro_tile *t, ptrdiff_t rows) {
     if (!t->finish || t->activation <= RN_LEAKY_RELU) return;
-    for (ptrdiff_t i = 0; i < rows; i++)
-        activate_span(t->activation, t->alpha, t->c + i * t->c_row, t->c + i * t->c_row, t->columns);
+    for (ptrdiff_t i = 0; i < rows; i++, c += t->c_row) activate_span(t->activation, t->alpha, c, c, t->columns);
 }

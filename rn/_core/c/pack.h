@@ -17,30 +17,29 @@ static void pack_panel(const float *from, ptrdiff_t from_row, ptrdiff_t k, ptrdi
     }
 }
 
-/* to[j, i] = from[i, j], i < rows, j < columns. With pad, columns of `to` are written up to a whole vector, zeros beyond rows. */
+/* to[j, i] = from[i, j], i < rows, j < columns. With pad, rows of `to` are written up to a whole vector: the last row of from again. */
 static RN_ALWAYS_INLINE void transpose_any(const int pad, const float *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t columns,
-                                    float *to, ptrdiff_t to_row) {
+                                           float *to, ptrdiff_t to_row) {
     for (ptrdiff_t i = 0; i < rows; i += VL) {
-        const float *source = from + i * from_row;
-        const ptrdiff_t lanes = rows - i;
-        for (ptrdiff_t j = 0; j < columns; j += VL, source += VL) {
-            float *target = to + j * to_row + i;
-            vf block[VL];
-            if (lanes >= VL && columns - j >= VL) {
-                RN_UNROLL
-                for (int l = 0; l < VL; l++) block[l] = vf_load(source + l * from_row);
+        const ptrdiff_t lanes = least(VL, rows - i);
+        const int whole = pad || lanes == VL;
+        const float *source[VL];
+        for (ptrdiff_t l = 0; l < VL; l++) source[l] = from + (i + least(l, lanes - 1)) * from_row;
+        float *target = to + i;
+        vf block[VL];
+        for (ptrdiff_t j = 0; j < columns; j += VL, target += VL * to_row) {
+            const ptrdiff_t count = least(VL, columns - j);
+            if (count == VL) {
+                vf_load_turned(source, j, block);
+            } else {
+                for (int l = 0; l < VL; l++) block[l] = vf_load_first(source[l] + j, count);
                 vf_transpose(block);
+            }
+            if (whole && count == VL) {
                 RN_UNROLL
                 for (int l = 0; l < VL; l++) vf_store(target + l * to_row, block[l]);
-                continue;
-            }
-            for (int l = 0; l < VL; l++) block[l] = l < lanes ? vf_load_first(source + l * from_row, columns - j) : vf_zero();
-            vf_transpose(block);
-            for (int l = 0; l < VL && l < columns - j; l++) {
-                if (pad)
-                    vf_store(target + l * to_row, block[l]);
-                else
-                    vf_store_first(target + l * to_row, lanes, block[l]);
+            } else {
+                for (ptrdiff_t l = 0; l < count; l++) vf_store_first(target + l * to_row, whole ? VL : lanes, block[l]);
             }
         }
     }

@@ -309,7 +309,7 @@ typedef struct {
     rn_window window;
     const float *source, *weight, *bias;
     float *out;
-    ptrdiff_t groups, channels, rows;
+    ptrdiff_t images, groups, channels, rows;
     ptrdiff_t out_plane, out_row, out_column, out_first;
     ptrdiff_t block, blocks;
     int in_place, scattered, weight_packed, activation;

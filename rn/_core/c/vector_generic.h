@@ -168,6 +168,11 @@ static inline void vf_transpose(vf block[VL]) {
         for (int j = 0; j < VL; j++) AT(turned[j], i) = AT(block[i], j);
     for (int i = 0; i < VL; i++) block[i] = turned[i];
 }
+/* block[j] holds rows[i][j] in lane i. */
+static inline void vf_load_turned(const float *const rows[VL], ptrdiff_t at, vf block[VL]) {
+    for (int i = 0; i < VL; i++) block[i] = vf_load(rows[i] + at);
+    vf_transpose(block);
+}
 
 /* The lanes of even (odd) place of a, then of b; and back: a0 b0 a1 b1 … in the result and *high. */
 static inline vf vf_even(vf a, vf b) {

@@ -21,6 +21,7 @@ static inline ptrdiff_t reach(ptrdiff_t length, ptrdiff_t stride, ptrdiff_t step
 typedef struct {
     const float *origin; /* of the lowest tap at the tile's first grid row and column, in the first plane */
     ptrdiff_t pitch, plane;
+    int open; /* a vector's length before the first and after the last float may be read, though it means nothing */
 } image_part;
 
 static void copy_row(float *to, const float *from, ptrdiff_t n) {
@@ -30,34 +31,38 @@ static void zero_row(float *to, ptrdiff_t n) {
     for (ptrdiff_t i = 0; i < n; i += VL) vf_store_first(to + i, n - i, vf_zero());
 }
 
-/* Copies rows and columns of the image from (y, x) on, which may lie outside, into `to`, [channels, rows, columns]. */
+/* Copies rows and columns of the image from (y, x) on, which may lie outside, into `to`, [channels, rows, columns].
+ *
+ * Whole vectors are written. What reaches beyond a row's end is overwritten by the next row, for the last columns of all rows go first;
+ * beyond the last row `to` must have room for a vector. */
 static void copy_padded(float *to, const float *planes, const rn_window *w, ptrdiff_t channels, ptrdiff_t y, ptrdiff_t x, ptrdiff_t rows,
                         ptrdiff_t columns) {
-    const ptrdiff_t left = x < 0 ? least(-x, columns) : 0;
-    const ptrdiff_t end = least(columns, w->width - x); /* columns from here on lie right of the image */
-    const ptrdiff_t inside = end > left ? end - left : 0;
-    for (ptrdiff_t c = 0; c < channels; c++, planes += w->height * w->width) {
-        for (ptrdiff_t r = 0; r < rows; r++, to += columns) {
-            if (y + r < 0 || y + r >= w->height || inside == 0) {
-                zero_row(to, columns);
-                continue;
-            }
-            if (left > 0) zero_row(to, left);
-            copy_row(to + left, planes + (y + r) * w->width + x + left, inside);
-            if (left + inside < columns) zero_row(to + left + inside, columns - left - inside);
+    for (ptrdiff_t j = (columns - 1) / VL * VL; j >= 0; j -= VL) {
+        const ptrdiff_t begin = x + j < 0 ? -(x + j) : 0, end = w->width > x + j ? w->width - (x + j) : 0;
+        const vi inside = vi_and(vi_first(end), vi_not(vi_first(begin)));
+        float *target = to + j;
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            const float *source = planes + (c * w->height + y) * w->width + x + j;
+            for (ptrdiff_t r = y; r < y + rows; r++, source += w->width, target += columns)
+                vf_store(target, r >= 0 && r < w->height ? vf_load_masked(source, inside) : vf_zero());
         }
     }
 }
 
-/* The part of `planes` that grid positions (grid_y + rows, grid_x + columns) need, through `copy` where the taps leave the image. */
-static image_part part_of_image(const rn_window *w, const float *planes, ptrdiff_t channels, ptrdiff_t grid_y, ptrdiff_t rows,
-                                ptrdiff_t grid_x, ptrdiff_t columns, float *copy) {
+/* The part that grid positions (grid_y + rows, grid_x + columns) need of `channels` planes from plane number `plane` on, of `planes`;
+ * through `copy`, which has room for a vector on both sides, where the taps leave the image. */
+static image_part part_of_image(const rn_window *w, const float *image, ptrdiff_t planes, ptrdiff_t plane, ptrdiff_t channels,
+                                ptrdiff_t grid_y, ptrdiff_t rows, ptrdiff_t grid_x, ptrdiff_t columns, float *copy) {
     const ptrdiff_t y = grid_y * w->stride_y + low_y(w), x = grid_x * w->stride_x + low_x(w);
-    if (!w->padded) return (image_part){planes + y * w->width + x, w->width, w->height * w->width};
+    const ptrdiff_t size = w->height * w->width, first = plane * size + y * w->width + x;
     const ptrdiff_t high = reach(rows, w->stride_y, w->tap_step_y, w->tap_rows);
     const ptrdiff_t wide = reach(columns, w->stride_x, w->tap_step_x, w->tap_columns);
-    copy_padded(copy, planes, w, channels, y, x, high, wide);
-    return (image_part){copy, wide, high * wide};
+    if (!w->padded) {
+        const ptrdiff_t last = first + (channels - 1) * size + (high - 1) * w->width + wide - 1;
+        return (image_part){image + first, w->width, size, first >= VL && last + VL < planes * size};
+    }
+    copy_padded(copy, image + plane * size, w, channels, y, x, high, wide);
+    return (image_part){copy, wide, high * wide, 1};
 }
 
 /* offset[p] from the origin, of row p = (channel, tap row, tap column) of the unfolded image, for `count` rows from `begin` on; channels
@@ -78,54 +83,59 @@ static void tap_offsets(const rn_window *w, const image_part *part, ptrdiff_t be
 }
 
 /* The lanes of a panel of grid positions: for each of its two vectors up to two pieces of consecutive floats, where a piece is what lies
- * in one row, or (pieces > 2) an index for each lane. Lanes beyond the last position are in no piece and read as 0. */
+ * in one row, or (gather) an index for each lane. Lanes beyond the last position are in no piece; what they read means nothing. */
 typedef struct {
     ptrdiff_t start[2][2]; /* of lane 0, had the piece begun there */
     vi mask[2][2];
-    vi index[2], used[2];
-    int pieces;
+    int gather, whole; /* whole: each vector is one piece */
+    int32_t index[2 * VL];
+    vi used[2];
 } lane_map;
 
-/* Maps `columns` <= PANEL positions from (y, x) on, row by row through the grid; y counts from the part's first grid row. */
-static void map_lanes(lane_map *map, const rn_window *w, ptrdiff_t pitch, ptrdiff_t y, ptrdiff_t x, ptrdiff_t columns) {
-    const ptrdiff_t row = pitch * w->stride_y;
-    map->pieces = 0;
+/* Maps the next `columns` <= PANEL positions, row by row through the grid, and moves (y, x) behind them; y counts from the first grid
+ * row of the part. */
+static void map_lanes(lane_map *map, const rn_window *w, ptrdiff_t pitch, ptrdiff_t *y, ptrdiff_t *x, ptrdiff_t columns) {
+    const ptrdiff_t row = pitch * w->stride_y, from_y = *y, from_x = *x;
+    map->gather = w->stride_x != 1;
+    map->whole = 1;
     for (int v = 0; v < 2; v++) {
-        int32_t index[VL] = {0};
-        int pieces = 0, lane = 0;
-        map->mask[v][0] = map->mask[v][1] = vi_set(0);
         map->start[v][0] = map->start[v][1] = 0;
-        const int lanes = (int)least(columns, VL);
-        columns -= lanes;
-        while (lane < lanes) {
-            const int length = (int)least(lanes - lane, w->grid_width - x);
-            const ptrdiff_t start = y * row + x * w->stride_x;
-            for (int l = 0; l < length; l++) index[lane + l] = (int32_t)(start + l * w->stride_x);
-            const vi mask = vi_and(vi_first(lane + length), vi_not(vi_first(lane)));
-            const int same = pieces > 0 && pieces <= 2 && map->start[v][pieces - 1] == start - lane;
-            if (!same) pieces++;
-            if (pieces <= 2) {
-                map->start[v][pieces - 1] = start - lane;
-                map->mask[v][pieces - 1] = vi_or(map->mask[v][pieces - 1], mask);
+        map->mask[v][0] = map->mask[v][1] = vi_set(0);
+        const ptrdiff_t lanes = columns > v * VL ? least(columns - v * VL, VL) : 0;
+        int piece = -1;
+        for (ptrdiff_t lane = 0; lane < lanes;) {
+            const ptrdiff_t length = least(lanes - lane, w->grid_width - *x), start = *y * row + *x - lane;
+            if (piece < 0 || map->start[v][piece] != start) piece++;
+            if (piece > 0) map->whole = 0;
+            if (piece > 1) {
+                piece = 1;
+                map->gather = 1;
             }
+            map->start[v][piece] = start;
+            map->mask[v][piece] = vi_or(map->mask[v][piece], vi_and(vi_first(lane + length), vi_not(vi_first(lane))));
             lane += length;
-            x += length;
-            if (x == w->grid_width) {
-                x = 0;
-                y++;
+            *x += length;
+            if (*x == w->grid_width) {
+                *x = 0;
+                ++*y;
             }
         }
-        if (w->stride_x != 1 && lanes > 0) pieces = 3;
-        if (pieces > map->pieces) map->pieces = pieces;
-        map->index[v] = vi_load(index);
         map->used[v] = vi_first(lanes);
+    }
+    if (!map->gather) return;
+    ptrdiff_t gy = from_y, gx = from_x;
+    for (ptrdiff_t lane = 0; lane < columns; lane++) {
+        map->index[lane] = (int32_t)(gy * row + gx * w->stride_x);
+        if (++gx < w->grid_width) continue;
+        gx = 0;
+        gy++;
     }
 }
 
-/* panel[p, lane] = origin[offset[p] + lane's place], p < k. */
-static void pack_pixels(const lane_map *map, const float *origin, const ptrdiff_t *offset, ptrdiff_t k, float *panel) {
-    if (map->pieces > 2) {
-        const vi index0 = map->index[0], index1 = map->index[1], used0 = map->used[0], used1 = map->used[1];
+/* panel[p, lane] = origin[offset[p] + lane's place], p < k. In the open, plain loads do, which cost half of what masked ones cost. */
+static void pack_pixels(const lane_map *map, const float *origin, int open, const ptrdiff_t *offset, ptrdiff_t k, float *panel) {
+    if (map->gather) {
+        const vi index0 = vi_load(map->index), index1 = vi_load(map->index + VL), used0 = map->used[0], used1 = map->used[1];
         for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
             vf_store(panel, vf_gather(origin + offset[p], index0, used0));
             vf_store(panel + VL, vf_gather(origin + offset[p], index1, used1));
@@ -135,9 +145,23 @@ static void pack_pixels(const lane_map *map, const float *origin, const ptrdiff_
     const float *a = origin + map->start[0][0], *b = origin + map->start[0][1];
     const float *c = origin + map->start[1][0], *d = origin + map->start[1][1];
     const vi in_a = map->mask[0][0], in_b = map->mask[0][1], in_c = map->mask[1][0], in_d = map->mask[1][1];
-    for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
-        const ptrdiff_t at = offset[p];
-        vf_store(panel, vf_or(vf_load_masked(a + at, in_a), vf_load_masked(b + at, in_b)));
-        vf_store(panel + VL, vf_or(vf_load_masked(c + at, in_c), vf_load_masked(d + at, in_d)));
+    if (!open) {
+        for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
+            const ptrdiff_t at = offset[p];
+            vf_store(panel, vf_or(vf_load_masked(a + at, in_a), vf_load_masked(b + at, in_b)));
+            vf_store(panel + VL, vf_or(vf_load_masked(c + at, in_c), vf_load_masked(d + at, in_d)));
+        }
+    } else if (map->whole) {
+        for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
+            const ptrdiff_t at = offset[p];
+            vf_store(panel, vf_load(a + at));
+            vf_store(panel + VL, vf_load(c + at));
+        }
+    } else {
+        for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
+            const ptrdiff_t at = offset[p];
+            vf_store(panel, vf_select(in_a, vf_load(a + at), vf_load(b + at)));
+            vf_store(panel + VL, vf_select(in_c, vf_load(c + at), vf_load(d + at)));
+        }
     }
 }
