@@ -303,3 +303,92 @@ def avg_pool2d_gradient(shape, dy: Array, size, stride, padding) -> Array:
         cells = (rows.stop - rows.start) * (columns.stop - columns.start)
         dx[:, :, rows, columns] += (dy[:, :, i, j] / cells)[:, :, None, None]
     return dx
+
+
+# ---- softmax and losses
+
+
+def softmax(x: Array) -> Array:
+    """Return the softmax over axis 1."""
+    e = np.exp(x - x.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def softmax_gradient(y: Array, dy: Array) -> Array:
+    return y * (dy - (y * dy).sum(1, keepdims=True))
+
+
+PROBABILITY_FLOOR = 1e-7
+
+
+def element_loss(name: str, p: Array, t: Array, weights: Array | None = None) -> tuple[float, Array]:
+    """Return the loss called ``name`` (one of the core's four that are means over elements) and its gradient by p."""
+    p, t = np.asarray(p, np.float64), np.asarray(t, np.float64)
+    w = (np.ones(len(p)) if weights is None else np.asarray(weights, np.float64)).reshape(-1, *[1] * (p.ndim - 1))
+    if name == "mse":
+        loss, slope = (p - t) ** 2, 2.0 * (p - t)
+    elif name == "mae":
+        loss, slope = np.abs(p - t), np.sign(p - t)
+    elif name == "binary_cross_entropy":
+        log_q = np.where(1.0 - p > PROBABILITY_FLOOR, np.log1p(-np.minimum(p, 0.9999999)), np.log(PROBABILITY_FLOOR))
+        q, p = np.maximum(1.0 - p, PROBABILITY_FLOOR), np.maximum(p, PROBABILITY_FLOOR)
+        loss, slope = -(t * np.log(p) + (1.0 - t) * log_q), (1.0 - t) / q - t / p
+    else:
+        loss, slope = np.maximum(p, 0.0) - t * p + np.log1p(np.exp(-np.abs(p))), sigmoid(p) - t
+    return float(np.sum(w * loss)) / max(loss.size, 1), w * slope / max(loss.size, 1)
+
+
+def one_hot(classes, columns: int) -> Array:
+    return np.eye(columns)[np.asarray(classes)]
+
+
+def cross_entropy(p: Array, t: Array, weights: Array | None = None) -> tuple[float, Array]:
+    """Return the mean over rows of -sum t log p and its gradient by p; t are rows, one-hot or soft."""
+    held = np.maximum(np.asarray(p, np.float64), PROBABILITY_FLOOR)
+    w = np.ones(len(held)) if weights is None else np.asarray(weights, np.float64)
+    n = max(len(held), 1)
+    return float(w @ -(t * np.log(held)).sum(1)) / n, -t / held * w[:, None] / n
+
+
+def softmax_cross_entropy(z: Array, t: Array, weights: Array | None = None) -> tuple[float, Array]:
+    """Return the mean over rows of sum t (logsumexp(z) - z) and its gradient by z.
+
+    The logarithm of the sum is taken from the largest z down, log1p of what the others add: small losses keep digits.
+    """
+    z = np.asarray(z, np.float64)
+    w = np.ones(len(z)) if weights is None else np.asarray(weights, np.float64)
+    n = max(len(z), 1)
+    below = z - z.max(1, keepdims=True) if z.size else z
+    others = np.sort(np.exp(below), axis=1)[:, :-1].sum(1)
+    total = t.sum(1)
+    loss = total * np.log1p(others) - (t * below).sum(1)
+    p = np.exp(below) / (1.0 + others)[:, None]
+    return float(w @ loss) / n, (p * total[:, None] - t) * w[:, None] / n
+
+
+def share_correct(p: Array, t: Array) -> float:
+    """Return the share of rows whose first largest is that of the target row; of one column, compared with one half."""
+    decide = (lambda rows: rows[:, 0] > 0.5) if p.shape[1] == 1 else (lambda rows: np.argmax(rows, 1))
+    return float(np.mean((decide(p) == decide(t)) & ~np.isnan(p).any(1)))
+
+
+# ---- optimizers
+
+
+def sgd(p, g, v, *, learning_rate, momentum=0.0, nesterov=False, weight_decay=0.0):
+    """Return new parameters and velocity."""
+    g = g + weight_decay * p
+    v = momentum * v + g
+    return p - learning_rate * (g + momentum * v if nesterov else v), v
+
+
+def adam(p, g, m, v, t, *, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, decoupled=False):
+    """Return new parameters, mean and variance after update t = 1, 2, …"""
+    if decoupled:
+        p = p * (1.0 - learning_rate * weight_decay)
+    else:
+        g = g + weight_decay * p
+    m = beta_1 * m + (1.0 - beta_1) * g
+    v = beta_2 * v + (1.0 - beta_2) * g * g
+    change = (m / (1.0 - beta_1**t)) / (np.sqrt(v / (1.0 - beta_2**t)) + epsilon)
+    return p - learning_rate * change, m, v

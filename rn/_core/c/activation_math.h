@@ -108,9 +108,10 @@ static RN_ALWAYS_INLINE vf v_activation_slope(int code, float alpha, vf known) {
         return vf_mul(s, vf_fma(x, v_sigmoid(vf_neg(x)), one));
     }
     case RN_MISH: { /* t + x sigmoid(x) (1 - t^2), t = m / (m + 2) */
-        vf m = v_mish_part(x), d = vf_add(m, vf_set(2.0f));
+        vf at = vf_min(vf_set(20.0f), x); /* from there on the slope is 1 */
+        vf m = v_mish_part(at), d = vf_add(m, vf_set(2.0f));
         vf rest = vf_div(vf_mul(vf_set(4.0f), vf_add(m, one)), vf_mul(d, d));
-        return vf_fma(vf_mul(x, v_sigmoid(x)), rest, vf_div(m, d));
+        return vf_fma(vf_mul(at, v_sigmoid(at)), rest, vf_div(m, d));
     }
     case RN_SIN:
         return v_cos(x);
