@@ -150,7 +150,8 @@ typedef struct {
 
 /* `e` may be z, or NULL where only the sums are wanted; `t` may be NULL. */
 static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, ptrdiff_t c, vf largest) {
-    rn_logit_sums sums = {-1.0, 0.0, 0.0};
+    rn_logit_sums sums = {0.0, 0.0, 0.0};
+    double ties = 0.0;
     for (ptrdiff_t j = 0; j < c;) {
         const ptrdiff_t stop = c - j < RN_SUM_VECTORS * VL ? c : j + RN_SUM_VECTORS * VL;
         vf below = vf_zero(), tied = vf_zero(), share = vf_zero(), short_of = vf_zero();
@@ -168,10 +169,12 @@ static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, 
             }
             if (e) vf_store_first(e + j, c - j, y);
         }
-        sums.others += vf_sum_double(tied) + vf_sum_double(below);
+        ties += vf_sum_double(tied);
+        sums.others += vf_sum_double(below);
         sums.targets += vf_sum_double(share);
         sums.shortfall += vf_sum_double(short_of);
     }
+    sums.others += ties - 1.0; /* by itself: 1 would swallow what is below */
     return sums;
 }
 

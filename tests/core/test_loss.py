@@ -1,0 +1,370 @@
+"""Losses, their gradients and the share of right answers against the float64 twin and its finite differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rn import _core, errors
+from tests import reference
+from tests.core.harness import Bench, close, with_threads
+
+ELEMENT_LOSSES = ("mse", "mae", "binary_cross_entropy", "sigmoid_binary_cross_entropy")
+SHAPES = [(1, 1), (4, 1), (3, 7), (32, 10), (1, 50_001), (5000, 3), (20_000, 1)]
+
+
+def element_inputs(name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return prediction, target and weights."""
+    rng = np.random.default_rng(sum(shape))
+    if name in ("mse", "mae"):
+        p, t = rng.normal(size=shape), rng.normal(size=shape)
+    else:
+        t = np.where(rng.random(shape) < 0.5, rng.integers(0, 2, shape), rng.random(shape))
+        p = rng.uniform(1e-5, 1 - 1e-5, shape) if name == "binary_cross_entropy" else 5 * rng.normal(size=shape)
+    return p.astype(np.float32), t.astype(np.float32), rng.uniform(0.5, 2.0, shape[0]).astype(np.float32)
+
+
+def element_loss(
+    name: str, p: np.ndarray, t: np.ndarray, weights: np.ndarray | None = None, **options: Any
+) -> dict[str, Any]:
+    bench = Bench()
+    loss, a, dp = bench.scalar(), bench.put(p), bench.out(p.shape)
+    if weights is not None:
+        options["weights"] = bench.put(weights)
+    if name == "sigmoid_binary_cross_entropy":
+        options["probabilities"] = bench.out(p.shape)
+    getattr(_core, name)(bench.plan, a, bench.put(t), loss, gradient=dp, **options)
+    bench.run()
+    got = {"loss": bench.plan.scalar(loss), "gradient": bench.get(dp).reshape(p.shape)}
+    if "probabilities" in options:
+        got["probabilities"] = bench.get(options["probabilities"]).reshape(p.shape)
+    return got
+
+
+# ---- losses that are means over elements
+
+
+@pytest.mark.parametrize("name", ELEMENT_LOSSES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_element_losses(name: str, shape: Any, weighted: bool) -> None:
+    p, t, weights = element_inputs(name, shape)
+    weights = weights if weighted else None
+    got = element_loss(name, p, t, weights)
+    loss, gradient = reference.element_loss(name, p, t, weights)
+    assert abs(got["loss"] - loss) <= 1e-5 * abs(loss)
+    assert got["loss"] != 0.0
+    w = (np.ones(shape[0]) if weights is None else weights).reshape(-1, 1)
+    terms = {"mse": lambda: 2 * (np.abs(p) + np.abs(t)), "binary_cross_entropy": lambda: (1 - t) / (1 - p) + t / p}
+    close(got["gradient"], gradient, terms.get(name, lambda: 1.0)() * w / p.size)
+    if "probabilities" in got:
+        close(got["probabilities"], reference.sigmoid(p.astype(np.float64)), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("name", ELEMENT_LOSSES)
+def test_element_gradients_are_differences(name: str) -> None:
+    p, t, weights = (a.astype(np.float64) for a in element_inputs(name, (4, 3)))
+    gradient = reference.element_loss(name, p, t, weights)[1]
+    for index in np.ndindex(p.shape):
+        step = np.zeros(p.shape)
+        step[index] = 1e-6 * (0.01 if name == "binary_cross_entropy" else 1.0)
+        losses = [reference.element_loss(name, p + sign * step, t, weights)[0] for sign in (1, -1)]
+        difference = (losses[0] - losses[1]) / (2 * step[index])
+        assert abs(difference - gradient[index]) <= 1e-6 * max(1.0, abs(gradient[index]))
+
+
+def test_known_element_losses() -> None:
+    p, t = np.float32([[1, 2], [3, 5]]), np.float32([[0, 2], [5, 2]])
+    assert element_loss("mse", p, t)["loss"] == 3.5
+    np.testing.assert_array_equal(element_loss("mse", p, t)["gradient"], [[0.5, 0], [-1, 1.5]])
+    assert element_loss("mae", p, t)["loss"] == 1.5
+    np.testing.assert_array_equal(element_loss("mae", p, t)["gradient"], [[0.25, 0], [-0.25, 0.25]])
+    assert abs(element_loss("binary_cross_entropy", p * 0 + 0.5, t * 0)["loss"] - np.log(2)) < 1e-7
+    assert abs(element_loss("sigmoid_binary_cross_entropy", p * 0, t * 0)["loss"] - np.log(2)) < 1e-7
+
+
+def test_probabilities_of_0_and_1_stay_finite() -> None:
+    p = np.float32([[0, 1, 0, 1, 1e-30, 1 - 6e-8]])
+    t = np.float32([[1, 0, 0, 1, 1, 0]])
+    got = element_loss("binary_cross_entropy", p, t)
+    loss, gradient = reference.element_loss("binary_cross_entropy", p, t)
+    assert abs(got["loss"] - loss) <= 1e-5 * loss
+    close(got["gradient"], gradient)
+    assert np.all(np.isfinite(got["gradient"]))
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-6, 20.0, 100.0, 1e4, 3e38])
+def test_binary_losses_of_sure_answers_keep_their_digits(size: float) -> None:
+    z = np.float32([[size, -size]])
+    right = element_loss("sigmoid_binary_cross_entropy", z, np.float32([[1, 0]]))
+    wrong = element_loss("sigmoid_binary_cross_entropy", z, np.float32([[0, 1]]))
+    expected = float(np.log1p(np.exp(-np.float64(z[0, 0]))))
+    assert abs(right["loss"] - expected) <= 1e-5 * expected + 1e-44
+    assert abs(wrong["loss"] - expected - z[0, 0]) <= 1e-5 * (expected + z[0, 0])
+    if size < 1e-3:
+        p = element_loss("binary_cross_entropy", np.float32([[size]]), np.float32([[0]]))
+        assert abs(p["loss"] + np.log1p(-np.float64(np.float32(size)))) <= 1e-5 * size
+
+
+def test_nan_reaches_the_loss() -> None:
+    for name in ELEMENT_LOSSES:
+        p, t, _ = element_inputs(name, (3, 7))
+        for broken in (0, 1):
+            pair = [p.copy(), t.copy()]
+            pair[broken][1, 2] = np.nan
+            got = element_loss(name, *pair)
+            assert np.isnan(got["loss"])
+            assert np.isnan(got["gradient"]).sum() == 1
+
+
+# ---- cross-entropies
+
+ROWS = [(1, 1), (1, 2), (3, 10), (4, 8), (300, 10), (7, 1000), (2, 40_001), (3000, 3)]
+
+
+def class_inputs(shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(sum(shape))
+    n, c = shape
+    soft = rng.random(shape) ** 4
+    return {
+        "z": (4 * rng.normal(size=shape)).astype(np.float32),
+        "classes": rng.integers(0, c, n).astype(np.int32),
+        "soft": (soft / soft.sum(1, keepdims=True)).astype(np.float32),
+        "weights": rng.uniform(0.5, 2.0, n).astype(np.float32),
+    }
+
+
+def class_loss(
+    name: str, p: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None, **where: str
+) -> dict[str, Any]:
+    """Run a cross-entropy; ``where`` names results to be written over the prediction."""
+    bench = Bench()
+    loss, a = bench.scalar(), bench.put(p)
+    results = {"gradient": bench.out(p.shape)}
+    if name == "softmax_cross_entropy":
+        results["probabilities"] = bench.out(p.shape)
+    results |= dict.fromkeys(where, a)
+    options: dict[str, Any] = dict(results)
+    if weights is not None:
+        options["weights"] = bench.put(weights)
+    t = bench.put(target)
+    getattr(_core, name)(bench.plan, a, t, loss, target_classes=target.dtype == np.int32, **options)
+    bench.run()
+    return {"loss": bench.plan.scalar(loss)} | {key: bench.get(slot).reshape(p.shape) for key, slot in results.items()}
+
+
+@pytest.mark.parametrize("shape", ROWS)
+@pytest.mark.parametrize("kind", ["classes", "one_hot", "soft"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cross_entropies(shape: Any, kind: str, weighted: bool) -> None:
+    given = class_inputs(shape)
+    z, weights = given["z"], given["weights"] if weighted else None
+    rows = given["soft"] if kind == "soft" else reference.one_hot(given["classes"], shape[1]).astype(np.float32)
+    target = given["classes"] if kind == "classes" else rows
+    rows = rows.astype(np.float64)
+    w = (np.ones(shape[0]) if weights is None else weights.astype(np.float64))[:, None] / shape[0]
+
+    got = class_loss("softmax_cross_entropy", z, target, weights)
+    loss, gradient = reference.softmax_cross_entropy(z, rows, weights)
+    assert abs(got["loss"] - loss) <= 1e-5 * loss
+    p = reference.softmax(z.astype(np.float64))
+    close(got["probabilities"], p, tolerance=5e-6)
+    close(got["gradient"], gradient, (p + rows) * w)
+
+    p = np.maximum(p, 1e-6).astype(np.float32)
+    got = class_loss("cross_entropy", p, target, weights)
+    loss, gradient = reference.cross_entropy(p, rows, weights)
+    assert abs(got["loss"] - loss) <= 1e-5 * loss
+    close(got["gradient"], gradient)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "softmax_cross_entropy"])
+def test_class_gradients_are_differences(name: str) -> None:
+    given = class_inputs((4, 3))
+    t = given["soft"].astype(np.float64) * 1.5  # rows that do not add up to 1 have their own gradient too
+    p = given["z"].astype(np.float64)
+    p = reference.softmax(p) if name == "cross_entropy" else p
+    function = getattr(reference, name)
+    gradient = function(p, t, given["weights"])[1]
+    for index in np.ndindex(p.shape):
+        step = np.zeros(p.shape)
+        step[index] = 1e-7
+        difference = (function(p + step, t, given["weights"])[0] - function(p - step, t, given["weights"])[0]) / 2e-7
+        assert abs(difference - gradient[index]) <= 1e-5 * max(1.0, abs(gradient[index]))
+    got = class_loss(name, p.astype(np.float32), t.astype(np.float32), given["weights"])
+    close(got["gradient"], gradient, np.maximum(np.abs(gradient), 0.1))
+
+
+@pytest.mark.parametrize("written", ["probabilities", "gradient"])
+@pytest.mark.parametrize("kind", ["classes", "soft"])
+def test_over_the_logits(written: str, kind: str) -> None:
+    given = class_inputs((37, 19))
+    apart = class_loss("softmax_cross_entropy", given["z"], given[kind])
+    over = class_loss("softmax_cross_entropy", given["z"], given[kind], **{written: "prediction"})
+    for name in apart:
+        np.testing.assert_array_equal(apart[name], over[name])
+
+
+def test_loss_alone() -> None:
+    given = class_inputs((37, 19))
+    bench = Bench()
+    loss, other = bench.scalar(), bench.scalar()
+    z, t = bench.put(given["z"]), bench.put(given["classes"])
+    _core.softmax_cross_entropy(bench.plan, z, t, loss, target_classes=True)
+    _core.sigmoid_binary_cross_entropy(bench.plan, z, bench.put(given["soft"]), other)
+    bench.run()
+    assert bench.plan.scalar(loss) == class_loss("softmax_cross_entropy", given["z"], given["classes"])["loss"]
+    assert bench.plan.scalar(other) == element_loss("sigmoid_binary_cross_entropy", given["z"], given["soft"])["loss"]
+    np.testing.assert_array_equal(bench.get(z).reshape(37, 19), given["z"])
+
+
+@pytest.mark.parametrize("size", [1.0, 10.0, 30.0, 90.0, 1e4, 1e38])
+def test_any_finite_logit(size: float) -> None:
+    z = np.float32([[size, -size, 0.0], [-size, size, size / 2], [size, size, -size]])
+    for classes in ([0, 1, 0], [1, 0, 2], [2, 2, 1]):
+        rows = reference.one_hot(classes, 3)
+        for target in (np.int32(classes), rows.astype(np.float32)):
+            got = class_loss("softmax_cross_entropy", z, target)
+            loss, gradient = reference.softmax_cross_entropy(z, rows)
+            assert abs(got["loss"] - loss) <= 1e-5 * loss
+            close(got["gradient"], gradient, np.maximum(np.abs(gradient), 1.0 / 3))
+
+
+def test_a_sure_and_right_answer_keeps_its_small_loss() -> None:
+    for gap in (5.0, 20.0, 50.0, 80.0):
+        z = np.float32([[0, -gap, -gap - 1]])
+        expected = np.log1p(np.exp(-gap) + np.exp(-gap - 1))
+        assert abs(class_loss("softmax_cross_entropy", z, np.int32([0]))["loss"] - expected) <= 1e-5 * expected
+
+
+def test_masked_classes() -> None:
+    z = np.float32([[0.5, -np.inf, 1.0]])
+    for target in (np.int32([2]), np.float32([[0.25, 0, 0.75]])):
+        got = class_loss("softmax_cross_entropy", z, target)
+        assert np.isfinite(got["loss"])
+        assert got["probabilities"][0, 1] == 0.0
+
+
+def test_hopeless_probabilities_stay_finite() -> None:
+    p = np.float32([[0.0, 1.0], [1.0, 0.0], [1e-20, 1.0]])
+    for target in (np.int32([0, 0, 0]), np.float32([[1, 0]] * 3)):
+        got = class_loss("cross_entropy", p, target)
+        assert abs(got["loss"] + 2 * np.log(1e-7) / 3) < 1e-5
+        close(got["gradient"], [[-1e7 / 3, 0], [-1 / 3, 0], [-1e7 / 3, 0]])
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "softmax_cross_entropy"])
+@pytest.mark.parametrize("label", [-1, 10, 2**31 - 1, -(2**31)])
+def test_labels_out_of_range_are_never_an_index(name: str, label: int) -> None:
+    given = class_inputs((5, 10))
+    p = reference.softmax(given["z"]).astype(np.float32) if name == "cross_entropy" else given["z"]
+    classes = given["classes"].copy()
+    classes[3] = label
+    got, right = class_loss(name, p, classes), class_loss(name, p, given["classes"])
+    assert np.isnan(got["loss"])
+    assert np.all(np.isnan(got["gradient"][3]))
+    np.testing.assert_array_equal(np.delete(got["gradient"], 3, 0), np.delete(right["gradient"], 3, 0))
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("shape", ROWS)
+def test_torch(shape: Any) -> None:
+    torch = pytest.importorskip("torch")
+    given = class_inputs(shape)
+    z = torch.tensor(given["z"], dtype=torch.float64, requires_grad=True)
+    for target in ("classes", "soft"):
+        t = (
+            torch.tensor(given[target]).long()
+            if target == "classes"
+            else torch.tensor(given[target], dtype=torch.float64)
+        )
+        z.grad = None
+        loss = torch.nn.functional.cross_entropy(z, t)
+        loss.backward()
+        got = class_loss("softmax_cross_entropy", given["z"], given[target])
+        # torch's own gradient takes soft rows to add up to 1
+        assert abs(got["loss"] - loss.item()) <= 1e-5 * max(loss.item(), 1e-12)
+        close(got["gradient"], z.grad.numpy(), 1.0 / shape[0], 1e-6)
+
+
+# ---- counting
+
+
+def share_correct(p: np.ndarray, target: np.ndarray) -> float:
+    bench = Bench()
+    correct = bench.scalar()
+    _core.count_correct(bench.plan, bench.put(p), bench.put(target), correct, target_classes=target.dtype == np.int32)
+    return bench.run().plan.scalar(correct)
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (33, 3), (1000, 10), (50, 1000), (5000, 7), (64, 8), (64, 9)])
+def test_count_correct(shape: Any) -> None:
+    rng = np.random.default_rng(0)
+    p = rng.integers(0, 5, shape).astype(np.float32)  # many ties: the first wins
+    classes = np.where(rng.random(shape[0]) < 0.6, p.argmax(1), rng.integers(0, shape[1], shape[0])).astype(np.int32)
+    rows = reference.one_hot(classes, shape[1]).astype(np.float32)
+    expected = reference.share_correct(p, rows)
+    assert share_correct(p, classes) == pytest.approx(expected, rel=1e-12)
+    assert share_correct(p, rows) == pytest.approx(expected, rel=1e-12)
+    assert expected > 0
+
+
+def test_count_correct_of_one_column() -> None:
+    p = np.float32([[0.2], [0.5], [0.500001], [0.9], [np.nan], [-3], [7]])
+    assert share_correct(p, np.int32([0, 0, 1, 0, 0, 0, 1])) == pytest.approx(5 / 7)
+    assert share_correct(p, np.float32([[0], [0], [1], [0], [0], [0], [1]])) == pytest.approx(5 / 7)
+
+
+def test_count_correct_of_strange_rows() -> None:
+    p = np.float32([[np.nan, 1, 0], [0, 1, np.nan], [-np.inf, -np.inf, -np.inf], [-1, -2, np.inf], [-5, -4, -6]])
+    assert share_correct(p, np.int32([1, 1, 0, 2, 1])) == pytest.approx(3 / 5)
+    assert share_correct(p, np.int32([-1, 3, 99, -7, 5])) == 0.0
+
+
+# ---- edges, threads, refusals
+
+
+@pytest.mark.parametrize("name", ELEMENT_LOSSES)
+def test_no_samples(name: str) -> None:
+    empty = np.zeros((0, 3), np.float32)
+    assert element_loss(name, empty, empty)["loss"] == 0.0
+    assert class_loss("softmax_cross_entropy", empty, np.zeros(0, np.int32))["loss"] == 0.0
+    assert share_correct(empty, np.zeros(0, np.int32)) == 0.0
+
+
+@pytest.mark.parametrize("shape", [(40, 10), (20_000, 11)])
+def test_same_bits_on_any_number_of_threads(shape: Any) -> None:
+    given = class_inputs(shape)
+    with_threads(lambda: class_loss("softmax_cross_entropy", given["z"], given["classes"], given["weights"]))
+    with_threads(lambda: class_loss("cross_entropy", given["soft"], given["soft"], given["weights"]))
+    with_threads(lambda: {"share": share_correct(given["z"], given["classes"])})
+    for name in ELEMENT_LOSSES:
+        p, t, weights = element_inputs(name, shape)
+        with_threads(lambda: element_loss(name, p, t, weights))  # noqa: B023
+
+
+def test_refusals() -> None:
+    bench = Bench()
+    p, loss, vector = bench.out((4, 3)), bench.scalar(), bench.out((4,))
+    with pytest.raises(errors.ShapeError, match="must be equal"):
+        _core.mse(bench.plan, p, vector, loss)
+    with pytest.raises(errors.ShapeError, match="must be equal"):
+        _core.mse(bench.plan, p, p, loss, gradient=vector)
+    with pytest.raises(errors.ShapeError, match="each of 4 samples"):
+        _core.mae(bench.plan, p, p, loss, weights=bench.out((3,)))
+    with pytest.raises(errors.ShapeError, match="2 floats"):
+        _core.mse(bench.plan, p, p, vector)
+    with pytest.raises(errors.ShapeError, match="one class for each"):
+        _core.cross_entropy(bench.plan, p, bench.out((3,)), loss, target_classes=True)
+    with pytest.raises(errors.ShapeError, match="must be equal"):
+        _core.cross_entropy(bench.plan, p, vector, loss)
+    with pytest.raises(errors.ShapeError, match="rows of classes"):
+        _core.softmax_cross_entropy(bench.plan, bench.out((4, 3, 2, 2)), vector, loss, target_classes=True)
+    with pytest.raises(errors.OptionError, match="same tensor"):
+        _core.softmax_cross_entropy(bench.plan, p, vector, loss, target_classes=True, gradient=p, probabilities=p)
+    with pytest.raises(errors.OptionError, match="same tensor"):
+        _core.sigmoid_binary_cross_entropy(bench.plan, p, p, loss, gradient=p, probabilities=p)
+    with pytest.raises(errors.ShapeError, match="rows of classes"):
+        _core.count_correct(bench.plan, bench.out((4, 0)), vector, loss, target_classes=True)
