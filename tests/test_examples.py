@@ -73,5 +73,7 @@ def test_mnist_falls_back_to_the_bundled_digits(examples: Path, tmp_path: Path) 
 
 @pytest.mark.data
 def test_mnist(examples: Path, tmp_path: Path) -> None:
-    text = run(examples / "mnist.py", tmp_path, "--train", "4000", "--test", "1000", "--epochs", "2", "--batch-size", "16")
+    text = run(
+        examples / "mnist.py", tmp_path, "--train", "4000", "--test", "1000", "--epochs", "2", "--batch-size", "16"
+    )
     assert number(r"seed 0: ([\d.]+)% of 1,000 test images", text) >= 90.0
