@@ -347,6 +347,7 @@ def test_numpy_reads_dlpack():
     np.testing.assert_array_equal(copied, values)
 
 
+@pytest.mark.peers
 def test_torch_reads_and_writes_dlpack():
     torch = pytest.importorskip("torch")
     tensor = Tensor4D(numbers(2, 3, 4, 5))
