@@ -2,9 +2,9 @@
 
 import os
 
-# How long a thread that waits for the others spins before it sleeps. GNU's runtime reads this once, as it is loaded, and
-# takes 300,000 turns unless told: milliseconds in which, on a busy machine, it keeps the very thread off the processor
-# that it waits for (a training step then takes 20 times as long). 1,000 turns outlast the gaps within a step.
+# How long a thread that waits for the others spins before it sleeps. GNU's runtime reads this once, as it is loaded,
+# and takes 300,000 turns unless told: milliseconds in which, on a busy machine, it keeps the very thread off the
+# processor that it waits for (a training step then takes 20 times as long). 1,000 turns outlast the gaps in a step.
 _SPIN, _turns = "GOMP_SPINCOUNT", "1000"
 _ours = _SPIN not in os.environ and "OMP_WAIT_POLICY" not in os.environ
 if _ours:
