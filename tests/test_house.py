@@ -174,3 +174,29 @@ def test_the_library_has_one_parallel_loop(core_sources):
         text = re.sub(r"#.*" if path.suffix in {".pyx", ".pxi"} else r"/\*.*?\*/", "", path.read_text(encoding="utf-8"))
         loops += [path.name] * len(re.findall(r"\bin\s+prange\s*\(|#\s*pragma\s+omp\b", text))
     assert loops == ["run.pxi"]
+
+
+def test_every_public_name_has_a_docstring():
+    """An override may leave it to the contract that it fulfils."""
+    seen: set[int] = set()
+    bare: list[str] = []
+
+    def look(thing: object, name: str) -> None:
+        if id(thing) in seen:
+            return
+        seen.add(id(thing))
+        if inspect.ismodule(thing):
+            assert thing.__doc__, name
+            for public in getattr(thing, "__all__", []):
+                look(getattr(thing, public), f"{name}.{public}")
+        elif inspect.isclass(thing):
+            bare.extend([name] * (not inspect.getdoc(thing)))
+            for public, member in vars(thing).items():
+                if not public.startswith("_") and (callable(member) or isinstance(member, property | classmethod)):
+                    look(getattr(thing, public), f"{name}.{public}")
+        elif callable(thing) or isinstance(thing, property):
+            bare.extend([name] * (not inspect.getdoc(thing)))
+
+    look(rn, "rn")
+    assert len(seen) > 100
+    assert not bare
