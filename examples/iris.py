@@ -10,6 +10,7 @@ import argparse
 import numpy as np
 
 import rn
+
 from pictures import save_picture
 
 

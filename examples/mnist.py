@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 import rn
-from pictures import save_picture
 from rn.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D
+
+from pictures import save_picture
 
 
 def net(input_shape: tuple[int, ...], padding: str, seed: int) -> rn.Sequencial:

@@ -10,8 +10,9 @@ import argparse
 import numpy as np
 
 import rn
-from pictures import save_picture
 from rn.layers import Dense
+
+from pictures import save_picture
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 Y = np.array([[0], [1], [1], [0]], np.float32)
