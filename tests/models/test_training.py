@@ -379,3 +379,13 @@ def test_tensors_come_in_at_the_door() -> None:
         assert np.array_equal(model.predict(tensor), expected)
     images = net()
     assert np.array_equal(images.predict(rn.Tensor4D(X)), images.predict(X))
+
+
+def test_the_gradient_by_the_input_of_the_first_layer_is_not_computed() -> None:
+    model = net()
+    with model._lend("train", 16, classes=True) as bound:
+        listing = bound.plan.listing()
+    kernels = [(layer, kernel) for _, layer, kernel, _, _ in listing]
+    assert ("conv2d_1", "conv2d_weight_gradient") in kernels
+    assert not any(layer == "conv2d_1" and "input_gradient" in kernel for layer, kernel in kernels)
+    assert any(layer == "dense_1" and kernel == "gemm" for layer, kernel in kernels)
