@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from rn.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D
 from pictures import save_picture
 
 
-def net(input_shape: tuple[int, ...], padding: str, seed: int) -> rn.Sequencial:
+def net(input_shape: tuple[int, ...], padding: Literal["valid", "same"], seed: int) -> rn.Sequencial:
     """Return the net: two convolutions with pooling, then two dense layers with dropout between them."""
     model = rn.Sequencial(
         [
@@ -63,7 +63,9 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    load, padding, epochs = mnist, "valid", options.epochs or 3
+    load = mnist
+    padding: Literal["valid", "same"] = "valid"
+    epochs = options.epochs or 3
     if options.data == "mnist":
         try:
             load(options, 0)
