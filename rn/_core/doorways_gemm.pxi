@@ -43,6 +43,8 @@ cdef double TILE_FLOPS = 1e6
 # Rows of a that stay in the second cache while panels pass; rows below which packing a panel of b costs too much.
 cdef Py_ssize_t MOST_ROWS = 384
 cdef Py_ssize_t FEWEST_ROWS = 48
+# Columns of b for each tile where rows of a are not contiguous, so that reading a again costs more.
+cdef Py_ssize_t FEWEST_COLUMNS = 64
 # b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache.
 cdef Py_ssize_t LONGEST_IN_PLACE = 704
 
@@ -132,9 +134,10 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     cdef double flops = 2.0 * a.m * a.n * a.k
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
     cdef Py_ssize_t row_tiles = max(1, divide_up(a.m, MOST_ROWS))
-    cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, 512))
+    cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, 512)), most
     if row_tiles * column_tiles < wanted:
-        column_tiles = max(column_tiles, min(divide_up(a.n, RN_PANEL), divide_up(wanted, row_tiles)))
+        most = divide_up(a.n, RN_PANEL if a.left_step == 1 else FEWEST_COLUMNS)
+        column_tiles = max(column_tiles, min(most, divide_up(wanted, row_tiles)))
     if row_tiles * column_tiles < wanted:
         row_tiles = max(row_tiles, min(a.m // FEWEST_ROWS, divide_up(wanted, column_tiles)))
     a.row_block = even_block(a.m, row_tiles, 6)

@@ -1,5 +1,6 @@
-#include "micro_kernel.h"
 #include "pack.h"
+
+#include "micro_kernel.h"
 
 KERNEL(gemm) {
     const rn_gemm_args *a = arguments;
@@ -39,9 +40,13 @@ KERNEL(gemm) {
         for (ptrdiff_t j = 0; j < columns; j += PANEL) {
             t.columns = least(PANEL, columns - j);
             const float *right = a->right + begin * a->right_step + (first_column + j) * a->right_column;
+            const int turned = rows <= FEW_ROWS && a->right_column != 1 && t.columns == PANEL;
             t.b = panel;
             t.b_step = PANEL;
-            if (a->right_in_place && t.columns == PANEL) {
+            if (turned) {
+                t.b = right;
+                t.b_step = a->right_column;
+            } else if (a->right_in_place && t.columns == PANEL) {
                 t.b = right;
                 t.b_step = a->right_step;
             } else if (a->right_column == 1) {
@@ -50,7 +55,7 @@ KERNEL(gemm) {
                 pack_transposed(right, a->right_column, k, t.columns, panel, PANEL);
             }
             t.column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
-            multiply_panel(&t, left, left_row, rows, c + j, row_bias);
+            multiply_panel(&t, turned, left, left_row, rows, c + j, row_bias);
         }
         begin += k;
     } while (begin < a->k);

@@ -9,26 +9,7 @@
  * Registers (16): rows * vectors sums, vectors of b, one broadcast of a. 6 * 2 + 2 + 1 = 15. Two multiply-adds a cycle of latency 4
  * want 8 chains at least: 6 x 2, 5 x 2, 4 x 2 and 3 x 3, 4 x 3 have them. */
 
-#if defined(__clang__)
-#define RN_UNROLL _Pragma("unroll")
-#elif defined(__GNUC__)
-#define RN_UNROLL _Pragma("GCC unroll 8")
-#else
-#define RN_UNROLL
-#endif
-
-/* A micro-kernel of its own: inlined into its callers it would lose its registers to them. */
-#if defined(__GNUC__)
-#define RN_NO_INLINE __attribute__((noinline))
-#elif defined(_MSC_VER)
-#define RN_NO_INLINE __declspec(noinline)
-#else
-#define RN_NO_INLINE
-#endif
-
-static inline ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-
-enum { ROWS = 6, VECTORS = 3, PANEL = 2 * VL };
+enum { ROWS = 6, VECTORS = 3 };
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
 typedef struct {
@@ -49,34 +30,8 @@ typedef struct {
 
 typedef void (*micro_kernel)(const micro_tile *t);
 
-static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, const micro_tile *t) {
-    vf sum[ROWS][VECTORS];
-    const float *row[ROWS];
-    RN_UNROLL
-    for (int i = 0; i < rows; i++) {
-        row[i] = t->row[i];
-        RN_UNROLL
-        for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
-    }
-    const float *b = t->b;
-    const ptrdiff_t b_step = t->b_step, a_step = t->a_step;
-    for (ptrdiff_t r = 0; r < t->runs; r++) {
-        ptrdiff_t at = r * t->a_turn;
-        for (ptrdiff_t p = t->run; p > 0; p--) {
-            vf line[VECTORS];
-            RN_UNROLL
-            for (int j = 0; j < vectors; j++) line[j] = vf_load(b + j * VL);
-            RN_UNROLL
-            for (int i = 0; i < rows; i++) {
-                vf value = vf_set(row[i][at]);
-                RN_UNROLL
-                for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma(value, line[j], sum[i][j]);
-            }
-            at += a_step;
-            b += b_step;
-        }
-    }
-
+/* What the sums become: added to c where there are blocks of k before, biased, activated, stored. */
+static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf sum[ROWS][VECTORS], const micro_tile *t) {
     float *c = t->c;
     const ptrdiff_t c_row = t->c_row, tail = t->columns - (vectors - 1) * VL;
     if (t->add) {
@@ -138,6 +93,74 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
     }
 }
 
+static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, const micro_tile *t) {
+    vf sum[ROWS][VECTORS];
+    const float *row[ROWS];
+    RN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        row[i] = t->row[i];
+        RN_UNROLL
+        for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
+    }
+    const float *b = t->b;
+    const ptrdiff_t b_step = t->b_step, a_step = t->a_step;
+    for (ptrdiff_t r = 0; r < t->runs; r++) {
+        ptrdiff_t at = r * t->a_turn;
+        for (ptrdiff_t p = t->run; p > 0; p--) {
+            vf line[VECTORS];
+            RN_UNROLL
+            for (int j = 0; j < vectors; j++) line[j] = vf_load(b + j * VL);
+            RN_UNROLL
+            for (int i = 0; i < rows; i++) {
+                vf value = vf_set(row[i][at]);
+                RN_UNROLL
+                for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma(value, line[j], sum[i][j]);
+            }
+            at += a_step;
+            b += b_step;
+        }
+    }
+
+    finish_tile(rows, vectors, sum, t);
+}
+
+/* The same for few rows and a whole panel of a b stored by columns, b_step floats apart: blocks of VL x VL are turned in registers and
+ * used at once, for packing pays only where many rows use the panel. The chains of the two vectors hide each other's waits. One run of
+ * k. */
+enum { FEW_ROWS = 2 };
+static RN_ALWAYS_INLINE void multiply_turned_panel(const int rows, const micro_tile *t) {
+    vf sum[2][ROWS];
+    for (int v = 0; v < 2; v++)
+        for (int i = 0; i < rows; i++) sum[v][i] = vf_zero();
+    const ptrdiff_t a_step = t->a_step, b_step = t->b_step, vectors = t->columns / VL, whole = t->run / VL * VL;
+    for (ptrdiff_t p = 0; p < whole; p += VL) {
+        const float *b = t->b + p;
+        for (ptrdiff_t v = 0; v < vectors; v++, b += VL * b_step) {
+            vf block[VL];
+            vf_load_turned(b, b_step, block);
+            RN_UNROLL
+            for (int i = 0; i < rows; i++) {
+                const float *a = t->row[i] + p * a_step;
+                vf chain = sum[v][i];
+                RN_UNROLL
+                for (int l = 0; l < VL; l++) chain = vf_fma(vf_set(a[l * a_step]), block[l], chain);
+                sum[v][i] = chain;
+            }
+        }
+    }
+    const ptrdiff_t rest = t->run - whole;
+    for (ptrdiff_t v = 0; v < vectors && rest > 0; v++) {
+        vf block[VL];
+        load_turned_part(t->b + v * VL * b_step + whole, b_step, VL, rest, block);
+        for (ptrdiff_t l = 0; l < rest; l++)
+            for (int i = 0; i < rows; i++) sum[v][i] = vf_fma(vf_set(t->row[i][(whole + l) * a_step]), block[l], sum[v][i]);
+    }
+    vf tile[ROWS][VECTORS];
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < 2; v++) tile[i][v] = sum[v][i];
+    finish_tile(rows, 2, tile, t);
+}
+
 #define MICRO(rows, vectors) \
     static RN_NO_INLINE void multiply_##rows##x##vectors(const micro_tile *t) { multiply_tile(rows, vectors, t); }
 MICRO(1, 1)
@@ -166,6 +189,13 @@ static const micro_kernel MICRO_KERNELS[VECTORS][ROWS] = {
     {multiply_1x3, multiply_2x3, multiply_3x3, multiply_4x3},
 };
 
+#define MICRO(rows) \
+    static RN_NO_INLINE void multiply_turned_##rows(const micro_tile *t) { multiply_turned_panel(rows, t); }
+MICRO(1)
+MICRO(2)
+#undef MICRO
+static const micro_kernel TURNED_KERNELS[FEW_ROWS] = {multiply_turned_1, multiply_turned_2};
+
 /* How many of the rows left go into the next tile: as many as there can be, and what is less than twice that in two even parts, for a
  * tile of one or two rows keeps the multipliers waiting. */
 static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
@@ -178,9 +208,10 @@ static inline ptrdiff_t next_columns(ptrdiff_t left) {
     return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL);
 }
 
-/* All rows of a, a_row floats apart, times one panel into rows of c; then what is left of the activation. t holds the rest. */
-static void multiply_panel(micro_tile *t, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c, const float *row_bias) {
-    const micro_kernel *kernels = MICRO_KERNELS[t->columns > VL];
+/* All rows of a, a_row floats apart, times one panel into rows of c; then what is left of the activation. t holds the rest. turned: b
+ * is stored by columns, and rows are few. */
+static void multiply_panel(micro_tile *t, int turned, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c, const float *row_bias) {
+    const micro_kernel *kernels = turned ? TURNED_KERNELS : MICRO_KERNELS[t->columns > VL];
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {

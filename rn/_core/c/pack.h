@@ -1,5 +1,26 @@
 /* Moving blocks of matrices into the order in which the micro-kernel reads them. */
 
+#if defined(__clang__)
+#define RN_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define RN_UNROLL _Pragma("GCC unroll 8")
+#else
+#define RN_UNROLL
+#endif
+
+/* A micro-kernel of its own: inlined into its callers it would lose its registers to them. */
+#if defined(__GNUC__)
+#define RN_NO_INLINE __attribute__((noinline))
+#elif defined(_MSC_VER)
+#define RN_NO_INLINE __declspec(noinline)
+#else
+#define RN_NO_INLINE
+#endif
+
+enum { PANEL = 2 * VL }; /* columns of b that are packed together */
+
+static inline ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+
 /* to[p, j] = from[p, j], p < k, j < columns <= PANEL, and 0 for the rest of the panel's last vector. to has PANEL columns. */
 static void pack_panel(const float *from, ptrdiff_t from_row, ptrdiff_t k, ptrdiff_t columns, float *to) {
     if (columns == PANEL) {
@@ -17,24 +38,26 @@ static void pack_panel(const float *from, ptrdiff_t from_row, ptrdiff_t k, ptrdi
     }
 }
 
+/* block[j] holds p[i * row + j] in lane i, for i < lanes and j < count; lanes beyond hold the last row again. */
+static RN_ALWAYS_INLINE void load_turned_part(const float *p, ptrdiff_t row, ptrdiff_t lanes, ptrdiff_t count, vf block[VL]) {
+    for (ptrdiff_t l = 0; l < VL; l++) block[l] = vf_load_first(p + least(l, lanes - 1) * row, count);
+    vf_transpose(block);
+}
+
 /* to[j, i] = from[i, j], i < rows, j < columns. With pad, rows of `to` are written up to a whole vector: the last row of from again. */
 static RN_ALWAYS_INLINE void transpose_any(const int pad, const float *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t columns,
                                            float *to, ptrdiff_t to_row) {
     for (ptrdiff_t i = 0; i < rows; i += VL) {
         const ptrdiff_t lanes = least(VL, rows - i);
         const int whole = pad || lanes == VL;
-        const float *source[VL];
-        for (ptrdiff_t l = 0; l < VL; l++) source[l] = from + (i + least(l, lanes - 1)) * from_row;
-        float *target = to + i;
-        vf block[VL];
-        for (ptrdiff_t j = 0; j < columns; j += VL, target += VL * to_row) {
+        for (ptrdiff_t j = 0; j < columns; j += VL) {
             const ptrdiff_t count = least(VL, columns - j);
-            if (count == VL) {
-                vf_load_turned(source, j, block);
-            } else {
-                for (int l = 0; l < VL; l++) block[l] = vf_load_first(source[l] + j, count);
-                vf_transpose(block);
-            }
+            float *target = to + j * to_row + i;
+            vf block[VL];
+            if (lanes == VL && count == VL)
+                vf_load_turned(from + i * from_row + j, from_row, block);
+            else
+                load_turned_part(from + i * from_row + j, from_row, lanes, count, block);
             if (whole && count == VL) {
                 RN_UNROLL
                 for (int l = 0; l < VL; l++) vf_store(target + l * to_row, block[l]);

@@ -106,21 +106,20 @@ static inline void vf_store_part(float *p, ptrdiff_t count, vf a) {
     if (count & 1) _mm_store_ss(p, part);
 }
 
-/* block[j] holds rows[i][j] in lane i. Loads put halves in their places, which saves a third of vf_transpose's shuffles. */
-static inline void vf_load_turned(const float *const rows[VL], ptrdiff_t at, vf block[VL]) {
-    for (int half = 0; half < 2; half++) {
+/* block[j] holds p[i * row + j] in lane i. Loads put halves in their places, which saves a third of vf_transpose's shuffles. */
+static inline void vf_load_turned(const float *p, ptrdiff_t row, vf block[VL]) {
+    for (int half = 0; half < 8; half += 4) {
         __m256 r[4], pair[4];
         for (int i = 0; i < 4; i++)
-            r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows[i] + at + 4 * half)),
-                                        _mm_loadu_ps(rows[i + 4] + at + 4 * half), 1);
+            r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + i * row + half)), _mm_loadu_ps(p + (i + 4) * row + half), 1);
         pair[0] = _mm256_unpacklo_ps(r[0], r[1]);
         pair[1] = _mm256_unpackhi_ps(r[0], r[1]);
         pair[2] = _mm256_unpacklo_ps(r[2], r[3]);
         pair[3] = _mm256_unpackhi_ps(r[2], r[3]);
-        block[4 * half] = _mm256_shuffle_ps(pair[0], pair[2], 0x44);
-        block[4 * half + 1] = _mm256_shuffle_ps(pair[0], pair[2], 0xEE);
-        block[4 * half + 2] = _mm256_shuffle_ps(pair[1], pair[3], 0x44);
-        block[4 * half + 3] = _mm256_shuffle_ps(pair[1], pair[3], 0xEE);
+        block[half] = _mm256_shuffle_ps(pair[0], pair[2], 0x44);
+        block[half + 1] = _mm256_shuffle_ps(pair[0], pair[2], 0xEE);
+        block[half + 2] = _mm256_shuffle_ps(pair[1], pair[3], 0x44);
+        block[half + 3] = _mm256_shuffle_ps(pair[1], pair[3], 0xEE);
     }
 }
 

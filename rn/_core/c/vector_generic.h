@@ -168,9 +168,9 @@ static inline void vf_transpose(vf block[VL]) {
         for (int j = 0; j < VL; j++) AT(turned[j], i) = AT(block[i], j);
     for (int i = 0; i < VL; i++) block[i] = turned[i];
 }
-/* block[j] holds rows[i][j] in lane i. */
-static inline void vf_load_turned(const float *const rows[VL], ptrdiff_t at, vf block[VL]) {
-    for (int i = 0; i < VL; i++) block[i] = vf_load(rows[i] + at);
+/* block[j] holds p[i * row + j] in lane i. */
+static inline void vf_load_turned(const float *p, ptrdiff_t row, vf block[VL]) {
+    for (int i = 0; i < VL; i++) block[i] = vf_load(p + i * row);
     vf_transpose(block);
 }
 
