@@ -13,6 +13,7 @@
 #if defined(__GNUC__) && !defined(RN_PLAIN_LANES)
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
+typedef uint32_t vu __attribute__((vector_size(16)));
 #define AT(a, i) ((a)[i])
 #define RN_OPERATORS 1
 #else
@@ -46,7 +47,10 @@ typedef struct {
     static inline vi name(type a, type b) { EACH(vi, AT(a, i) op AT(b, i) ? -1 : 0); }
 #endif
 
-static inline vf vf_set(float a) { EACH(vf, a); }
+static inline vf vf_set(float a) {
+    vf r = {a, a, a, a};
+    return r;
+}
 static inline vf vf_zero(void) { return vf_set(0.0f); }
 static inline vf vf_load(const float *p) {
     vf a;
@@ -71,12 +75,25 @@ static inline vi vf_as_int(vf a) {
     return b;
 }
 
-static inline vi vi_set(int32_t a) { EACH(vi, a); }
-static inline vi vi_lanes(void) { EACH(vi, i); }
+static inline vi vi_set(int32_t a) {
+    vi r = {a, a, a, a};
+    return r;
+}
+static inline vi vi_lanes(void) {
+    vi r = {0, 1, 2, 3};
+    return r;
+}
 /* Signed overflow wraps, as the instructions do. */
-static inline vi vi_add(vi a, vi b) { EACH(vi, (int32_t)((uint32_t)AT(a, i) + (uint32_t)AT(b, i))); }
-static inline vi vi_sub(vi a, vi b) { EACH(vi, (int32_t)((uint32_t)AT(a, i) - (uint32_t)AT(b, i))); }
-static inline vi vi_mul(vi a, vi b) { EACH(vi, (int32_t)((uint32_t)AT(a, i) * (uint32_t)AT(b, i))); }
+#if RN_OPERATORS
+#define UNSIGNED(name, op) \
+    static inline vi name(vi a, vi b) { return (vi)((vu)a op (vu)b); }
+#else
+#define UNSIGNED(name, op) \
+    static inline vi name(vi a, vi b) { EACH(vi, (int32_t)((uint32_t)AT(a, i) op (uint32_t)AT(b, i))); }
+#endif
+UNSIGNED(vi_add, +)
+UNSIGNED(vi_sub, -)
+UNSIGNED(vi_mul, *)
 BINARY(vi, vi_and, &)
 BINARY(vi, vi_or, |)
 BINARY(vi, vi_xor, ^)
@@ -118,7 +135,11 @@ static inline vf vf_sqrt(vf a) { EACH(vf, sqrtf(AT(a, i))); }
 static inline vf vf_fma(vf a, vf b, vf c) { return vf_add(vf_mul(a, b), c); }  /* a b + c */
 static inline vf vf_fnma(vf a, vf b, vf c) { return vf_sub(c, vf_mul(a, b)); } /* c - a b */
 static inline vf vf_floor(vf a) { EACH(vf, floorf(AT(a, i))); }
+#if RN_OPERATORS
+static inline vf vi_to_float(vi a) { return __builtin_convertvector(a, vf); }
+#else
 static inline vf vi_to_float(vi a) { EACH(vf, (float)AT(a, i)); }
+#endif
 
 COMPARE(vf, vf_lt, <)
 COMPARE(vf, vf_le, <=)
@@ -163,10 +184,11 @@ static inline void vf_store_part(float *p, ptrdiff_t count, vf a) {
 
 /* Rows become columns: lane i of block[j] is lane j of what block[i] was. */
 static inline void vf_transpose(vf block[VL]) {
-    vf turned[VL] = {block[0], block[1], block[2], block[3]};
-    for (int i = 0; i < VL; i++)
-        for (int j = 0; j < VL; j++) AT(turned[j], i) = AT(block[i], j);
-    for (int i = 0; i < VL; i++) block[i] = turned[i];
+    const vf a = block[0], b = block[1], c = block[2], d = block[3];
+    for (int i = 0; i < VL; i++) {
+        vf turned = {AT(a, i), AT(b, i), AT(c, i), AT(d, i)};
+        block[i] = turned;
+    }
 }
 /* block[j] holds p[i * row + j] in lane i. */
 static inline void vf_load_turned(const float *p, ptrdiff_t row, vf block[VL]) {
