@@ -119,9 +119,10 @@ def activate(Plan plan, Slot x, Slot y, str name, double alpha=0.0) -> None:
 def activate_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, str name, double alpha=0.0) -> None:
     """Record dx = dy f'(x), f the activation ``name`` of ``activate`` and y = f(x); ``dx`` may be ``dy``.
 
-    Only one of x and y is read: y for linear relu leaky_relu elu selu sigmoid tanh exp sqrt (see ``activation_slope_from_output``), whose x
-    may be None and lost, else x, and y may be None. leaky_relu and elu with a negative ``alpha`` are refused: y no longer tells the sign of x.
-    The slope of relu and leaky_relu at 0 is that of the left side. Raises ``OptionError`` or ``ShapeError``.
+    Only one of x and y is read: y for linear relu leaky_relu elu selu sigmoid tanh exp sqrt (see
+    ``activation_slope_from_output``), whose x may be None and lost, else x, and y may be None. leaky_relu and elu with a
+    negative ``alpha`` are refused: y no longer tells the sign of x. The slope of relu and leaky_relu at 0 is that of the left
+    side. Raises ``OptionError`` or ``ShapeError``.
     """
     cdef int code = activation_code(name)
     cdef bint from_output = code in SLOPE_FROM_OUTPUT

@@ -93,8 +93,8 @@ cdef int element_loss(Plan plan, str name, rn_kernel kernel, double flops, Slot 
 def mse(Plan plan, Slot prediction, Slot target, Slot loss, *, Slot gradient=None, Slot weights=None) -> None:
     """Record loss = mean of w_i (p - t)^2 over samples i and outputs, and gradient = 2 (p - t) w_i / (n outputs) if wanted.
 
-    ``target`` and ``gradient`` have the shape of ``prediction``, ``weights`` (n,) defaults to 1, ``loss`` is a float64 in a kept tensor of 2 floats.
-    Raises ``ShapeError``.
+    ``target`` and ``gradient`` have the shape of ``prediction``, ``weights`` (n,) defaults to 1, ``loss`` is a float64 in a
+    kept tensor of 2 floats. Raises ``ShapeError``.
     """
     element_loss(plan, "mse", KERNELS.mse, 3.0, prediction, target, loss, None, gradient, weights)
 
@@ -110,8 +110,8 @@ def mae(Plan plan, Slot prediction, Slot target, Slot loss, *, Slot gradient=Non
 def binary_cross_entropy(Plan plan, Slot prediction, Slot target, Slot loss, *, Slot gradient=None, Slot weights=None) -> None:
     """Record loss = mean of -w_i (t log p + (1 - t) log(1 - p)) over samples i and outputs, p probabilities, and its gradient.
 
-    p and 1 - p are taken for 1e-7 (Keras' epsilon) where they are less: loss and gradient stay finite, and the gradient of a hopeless p still
-    points home. Shapes as for ``mse``.
+    p and 1 - p are taken for 1e-7 (Keras' epsilon) where they are less: loss and gradient stay finite, and the gradient of a
+    hopeless p still points home. Shapes as for ``mse``.
     """
     element_loss(plan, "binary_cross_entropy", KERNELS.binary_cross_entropy, 50.0, prediction, target, loss, None, gradient,
                  weights)
@@ -121,8 +121,8 @@ def sigmoid_binary_cross_entropy(Plan plan, Slot logits, Slot target, Slot loss,
                                  Slot gradient=None, Slot weights=None) -> None:
     """Record loss = mean of w_i (log(1 + e^z) - t z) over samples i and outputs, z logits, stable for any finite z.
 
-    Also, where wanted, probabilities p = sigmoid(z) and gradient = (p - t) w_i / (n outputs); either may be ``logits``, not both. Shapes
-    as for ``mse``.
+    Also, where wanted, probabilities p = sigmoid(z) and gradient = (p - t) w_i / (n outputs); either may be ``logits``, not
+    both. Shapes as for ``mse``.
     """
     element_loss(plan, "sigmoid_binary_cross_entropy", KERNELS.sigmoid_binary_cross_entropy, 50.0, logits, target, loss,
                  probabilities, gradient, weights)
@@ -169,11 +169,12 @@ cdef int class_loss(Plan plan, str name, rn_kernel kernel, double flops, Slot pr
 
 def cross_entropy(Plan plan, Slot probabilities, Slot target, Slot loss, *, bint target_classes=False, Slot gradient=None,
                   Slot weights=None) -> None:
-    """Record loss = mean over samples i of -w_i sum_j t_ij log p_ij, p probabilities, and gradient = -t_ij / p_ij w_i / n if wanted.
+    """Record loss = mean over samples i of -w_i sum_j t_ij log p_ij, p probabilities; gradient = -t_ij / p_ij w_i / n if wanted.
 
-    ``probabilities`` and ``gradient`` are (n, classes, 1, 1); ``target`` is (n,) int32 classes where ``target_classes``, else rows t
-    (one-hot or soft) of the shape of ``probabilities``. p is taken for 1e-7 (Keras' epsilon) where it is less: loss and gradient stay finite. A
-    class out of range makes its row's loss and gradient NaN. ``weights`` (n,) defaults to 1. Raises ``ShapeError``.
+    ``probabilities`` and ``gradient`` are (n, classes, 1, 1); ``target`` is (n,) int32 classes where ``target_classes``, else
+    rows t (one-hot or soft) of the shape of ``probabilities``. p is taken for 1e-7 (Keras' epsilon) where it is less: loss and
+    gradient stay finite. A class out of range makes its row's loss and gradient NaN. ``weights`` (n,) defaults to 1. Raises
+    ``ShapeError``.
     """
     class_loss(plan, "cross_entropy", KERNELS.cross_entropy, 25.0, probabilities, target, loss, target_classes, None, gradient,
                weights)
@@ -181,10 +182,11 @@ def cross_entropy(Plan plan, Slot probabilities, Slot target, Slot loss, *, bint
 
 def softmax_cross_entropy(Plan plan, Slot logits, Slot target, Slot loss, *, bint target_classes=False,
                           Slot probabilities=None, Slot gradient=None, Slot weights=None) -> None:
-    """Record the cross-entropy of p = softmax(z), z the logits: loss = mean of w_i (log(sum_j e^z_ij) - z_iy), stable for any finite z.
+    """Record the cross-entropy of softmax(z), z logits: loss = mean of w_i (log(sum_j e^z_ij) - z_iy), for any finite z.
 
-    Also, where wanted, ``probabilities`` p and gradient = (p - t) w_i / n (exactly p sum(t) - t); either may be ``logits``, they may not
-    be the same tensor. ``target`` and ``weights`` as for ``cross_entropy``. Raises ``ShapeError`` or ``OptionError``.
+    Also, where wanted, ``probabilities`` p and gradient = (p - t) w_i / n (exactly p sum(t) - t); either may be ``logits``,
+    they may not be the same tensor. ``target`` and ``weights`` as for ``cross_entropy``. Raises ``ShapeError`` or
+    ``OptionError``.
     """
     class_loss(plan, "softmax_cross_entropy", KERNELS.softmax_cross_entropy, 40.0, logits, target, loss, target_classes,
                probabilities, gradient, weights)

@@ -73,10 +73,10 @@ def adam(Plan plan, Slot parameters, Slot gradients, Slot mean, Slot variance, *
          double epsilon=1e-8, double weight_decay=0.0, bint decoupled=False) -> None:
     """Record one step of Adam, as ``torch.optim.Adam`` does it; ``decoupled`` weight decay makes it ``torch.optim.AdamW``.
 
-    g = gradient + weight_decay p (decoupled: p *= 1 - learning_rate weight_decay instead); m = beta_1 m + (1 - beta_1) g; v = beta_2 v +
-    (1 - beta_2) g^2; p -= learning_rate (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon). ``mean`` and ``variance`` are m and v, zero
-    at first; t, from 1, and the learning rate come from the plan's ``set_step``. Sources: Kingma and Ba 2015; Loshchilov and
-    Hutter 2019. Raises ``ShapeError`` or ``OptionError``.
+    g = gradient + weight_decay p (decoupled: p *= 1 - learning_rate weight_decay instead); m = beta_1 m + (1 - beta_1) g;
+    v = beta_2 v + (1 - beta_2) g^2; p -= learning_rate (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon). ``mean`` and
+    ``variance`` are m and v, zero at first; t, from 1, and the learning rate come from the plan's ``set_step``. Sources: Kingma
+    and Ba 2015; Loshchilov and Hutter 2019. Raises ``ShapeError`` or ``OptionError``.
     """
     for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
         if not 0.0 <= beta < 1.0:

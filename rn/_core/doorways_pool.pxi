@@ -55,9 +55,9 @@ cdef rn_pool_args *record_pool(Plan plan, str name, rn_kernel kernel, Slot image
 def max_pool2d(Plan plan, Slot x, Slot y, *, size, stride, padding=((0, 0), (0, 0))) -> None:
     """Record y[n, c, i, j] = the largest x[n, c, i sh - top + p, j sw - left + q], p < kh, q < kw, inside the image.
 
-    ``size`` (kh, kw), ``stride`` (sh, sw), ``padding`` ((top, bottom), (left, right)), each less than the size; y's axes are
-    (h + top + bottom - kh) // sh + 1 and likewise for w. Padding never wins; a NaN in a window is its maximum. Raises ``OptionError``
-    or ``ShapeError``.
+    ``size`` (kh, kw), ``stride`` (sh, sw), ``padding`` ((top, bottom), (left, right)), each less than the size; y has
+    (h + top + bottom - kh) // sh + 1 rows and columns likewise. Padding never wins; a NaN in a window is its maximum. Raises
+    ``OptionError`` or ``ShapeError``.
     """
     cdef rn_pool_args *a = record_pool(plan, "max_pool2d", KERNELS.max_pool2d, x, y, size, stride, padding, 1.0, 1.0, 1.0)
     plan.link(&a.x, x, READ)
@@ -80,7 +80,7 @@ def max_pool2d_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, *, size, st
 
 
 def avg_pool2d(Plan plan, Slot x, Slot y, *, size, stride, padding=((0, 0), (0, 0))) -> None:
-    """Record y[n, c, i, j] = the mean of x[n, c, i sh - top + p, j sw - left + q], p < kh, q < kw, over the cells inside the image.
+    """Record y[n, c, i, j] = the mean of x[n, c, i sh - top + p, j sw - left + q], p < kh, q < kw, inside the image.
 
     Arguments and errors as for ``max_pool2d``; padding is not counted.
     """

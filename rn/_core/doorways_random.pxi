@@ -1,4 +1,4 @@
-# Doorways of the random numbers. All come from Philox4x32-10, keyed by seed and counted by (element, step, purpose); see philox.h.
+# Doorways of the random numbers. All come from Philox4x32-10, keyed by seed, counted by (element, step, purpose): philox.h.
 
 from libc.math cimport ceil, isfinite
 
@@ -57,9 +57,9 @@ def philox(counter, key) -> tuple[int, int, int, int]:
 def dropout(Plan plan, Slot x, Slot y, double rate, purpose) -> None:
     """Record y = x mask / (1 - rate); ``y`` may be ``x``.
 
-    Element i is kept where the generator's word i for (plan's seed, step, ``purpose``) is at least rate 2^32, so that each step has its own mask
-    and the same seed repeats it. The gradient is the same call on dy with the same purpose: the mask is made again, never stored.
-    Raises ``OptionError`` unless 0 <= rate < 1, ``ShapeError`` where the shapes differ.
+    Element i is kept where the generator's word i for (plan's seed, step, ``purpose``) is at least rate 2^32, so that each step
+    has its own mask and the same seed repeats it. The gradient is the same call on dy with the same purpose: the mask is made
+    again, never stored. Raises ``OptionError`` unless 0 <= rate < 1, ``ShapeError`` where the shapes differ.
     """
     if not 0.0 <= rate < 1.0:
         raise OptionError(f"a dropout rate must be at least 0 and below 1, got {rate}")
@@ -118,8 +118,9 @@ def random_uniform(Tensor4D t, double low, double high, seed, purpose, step=0) -
 def random_normal(Tensor4D t, double mean, double std, seed, purpose, step=0, bint truncated=False) -> None:
     """Fill ``t`` with normal numbers, the same for the same (seed, purpose, step) on this instruction set.
 
-    ``truncated`` draws those farther than two deviations from the mean again (their deviation is then 0.88 ``std``). Source: Box and
-    Muller 1958. Raises ``OptionError`` unless mean and std are finite and std >= 0, ``StateError`` where ``t`` is read-only.
+    ``truncated`` draws those farther than two deviations from the mean again (their deviation is then 0.88 ``std``). Source:
+    Box and Muller 1958. Raises ``OptionError`` unless mean and std are finite and std >= 0, ``StateError`` where ``t`` is
+    read-only.
     """
     if std < 0.0:
         raise OptionError(f"a standard deviation cannot be negative, got {std}")

@@ -1,6 +1,6 @@
 /* The activations, y = f(x), and their derivatives, on VL floats at a time. The codes are rn.h's enum; calls with a constant code
- * compile to that one function. `alpha` is the slope of leaky_relu below 0 and the floor of elu; the others ignore it. A NaN in x is
- * a NaN in y. */
+ * compile to that one function. `alpha` is the slope of leaky_relu below 0 and the floor of elu; the others ignore it. A NaN in x
+ * is a NaN in y. */
 #ifndef RN_ACTIVATION_MATH_H
 #define RN_ACTIVATION_MATH_H
 
@@ -17,9 +17,7 @@ static inline vf v_hard_sigmoid(vf x) {
 }
 
 /* The normal distribution's share below x. */
-static inline vf v_normal_share(vf x) {
-    return vf_fma(v_erf(vf_mul(x, vf_set(0.707106781f))), vf_set(0.5f), vf_set(0.5f));
-}
+static inline vf v_normal_share(vf x) { return vf_fma(v_erf(vf_mul(x, vf_set(0.707106781f))), vf_set(0.5f), vf_set(0.5f)); }
 
 /* e^x (e^x + 2), which is the numerator of tanh(softplus(x)) = m / (m + 2); that is 1 from 20 on. */
 static inline vf v_mish_part(vf x) {
@@ -36,7 +34,8 @@ static RN_ALWAYS_INLINE vf v_activate(int code, float alpha, vf x) {
     case RN_ELU:
         return vf_select(vf_lt(x, vf_zero()), vf_mul(vf_set(alpha), v_expm1_negative(x)), x);
     case RN_SELU:
-        return vf_select(vf_lt(x, vf_zero()), vf_mul(vf_set(RN_SELU_FLOOR), v_expm1_negative(x)), vf_mul(vf_set(RN_SELU_SCALE), x));
+        return vf_select(vf_lt(x, vf_zero()), vf_mul(vf_set(RN_SELU_FLOOR), v_expm1_negative(x)),
+                         vf_mul(vf_set(RN_SELU_SCALE), x));
     case RN_GELU:
         return vf_mul(x, v_normal_share(x));
     case RN_SIGMOID:
@@ -74,8 +73,8 @@ static RN_ALWAYS_INLINE vf v_activate(int code, float alpha, vf x) {
     }
 }
 
-/* f'(x) from what is `known`: y = f(x) for the activations whose slope follows from it (relu leaky_relu elu selu sigmoid tanh exp sqrt),
- * x for the others. */
+/* f'(x) from what is `known`: y = f(x) for the activations whose slope follows from it (relu leaky_relu elu selu sigmoid tanh exp
+ * sqrt), x for the others. */
 static RN_ALWAYS_INLINE vf v_activation_slope(int code, float alpha, vf known) {
     const vf one = vf_set(1.0f), x = known, y = known;
     switch (code) {
@@ -107,7 +106,7 @@ static RN_ALWAYS_INLINE vf v_activation_slope(int code, float alpha, vf known) {
         vf s = v_sigmoid(x);
         return vf_mul(s, vf_fma(x, v_sigmoid(vf_neg(x)), one));
     }
-    case RN_MISH: { /* t + x sigmoid(x) (1 - t^2), t = m / (m + 2) */
+    case RN_MISH: {                       /* t + x sigmoid(x) (1 - t^2), t = m / (m + 2) */
         vf at = vf_min(vf_set(20.0f), x); /* from there on the slope is 1 */
         vf m = v_mish_part(at), d = vf_add(m, vf_set(2.0f));
         vf rest = vf_div(vf_mul(vf_set(4.0f), vf_add(m, one)), vf_mul(d, d));

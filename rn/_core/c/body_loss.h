@@ -45,7 +45,8 @@ static RN_ALWAYS_INLINE vf element_loss(int loss, vf p, vf t, vf *slope, vf *pro
 }
 
 /* Elements of one weight: sum of their losses; gradients and probabilities written where wanted. */
-static RN_ALWAYS_INLINE double element_loss_stretch(int loss, const rn_element_loss_args *a, ptrdiff_t begin, ptrdiff_t end, float scale) {
+static RN_ALWAYS_INLINE double element_loss_stretch(int loss, const rn_element_loss_args *a, ptrdiff_t begin, ptrdiff_t end,
+                                                    float scale) {
     double sum = 0.0;
     for (ptrdiff_t i = begin; i < end;) {
         const ptrdiff_t stop = end - i < RN_SUM_VECTORS * VL ? end : i + RN_SUM_VECTORS * VL;
@@ -53,7 +54,8 @@ static RN_ALWAYS_INLINE double element_loss_stretch(int loss, const rn_element_l
         for (; i < stop; i += VL) {
             const ptrdiff_t rest = end - i;
             vf slope, probability;
-            vf l = element_loss(loss, vf_load_first(a->prediction + i, rest), vf_load_first(a->target + i, rest), &slope, &probability);
+            vf l = element_loss(loss, vf_load_first(a->prediction + i, rest), vf_load_first(a->target + i, rest), &slope,
+                                &probability);
             part = vf_add(part, rest >= VL ? l : vf_where(vi_first(rest), l));
             if (a->gradient) vf_store_first(a->gradient + i, rest, vf_mul(slope, vf_set(scale)));
             if (a->probabilities) vf_store_first(a->probabilities + i, rest, probability);
@@ -143,8 +145,8 @@ KERNEL(cross_entropy) {
 
 /* What one pass over a row of logits z gives: e_j = exp(z_j - max), and the sums that loss and gradient are made of. */
 typedef struct {
-    double others;  /* sum of e without one of the largest, so that log(1 + others) keeps its digits when the rest is tiny */
-    double targets; /* sum of t */
+    double others;    /* sum of e without one of the largest, so that log(1 + others) keeps its digits when the rest is tiny */
+    double targets;   /* sum of t */
     double shortfall; /* sum of t_j (max - z_j) */
 } rn_logit_sums;
 
@@ -165,7 +167,8 @@ static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, 
             if (t) {
                 vf target = vf_load_first(t + j, c - j);
                 share = vf_add(share, target);
-                short_of = vf_fnma(target, vf_where(vi_not(vf_eq(target, vf_zero())), d), short_of); /* 0 of minus infinity is 0 */
+                d = vf_where(vi_not(vf_eq(target, vf_zero())), d); /* 0 of minus infinity is 0 */
+                short_of = vf_fnma(target, d, short_of);
             }
             if (e) vf_store_first(e + j, c - j, y);
         }
@@ -182,7 +185,8 @@ static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, 
 static inline double softmax_cross_entropy_row(const rn_class_loss_args *a, ptrdiff_t i, float scale) {
     const ptrdiff_t c = a->c;
     const float *z = a->prediction + i * c, *t = a->classes ? NULL : a->target + i * c;
-    float *probabilities = a->probabilities ? a->probabilities + i * c : NULL, *gradient = a->gradient ? a->gradient + i * c : NULL;
+    float *probabilities = a->probabilities ? a->probabilities + i * c : NULL;
+    float *gradient = a->gradient ? a->gradient + i * c : NULL;
     float *e = gradient ? gradient : probabilities;
     const int32_t label = a->classes ? a->classes[i] : 0;
     const int known = label >= 0 && label < c;
@@ -196,7 +200,8 @@ static inline double softmax_cross_entropy_row(const rn_class_loss_args *a, ptrd
     if (e)
         for (ptrdiff_t j = 0; j < c; j += VL) {
             vf p = vf_mul(vf_load_first(e + j, c - j), share);
-            vf target = t ? vf_load_first(t + j, c - j) : vf_where(vi_eq(vi_add(vi_lanes(), vi_set((int32_t)j)), vi_set(label)), total);
+            vi chosen_lane = vi_eq(vi_add(vi_lanes(), vi_set((int32_t)j)), vi_set(label));
+            vf target = t ? vf_load_first(t + j, c - j) : vf_where(chosen_lane, total);
             if (probabilities) vf_store_first(probabilities + j, c - j, p);
             if (gradient) vf_store_first(gradient + j, c - j, vf_mul(vf_sub(vf_mul(p, total), target), vf_set(scale)));
         }
@@ -217,7 +222,8 @@ KERNEL(softmax_cross_entropy) {
 
 /* ---- how many rows are right */
 
-/* The first largest of n >= 1 floats; -1 where one of them is NaN. Each lane keeps its own first largest, then the lanes are compared. */
+/* The first largest of n >= 1 floats; -1 where one of them is NaN. Each lane keeps its own first largest, then the lanes are
+ * compared. */
 static inline ptrdiff_t row_argmax(const float *x, ptrdiff_t n) {
     vf best = vf_set(-INFINITY);
     vi best_at = vi_set(INT32_MAX), strange = vi_set(0), at = vi_lanes();

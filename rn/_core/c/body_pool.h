@@ -36,7 +36,8 @@ typedef struct {
 
 static inline pool_cells pool_window(const rn_pool_args *a, ptrdiff_t oy, ptrdiff_t ox) {
     const ptrdiff_t y = oy * a->sh - a->top, x = ox * a->sw - a->left;
-    const pool_cells window = {y < 0 ? 0 : y, y + a->kh < a->h ? y + a->kh : a->h, x < 0 ? 0 : x, x + a->kw < a->w ? x + a->kw : a->w};
+    const pool_cells window = {y < 0 ? 0 : y, y + a->kh < a->h ? y + a->kh : a->h, x < 0 ? 0 : x,
+                               x + a->kw < a->w ? x + a->kw : a->w};
     return window;
 }
 
@@ -49,7 +50,8 @@ static inline void pool_inside(const rn_pool_args *a, ptrdiff_t *first, ptrdiff_
 }
 
 static inline int pool_halves(const rn_pool_args *a) {
-    return a->kh == 2 && a->kw == 2 && a->sh == 2 && a->sw == 2 && a->top == 0 && a->left == 0 && 2 * a->oh <= a->h && 2 * a->ow <= a->w;
+    return a->kh == 2 && a->kw == 2 && a->sh == 2 && a->sw == 2 && a->top == 0 && a->left == 0 && 2 * a->oh <= a->h &&
+           2 * a->ow <= a->w;
 }
 
 /* The block after i of a row of n: the last one ends with the row, over windows that get the same values twice. */
@@ -199,7 +201,8 @@ static inline void max_gradient_plane(const rn_pool_args *a, const float *x, con
                 vi open = vi_first(count);
                 for (ptrdiff_t i = window.top; i < window.bottom; i++)
                     for (ptrdiff_t j = window.left; j < window.right; j++)
-                        add_steps(dx + i * a->w + j, a->sw, count, claim(load_steps(x + i * a->w + j, a->sw, count), top, slope, &open));
+                        add_steps(dx + i * a->w + j, a->sw, count,
+                                  claim(load_steps(x + i * a->w + j, a->sw, count), top, slope, &open));
                 ox = ox + VL < last ? ox + VL : last;
             } else {
                 int open = 1;
@@ -265,5 +268,6 @@ KERNEL(avg_pool2d_gradient) {
     (void)scratch;
     const ptrdiff_t end = (tile + 1) * a->group < a->planes ? (tile + 1) * a->group : a->planes;
     for (ptrdiff_t plane = tile * a->group; plane < end; plane++)
-        (pool_halves(a) ? avg_gradient_halves : avg_gradient_plane)(a, a->dy + plane * a->oh * a->ow, a->result + plane * a->h * a->w);
+        (pool_halves(a) ? avg_gradient_halves : avg_gradient_plane)(a, a->dy + plane * a->oh * a->ow,
+                                                                    a->result + plane * a->h * a->w);
 }

@@ -67,8 +67,8 @@ KERNEL(random_uniform) {
     }
 }
 
-/* Box and Muller 1958: of two uniform numbers (words 0 and 1 of a block, or 2 and 3) two normal ones, sqrt(-2 log u) cos and sin of
- * 2 pi v. */
+/* Box and Muller 1958: of two uniform numbers (words 0 and 1 of a block, or 2 and 3) two normal ones, sqrt(-2 log u) cos and sin
+ * of 2 pi v. */
 static inline void normal_chunk(uint64_t block, uint64_t key, uint32_t step, uint32_t purpose, vf y[4]) {
     vi word[4];
     philox_blocks(block, key, step, purpose, word);

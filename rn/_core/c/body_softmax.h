@@ -51,8 +51,7 @@ static inline void softmax_columns(const float *x, float *y, ptrdiff_t c, ptrdif
         sum = vf_add(sum, part);
     }
     vf factor = vf_div(vf_set(1.0f), sum);
-    for (ptrdiff_t k = 0; k < c; k++)
-        vf_store_first(y + k * stride, count, vf_mul(vf_load_first(y + k * stride, count), factor));
+    for (ptrdiff_t k = 0; k < c; k++) vf_store_first(y + k * stride, count, vf_mul(vf_load_first(y + k * stride, count), factor));
 }
 
 KERNEL(softmax) {
@@ -88,7 +87,8 @@ static inline void softmax_gradient_row(const float *y, const float *dy, float *
     }
 }
 
-static inline void softmax_gradient_columns(const float *y, const float *dy, float *dx, ptrdiff_t c, ptrdiff_t stride, ptrdiff_t count) {
+static inline void softmax_gradient_columns(const float *y, const float *dy, float *dx, ptrdiff_t c, ptrdiff_t stride,
+                                            ptrdiff_t count) {
     vf dot = vf_zero();
     for (ptrdiff_t k = 0; k < c;) {
         const ptrdiff_t stop = c - k < RN_SUM_VECTORS ? c : k + RN_SUM_VECTORS;

@@ -1,9 +1,9 @@
-/* Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw 2011 ("Parallel random numbers: as easy as 1, 2, 3"):
- * ten rounds turn a counter of four words, under a key of two, into four random words. Nothing is carried from one counter to the
- * next, so any element's number can be had by itself.
+/* Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror and Shaw 2011 ("Parallel random numbers: as easy as 1, 2,
+ * 3"): ten rounds turn a counter of four words, under a key of two, into four random words. Nothing is carried from one counter
+ * to the next, so any element's number can be had by itself.
  *
- * Everywhere in rn: key = seed (low, high word); counter = (block low, block high, step low, purpose), and element i of a tensor takes word
- * i mod 4 of block i / 4. This is the plain form, one counter at a time; body_random.h has VL of them side by side. */
+ * Everywhere in rn: key = seed (low, high word); counter = (block low, block high, step low, purpose), and element i of a tensor
+ * takes word i mod 4 of block i / 4. This is the plain form, one counter at a time; body_random.h has VL of them side by side. */
 #ifndef RN_PHILOX_H
 #define RN_PHILOX_H
 

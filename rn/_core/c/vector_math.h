@@ -1,6 +1,7 @@
-/* Elementary functions of VL floats at a time, at most 4 ulp from the true value (sin and cos: for any finite x), NaN kept, exact at
- * zeros and infinities. Each is a reduction to a small interval and a polynomial there. The polynomials are minimax fits for these
- * intervals; their own error stays below 0.1 ulp, so that rounding is what is left. Nothing here relies on a fused multiply-add. */
+/* Elementary functions of VL floats at a time, at most 4 ulp from the true value (sin and cos: for any finite x), NaN kept, exact
+ * at zeros and infinities. Each is a reduction to a small interval and a polynomial there. The polynomials are minimax fits for
+ * these intervals; their own error stays below 0.1 ulp, so that rounding is what is left. Nothing here relies on a fused
+ * multiply-add. */
 #ifndef RN_VECTOR_MATH_H
 #define RN_VECTOR_MATH_H
 
@@ -27,7 +28,7 @@ static inline vf v_exp_reduced(vf x, vi *n) {
     return vf_fma(p, vf_mul(r, r), r);
 }
 
-/* e^x. 2^n is multiplied in two halves: results that are denormal round once, and 2^128 is reached without overflow on the way. */
+/* e^x. 2^n is multiplied in two halves: denormal results round once, and 2^128 is reached without overflow on the way. */
 static inline vf v_exp(vf x) {
     x = vf_max(vf_set(-104.0f), vf_min(vf_set(89.0f), x)); /* beyond lie 0 and infinity; NaN passes as second operand */
     vi n;
@@ -45,7 +46,8 @@ static inline vf v_expm1_negative(vf x) {
     return vf_fma(p, scale, vf_sub(scale, vf_set(1.0f)));
 }
 
-/* Natural logarithm: x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); log(1 + f) = f - f^2/2 + f^3 P(f). Denormals are scaled up first. */
+/* Natural logarithm: x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); log(1 + f) = f - f^2/2 + f^3 P(f). Denormals are scaled up
+ * first. */
 static inline vf v_log(vf x) {
     vi tiny = vf_lt(x, vf_set(1.17549435e-38f));
     vf scaled = vf_select(tiny, vf_mul(x, vf_set(8388608.0f)), x);
@@ -100,16 +102,13 @@ static inline vf v_sigmoid(vf x) {
 }
 
 /* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */
-static inline vf v_softplus(vf x) {
-    return vf_add(vf_max(vf_zero(), x), v_log1p(v_exp(vf_neg(vf_abs(x)))));
-}
+static inline vf v_softplus(vf x) { return vf_add(vf_max(vf_zero(), x), v_log1p(v_exp(vf_neg(vf_abs(x))))); }
 
-/* For finite |x| beyond what three products can reduce: r = x - q pi/2 and q mod 4, by integer arithmetic. x = m 2^e with 24-bit m;
- * bits of 1 / 2pi before the e-th give whole turns and are skipped, the next 96 give the turn's fraction to 2^-72. */
+/* For finite |x| beyond what exact products can reduce: r = x - q pi/2 and q mod 4, by integer arithmetic. x = m 2^e with 24-bit
+ * m; bits of 1 / 2pi before the e-th give whole turns and are skipped, the next 96 give the turn's fraction to 2^-72. */
 static inline float v_reduce_huge(float x, int32_t *quarter) {
     static const uint32_t turn[] = {/* 1 / 2pi in base 2^32, after a word of zeros */
-                                    0,           0x28be60dbu, 0x9391054au, 0x7f09d5f4u,
-                                    0x7d4d3770u, 0x36d8a566u, 0x4f10e410u, 0x7f9458eau};
+                                    0, 0x28be60dbu, 0x9391054au, 0x7f09d5f4u, 0x7d4d3770u, 0x36d8a566u, 0x4f10e410u, 0x7f9458eau};
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     const int skipped = (int)(bits >> 23 & 255) - 150 + 32;
