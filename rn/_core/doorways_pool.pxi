@@ -1,6 +1,9 @@
 # Doorways of pooling over images.
 
 cdef extern from "rn.h" nogil:
+    enum:
+        RN_POOL_MARGIN
+
     ctypedef struct rn_pool_args:
         const float *x
         const float *y
@@ -18,6 +21,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t sw
         ptrdiff_t top
         ptrdiff_t left
+        ptrdiff_t row
 
 
 cdef Py_ssize_t pooled_axis(str axis, Py_ssize_t length, Py_ssize_t size, Py_ssize_t stride, Py_ssize_t before,
@@ -33,7 +37,7 @@ cdef Py_ssize_t pooled_axis(str axis, Py_ssize_t length, Py_ssize_t size, Py_ssi
 
 
 cdef rn_pool_args *record_pool(Plan plan, str name, rn_kernel kernel, Slot image, Slot pooled, size, stride, padding,
-                               double flops_of_cell, double arrays_of_image, double arrays_of_pooled) except NULL:
+                               bint gradient, double flops_of_cell, double arrays_of_image, double arrays_of_pooled) except NULL:
     """Check the shapes of one pooling, record its call and return its arguments, tensors not yet linked."""
     n, c, h, w = image.shape
     (kh, kw), (sh, sw), ((top, bottom), (left, right)) = size, stride, padding
@@ -42,13 +46,14 @@ cdef rn_pool_args *record_pool(Plan plan, str name, rn_kernel kernel, Slot image
         raise ShapeError(f"{name} of {image.shape} by {kh} x {kw}, stride {sh} x {sw}, has shape {expected}, got {pooled.shape}")
     cdef Py_ssize_t planes = n * c
     cdef Py_ssize_t group = max(1, RN_ELEMENT_TILE // (h * w))
+    cdef Py_ssize_t row = kw + RN_POOL_MARGIN + max(expected[3], (w - 1 + left) // sw + 1)
     cdef rn_pool_args *a = <rn_pool_args *> plan.record(
-        name, kernel, sizeof(rn_pool_args), (planes + group - 1) // group, 0, flops_of_cell * pooled.size * kh * kw,
+        name, kernel, sizeof(rn_pool_args), (planes + group - 1) // group, 8 * expected[2] * row if gradient else 0, flops_of_cell * pooled.size * kh * kw,
         4.0 * (arrays_of_image * image.size + arrays_of_pooled * pooled.size))
     a.planes, a.group = planes, group
     a.h, a.w, a.oh, a.ow = h, w, expected[2], expected[3]
     a.kh, a.kw, a.sh, a.sw = kh, kw, sh, sw
-    a.top, a.left = top, left
+    a.top, a.left, a.row = top, left, row
     return a
 
 
@@ -59,7 +64,7 @@ def max_pool2d(Plan plan, Slot x, Slot y, *, size, stride, padding=((0, 0), (0, 
     (h + top + bottom - kh) // sh + 1 rows and columns likewise. Padding never wins; a NaN in a window is its maximum. Raises
     ``OptionError`` or ``ShapeError``.
     """
-    cdef rn_pool_args *a = record_pool(plan, "max_pool2d", KERNELS.max_pool2d, x, y, size, stride, padding, 1.0, 1.0, 1.0)
+    cdef rn_pool_args *a = record_pool(plan, "max_pool2d", KERNELS.max_pool2d, x, y, size, stride, padding, False, 1.0, 1.0, 1.0)
     plan.link(&a.x, x, READ)
     plan.link(&a.result, y, WRITE)
 
@@ -72,7 +77,7 @@ def max_pool2d_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, *, size, st
     same_shape("dx", dx, "x", x)
     same_shape("dy", dy, "y", y)
     cdef rn_pool_args *a = record_pool(plan, "max_pool2d_gradient", KERNELS.max_pool2d_gradient, x, y, size, stride, padding,
-                                       2.0, 2.0, 2.0)
+                                       True, 2.0, 2.0, 2.0)
     plan.link(&a.x, x, READ)
     plan.link(&a.y, y, READ)
     plan.link(&a.dy, dy, READ)
@@ -84,7 +89,7 @@ def avg_pool2d(Plan plan, Slot x, Slot y, *, size, stride, padding=((0, 0), (0, 
 
     Arguments and errors as for ``max_pool2d``; padding is not counted.
     """
-    cdef rn_pool_args *a = record_pool(plan, "avg_pool2d", KERNELS.avg_pool2d, x, y, size, stride, padding, 1.0, 1.0, 1.0)
+    cdef rn_pool_args *a = record_pool(plan, "avg_pool2d", KERNELS.avg_pool2d, x, y, size, stride, padding, False, 1.0, 1.0, 1.0)
     plan.link(&a.x, x, READ)
     plan.link(&a.result, y, WRITE)
 
@@ -95,6 +100,6 @@ def avg_pool2d_gradient(Plan plan, Slot dy, Slot dx, *, size, stride, padding=((
     ``dx`` has the shape of ``avg_pool2d``'s x and is another tensor than dy. Raises as ``max_pool2d``.
     """
     cdef rn_pool_args *a = record_pool(plan, "avg_pool2d_gradient", KERNELS.avg_pool2d_gradient, dx, dy, size, stride, padding,
-                                       1.0, 1.0, 1.0)
+                                       True, 1.0, 1.0, 1.0)
     plan.link(&a.dy, dy, READ)
     plan.link(&a.result, dx, WRITE)

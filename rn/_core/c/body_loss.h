@@ -41,7 +41,7 @@ static RN_ALWAYS_INLINE vf element_loss(int loss, vf p, vf t, vf *slope, vf *pro
     vf sigmoid = vf_div(vf_select(vf_lt(p, vf_zero()), e, one), vf_add(one, e));
     *probability = sigmoid;
     *slope = vf_sub(sigmoid, t);
-    return vf_add(vf_fnma(t, p, vf_max(vf_zero(), p)), v_log1p(e));
+    return vf_add(vf_fnma(t, p, vf_max(vf_zero(), p)), v_log1p_unit(e));
 }
 
 /* Elements of one weight: sum of their losses; gradients and probabilities written where wanted. */

@@ -1,33 +1,7 @@
-/* The hot case has loops of its own: windows of 2 x 2 side by side. Every other size, stride and padding takes the general loops,
- * which work VL neighbouring windows at a time where these lie inside the image, and one window at a time at its sides. */
-
-/* Elements p[0], p[step], … of `count` windows; the lanes from count on mean nothing. */
-static inline vf load_steps(const float *p, ptrdiff_t step, ptrdiff_t count) {
-    if (step == 1) return vf_load_first(p, count);
-    if (step != 2) return vf_gather(p, vi_mul(vi_lanes(), vi_set((int32_t)step)), vi_first(count));
-    const ptrdiff_t span = 2 * count - 1;
-    return vf_even(vf_load_first(p, span), span > VL ? vf_load_first(p + VL, span - VL) : vf_zero());
-}
-
-/* p[0], p[step], … += the first `count` lanes of a. */
-static inline void add_steps(float *p, ptrdiff_t step, ptrdiff_t count, vf a) {
-    if (count > VL) count = VL;
-    if (step == 1) {
-        vf_store_first(p, count, vf_add(vf_load_first(p, count), a));
-    } else if (step == 2) {
-        const ptrdiff_t span = 2 * count - 1;
-        vf high, low = vf_interleave(a, vf_zero(), &high);
-        vf_store_first(p, span, vf_add(vf_load_first(p, span), low));
-        if (span > VL) vf_store_first(p + VL, span - VL, vf_add(vf_load_first(p + VL, span - VL), high));
-    } else {
-        float lane[VL];
-        vf_store(lane, a);
-        for (ptrdiff_t i = 0; i < count; i++) p[i * step] += lane[i];
-    }
-}
-
-/* The larger; a NaN, once met, stays. */
-static inline vf larger_or_nan(vf best, vf x) { return vf_select(vf_is_nan(x), x, vf_max(x, best)); }
+/* Three ways through a plane. Windows of 2 x 2 side by side, the common case, have loops of their own (*_halves). Else VL windows
+ * that are neighbours in a row are worked at a time (*_block), unless windows are wider than their row is long: then one after
+ * the other, VL cells at a time (*_by_window). Vectors may reach beyond the row they are meant for, as far as the tile's own
+ * memory goes: what they write there is written again by the rows that follow. */
 
 /* A window cut to the image: rows from top to bottom, columns from left to right, the ends not included. */
 typedef struct {
@@ -36,238 +10,364 @@ typedef struct {
 
 static inline pool_cells pool_window(const rn_pool_args *a, ptrdiff_t oy, ptrdiff_t ox) {
     const ptrdiff_t y = oy * a->sh - a->top, x = ox * a->sw - a->left;
-    const pool_cells window = {y < 0 ? 0 : y, y + a->kh < a->h ? y + a->kh : a->h, x < 0 ? 0 : x,
-                               x + a->kw < a->w ? x + a->kw : a->w};
-    return window;
+    const pool_cells cells = {y < 0 ? 0 : y, y + a->kh < a->h ? y + a->kh : a->h, x < 0 ? 0 : x,
+                              x + a->kw < a->w ? x + a->kw : a->w};
+    return cells;
 }
 
-/* Windows [first, last) of every row of windows lie inside the image from left to right. */
-static inline void pool_inside(const rn_pool_args *a, ptrdiff_t *first, ptrdiff_t *last) {
-    const ptrdiff_t room = a->w + a->left - a->kw, fitting = room < 0 ? 0 : room / a->sw + 1;
-    *last = fitting < a->ow ? fitting : a->ow;
-    *first = (a->left + a->sw - 1) / a->sw;
-    if (*first > *last) *first = *last;
-}
+static inline float pool_count(pool_cells cells) { return (float)((cells.bottom - cells.top) * (cells.right - cells.left)); }
 
 static inline int pool_halves(const rn_pool_args *a) {
     return a->kh == 2 && a->kw == 2 && a->sh == 2 && a->sw == 2 && a->top == 0 && a->left == 0 && 2 * a->oh <= a->h &&
            2 * a->ow <= a->w;
 }
 
-/* The block after i of a row of n: the last one ends with the row, over windows that get the same values twice. */
-static inline ptrdiff_t next_block(ptrdiff_t i, ptrdiff_t n) { return i + VL < n && i + 2 * VL > n ? n - VL : i + VL; }
+static inline int pool_by_window(const rn_pool_args *a) { return a->kw > a->ow; }
 
-static inline void load_pairs(const float *x, ptrdiff_t count, vf *even, vf *odd) {
-    vf a = vf_load_first(x, 2 * count), b = 2 * count > VL ? vf_load_first(x + VL, 2 * count - VL) : vf_zero();
+/* VL windows from (oy, ox) on: their rows, the column where the first of them begins, and whether some of their cells may lie
+ * outside the image or the tile, so that each load must look. */
+typedef struct {
+    ptrdiff_t top, bottom, column;
+    int careful;
+} pool_block;
+
+static inline pool_block pool_block_at(const rn_pool_args *a, const float *x, const float *x_end, ptrdiff_t oy, ptrdiff_t ox) {
+    const ptrdiff_t y = oy * a->sh - a->top, last = (ox + VL < a->ow ? ox + VL : a->ow) - 1;
+    pool_block block = {y < 0 ? 0 : y, y + a->kh < a->h ? y + a->kh : a->h, ox * a->sw - a->left, 0};
+    const float *reach = x + (block.bottom - 1) * a->w + block.column + a->kw - 1 + VL * a->sw;
+    block.careful = block.column < 0 || last * a->sw - a->left + a->kw > a->w || reach > x_end;
+    return block;
+}
+
+/* The number of cells of each window of a block that lie inside the image. */
+static inline vf pool_counts(const rn_pool_args *a, pool_block block) {
+    vf left = vi_to_float(vi_add(vi_set((int32_t)block.column), vi_mul(vi_lanes(), vi_set((int32_t)a->sw))));
+    vf right = vf_min(vf_add(left, vf_set((float)a->kw)), vf_set((float)a->w));
+    return vf_mul(vf_sub(right, vf_max(left, vf_zero())), vf_set((float)(block.bottom - block.top)));
+}
+
+/* p[0], p[step], … where all of it may be read. */
+static RN_ALWAYS_INLINE vf load_steps(const float *p, ptrdiff_t step) {
+    if (step == 1) return vf_load(p);
+    if (step == 2) return vf_even(vf_load(p), vf_load(p + VL));
+    return vf_gather(p, vi_mul(vi_lanes(), vi_set((int32_t)step)), vi_set(-1));
+}
+
+static inline vi columns_inside(ptrdiff_t column, ptrdiff_t step, ptrdiff_t w) {
+    vi at = vi_add(vi_set((int32_t)column), vi_mul(vi_lanes(), vi_set((int32_t)step)));
+    return vi_and(vi_gt(at, vi_set(-1)), vi_gt(vi_set((int32_t)w), at));
+}
+
+/* Columns column, column + step, … of a row of w: 0, and nothing read, where *inside says that there is none. */
+static inline vf load_steps_inside(const float *row, ptrdiff_t column, ptrdiff_t step, ptrdiff_t w, vi *inside) {
+    *inside = columns_inside(column, step, w);
+    if (step == 1) return vf_load_masked(row + column, *inside);
+    if (step != 2) return vf_gather(row + column, vi_mul(vi_lanes(), vi_set((int32_t)step)), *inside);
+    vf a = vf_load_masked(row + column, columns_inside(column, 1, w));
+    return vf_even(a, vf_load_masked(row + column + VL, columns_inside(column + VL, 1, w)));
+}
+
+static inline void load_pairs(const float *p, const float *end, vf *even, vf *odd) {
+    vf a = vf_load_first(p, end - p), b = end - p > VL ? vf_load_first(p + VL, end - p - VL) : vf_zero();
     *even = vf_even(a, b);
     *odd = vf_odd(a, b);
 }
 
-static inline void store_pairs(float *x, ptrdiff_t count, vf even, vf odd) {
+static inline void store_pairs(float *p, const float *end, vf even, vf odd) {
     vf high, low = vf_interleave(even, odd, &high);
-    vf_store_first(x, 2 * count, low);
-    if (2 * count > VL) vf_store_first(x + VL, 2 * count - VL, high);
-}
-
-static inline void clear(float *x, ptrdiff_t n) {
-    if (n > 0) memset(x, 0, (size_t)n * sizeof(float));
+    vf_store_first(p, end - p, low);
+    if (end - p > VL) vf_store_first(p + VL, end - p - VL, high);
 }
 
 /* ---- forward */
 
-static inline void max_halves(const rn_pool_args *a, const float *x, float *y) {
+/* The larger; a NaN, once met, stays. */
+static inline vf larger_or_nan(vf best, vf x) { return vf_select(vf_is_nan(x), x, vf_max(x, best)); }
+
+static inline float window_max(const rn_pool_args *a, const float *x, pool_cells cells) {
+    vf best = vf_set(-INFINITY);
+    for (ptrdiff_t i = cells.top; i < cells.bottom; i++)
+        for (ptrdiff_t j = cells.left; j < cells.right; j += VL) {
+            const vi mask = vi_first(cells.right - j);
+            best = larger_or_nan(best, vf_select(mask, vf_load_masked(x + i * a->w + j, mask), best));
+        }
+    return vi_any(vf_is_nan(best)) ? NAN : vf_largest(best);
+}
+
+static inline float window_sum(const rn_pool_args *a, const float *x, pool_cells cells) {
+    vf sum = vf_zero();
+    for (ptrdiff_t i = cells.top; i < cells.bottom; i++)
+        for (ptrdiff_t j = cells.left; j < cells.right; j += VL)
+            sum = vf_add(sum, vf_load_first(x + i * a->w + j, cells.right - j));
+    return vf_sum(sum);
+}
+
+static RN_ALWAYS_INLINE void pool_forward_halves(int mean, const rn_pool_args *a, const float *x, const float *x_end, float *y,
+                                                 const float *y_end) {
     for (ptrdiff_t oy = 0; oy < a->oh; oy++, x += 2 * a->w, y += a->ow)
-        for (ptrdiff_t ox = 0; ox < a->ow; ox = next_block(ox, a->ow)) {
+        for (ptrdiff_t ox = 0; ox < a->ow; ox += VL) {
             vf x00, x01, x10, x11;
-            load_pairs(x + 2 * ox, a->ow - ox, &x00, &x01);
-            load_pairs(x + a->w + 2 * ox, a->ow - ox, &x10, &x11);
-            vf_store_first(y + ox, a->ow - ox, larger_or_nan(larger_or_nan(x00, x01), larger_or_nan(x10, x11)));
+            load_pairs(x + 2 * ox, x_end, &x00, &x01);
+            load_pairs(x + a->w + 2 * ox, x_end, &x10, &x11);
+            vf sum = vf_add(vf_add(x00, x01), vf_add(x10, x11)),
+               best = larger_or_nan(larger_or_nan(x00, x01), larger_or_nan(x10, x11));
+            vf_store_first(y + ox, y_end - y - ox, mean ? vf_mul(sum, vf_set(0.25f)) : best);
         }
 }
 
-static inline void max_plane(const rn_pool_args *a, const float *x, float *y) {
-    ptrdiff_t first, last;
-    pool_inside(a, &first, &last);
+/* The maxima, or sums, of a block's windows. */
+static RN_ALWAYS_INLINE vf block_result(int mean, int careful, ptrdiff_t step, const rn_pool_args *a, const float *x,
+                                        pool_block block) {
+    vf result = vf_set(mean ? 0.0f : -INFINITY);
+    for (ptrdiff_t i = block.top; i < block.bottom; i++)
+        for (ptrdiff_t j = 0; j < a->kw; j++) {
+            vi inside = vi_set(-1);
+            vf cell = careful ? load_steps_inside(x + i * a->w, block.column + j, step, a->w, &inside)
+                              : load_steps(x + i * a->w + block.column + j, step);
+            if (mean)
+                result = vf_add(result, cell);
+            else
+                result = vf_select(inside, larger_or_nan(result, cell), result);
+        }
+    return result;
+}
+
+static RN_ALWAYS_INLINE void pool_forward_plane(int mean, const rn_pool_args *a, const float *x, const float *x_end, float *y,
+                                                const float *y_end) {
     for (ptrdiff_t oy = 0; oy < a->oh; oy++, y += a->ow)
-        for (ptrdiff_t ox = 0; ox < a->ow;) {
-            const pool_cells window = pool_window(a, oy, ox);
-            if (ox >= first && ox < last) {
-                vf best = vf_set(-INFINITY);
-                for (ptrdiff_t i = window.top; i < window.bottom; i++)
-                    for (ptrdiff_t j = window.left; j < window.right; j++)
-                        best = larger_or_nan(best, load_steps(x + i * a->w + j, a->sw, last - ox));
-                vf_store_first(y + ox, last - ox, best);
-                ox = ox + VL < last ? ox + VL : last;
-            } else {
-                float best = -INFINITY;
-                for (ptrdiff_t i = window.top; i < window.bottom; i++)
-                    for (ptrdiff_t j = window.left; j < window.right; j++) {
-                        const float value = x[i * a->w + j];
-                        if (value > best || value != value) best = value;
-                    }
-                y[ox++] = best;
-            }
+        for (ptrdiff_t ox = 0; ox < a->ow; ox += VL) {
+            const pool_block block = pool_block_at(a, x, x_end, oy, ox);
+            vf result = block.careful ? block_result(mean, 1, a->sw, a, x, block)
+                        : a->sw == 1  ? block_result(mean, 0, 1, a, x, block)
+                        : a->sw == 2  ? block_result(mean, 0, 2, a, x, block)
+                                      : block_result(mean, 0, a->sw, a, x, block);
+            vf_store_first(y + ox, y_end - y - ox, mean ? vf_div(result, pool_counts(a, block)) : result);
         }
 }
 
-KERNEL(max_pool2d) {
-    const rn_pool_args *a = arguments;
-    (void)scratch;
-    const ptrdiff_t end = (tile + 1) * a->group < a->planes ? (tile + 1) * a->group : a->planes;
-    for (ptrdiff_t plane = tile * a->group; plane < end; plane++)
-        (pool_halves(a) ? max_halves : max_plane)(a, a->x + plane * a->h * a->w, a->result + plane * a->oh * a->ow);
-}
-
-static inline void avg_halves(const rn_pool_args *a, const float *x, float *y) {
-    for (ptrdiff_t oy = 0; oy < a->oh; oy++, x += 2 * a->w, y += a->ow)
-        for (ptrdiff_t ox = 0; ox < a->ow; ox = next_block(ox, a->ow)) {
-            vf x00, x01, x10, x11;
-            load_pairs(x + 2 * ox, a->ow - ox, &x00, &x01);
-            load_pairs(x + a->w + 2 * ox, a->ow - ox, &x10, &x11);
-            vf_store_first(y + ox, a->ow - ox, vf_mul(vf_add(vf_add(vf_add(x00, x01), x10), x11), vf_set(0.25f)));
+static RN_ALWAYS_INLINE void pool_forward_by_window(int mean, const rn_pool_args *a, const float *x, float *y) {
+    for (ptrdiff_t oy = 0; oy < a->oh; oy++)
+        for (ptrdiff_t ox = 0; ox < a->ow; ox++) {
+            const pool_cells cells = pool_window(a, oy, ox);
+            *y++ = mean ? window_sum(a, x, cells) / pool_count(cells) : window_max(a, x, cells);
         }
 }
 
-static inline void avg_plane(const rn_pool_args *a, const float *x, float *y) {
-    ptrdiff_t first, last;
-    pool_inside(a, &first, &last);
-    for (ptrdiff_t oy = 0; oy < a->oh; oy++, y += a->ow)
-        for (ptrdiff_t ox = 0; ox < a->ow;) {
-            const pool_cells window = pool_window(a, oy, ox);
-            const float cells = (float)((window.bottom - window.top) * (window.right - window.left));
-            if (ox >= first && ox < last) {
-                vf sum = vf_zero();
-                for (ptrdiff_t i = window.top; i < window.bottom; i++)
-                    for (ptrdiff_t j = window.left; j < window.right; j++)
-                        sum = vf_add(sum, load_steps(x + i * a->w + j, a->sw, last - ox));
-                vf_store_first(y + ox, last - ox, vf_div(sum, vf_set(cells)));
-                ox = ox + VL < last ? ox + VL : last;
-            } else {
-                float sum = 0.0f;
-                for (ptrdiff_t i = window.top; i < window.bottom; i++)
-                    for (ptrdiff_t j = window.left; j < window.right; j++) sum += x[i * a->w + j];
-                y[ox++] = sum / cells;
-            }
-        }
+static RN_ALWAYS_INLINE void pool_forward(int mean, const rn_pool_args *a, ptrdiff_t tile) {
+    const ptrdiff_t begin = tile * a->group, end = begin + a->group < a->planes ? begin + a->group : a->planes;
+    const ptrdiff_t in = a->h * a->w, out = a->oh * a->ow;
+    const float *x_end = a->x + end * in, *y_end = a->result + end * out;
+    for (ptrdiff_t plane = begin; plane < end; plane++) {
+        const float *x = a->x + plane * in;
+        float *y = a->result + plane * out;
+        if (pool_halves(a))
+            pool_forward_halves(mean, a, x, x_end, y, y_end);
+        else if (pool_by_window(a))
+            pool_forward_by_window(mean, a, x, y);
+        else
+            pool_forward_plane(mean, a, x, x_end, y, y_end);
+    }
 }
 
-KERNEL(avg_pool2d) {
-    const rn_pool_args *a = arguments;
-    (void)scratch;
-    const ptrdiff_t end = (tile + 1) * a->group < a->planes ? (tile + 1) * a->group : a->planes;
-    for (ptrdiff_t plane = tile * a->group; plane < end; plane++)
-        (pool_halves(a) ? avg_halves : avg_plane)(a, a->x + plane * a->h * a->w, a->result + plane * a->oh * a->ow);
-}
+KERNEL(max_pool2d) { (void)scratch, pool_forward(0, arguments, tile); }
+KERNEL(avg_pool2d) { (void)scratch, pool_forward(1, arguments, tile); }
 
 /* ---- gradients */
 
 /* dy where x is the window's maximum and no cell before it was; *open says for which windows none was yet. */
-static inline vf claim(vf x, vf y, vf dy, vi *open) {
+static inline vi claim(vf x, vf y, vi *open) {
     vi match = vi_and(*open, vi_or(vf_eq(x, y), vf_is_nan(x)));
     *open = vi_and(*open, vi_not(match));
-    return vf_where(match, dy);
+    return match;
 }
 
-static inline void max_gradient_halves(const rn_pool_args *a, const float *x, const float *y, const float *dy, float *dx) {
-    const ptrdiff_t w = a->w;
-    for (ptrdiff_t oy = 0; oy < a->oh; oy++, x += 2 * w, dx += 2 * w, y += a->ow, dy += a->ow) {
-        for (ptrdiff_t ox = 0; ox < a->ow; ox = next_block(ox, a->ow)) {
-            const ptrdiff_t count = a->ow - ox;
-            vf x00, x01, x10, x11, top = vf_load_first(y + ox, count), slope = vf_load_first(dy + ox, count);
-            load_pairs(x + 2 * ox, count, &x00, &x01);
-            load_pairs(x + w + 2 * ox, count, &x10, &x11);
-            vi open = vi_set(-1);
-            vf g00 = claim(x00, top, slope, &open), g01 = claim(x01, top, slope, &open);
-            vf g10 = claim(x10, top, slope, &open), g11 = claim(x11, top, slope, &open);
-            store_pairs(dx + 2 * ox, count, g00, g01);
-            store_pairs(dx + w + 2 * ox, count, g10, g11);
-        }
-        clear(dx + 2 * a->ow, w - 2 * a->ow);
-        clear(dx + w + 2 * a->ow, w - 2 * a->ow);
-    }
-    clear(dx, (a->h - 2 * a->oh) * w);
-}
+/* Where a row has VL windows or more, the last vector ends with it, over windows that get the same values twice: two rows of dx
+ * are written at once, and the first must not reach into the second, whose beginning is done already. */
+static inline ptrdiff_t next_block(ptrdiff_t i, ptrdiff_t n) { return i + VL < n && i + 2 * VL > n ? n - VL : i + VL; }
 
-static inline void max_gradient_plane(const rn_pool_args *a, const float *x, const float *y, const float *dy, float *dx) {
-    ptrdiff_t first, last;
-    pool_inside(a, &first, &last);
-    clear(dx, a->h * a->w);
-    for (ptrdiff_t oy = 0; oy < a->oh; oy++, y += a->ow, dy += a->ow)
-        for (ptrdiff_t ox = 0; ox < a->ow;) {
-            const pool_cells window = pool_window(a, oy, ox);
-            if (ox >= first && ox < last) {
-                const ptrdiff_t count = last - ox;
-                vf top = vf_load_first(y + ox, count), slope = vf_load_first(dy + ox, count);
-                vi open = vi_first(count);
-                for (ptrdiff_t i = window.top; i < window.bottom; i++)
-                    for (ptrdiff_t j = window.left; j < window.right; j++)
-                        add_steps(dx + i * a->w + j, a->sw, count,
-                                  claim(load_steps(x + i * a->w + j, a->sw, count), top, slope, &open));
-                ox = ox + VL < last ? ox + VL : last;
-            } else {
-                int open = 1;
-                for (ptrdiff_t i = window.top; i < window.bottom && open; i++)
-                    for (ptrdiff_t j = window.left; j < window.right && open; j++) {
-                        const float value = x[i * a->w + j];
-                        if (value != y[ox] && value == value) continue;
-                        dx[i * a->w + j] += dy[ox];
-                        open = 0;
-                    }
-                ox++;
-            }
-        }
-}
-
-KERNEL(max_pool2d_gradient) {
-    const rn_pool_args *a = arguments;
-    (void)scratch;
-    const ptrdiff_t end = (tile + 1) * a->group < a->planes ? (tile + 1) * a->group : a->planes;
-    for (ptrdiff_t plane = tile * a->group; plane < end; plane++) {
-        const ptrdiff_t in = plane * a->h * a->w, out = plane * a->oh * a->ow;
-        (pool_halves(a) ? max_gradient_halves : max_gradient_plane)(a, a->x + in, a->y + out, a->dy + out, a->result + in);
-    }
-}
-
-static inline void avg_gradient_halves(const rn_pool_args *a, const float *dy, float *dx) {
+/* x, y and dy begin with the plane's; for the mean x and y are not read. */
+static RN_ALWAYS_INLINE void pool_gradient_halves(int mean, const rn_pool_args *a, const float *x, const float *x_end,
+                                                  const float *y, const float *dy, const float *dy_end, float *dx,
+                                                  const float *dx_end) {
     const ptrdiff_t w = a->w;
     for (ptrdiff_t oy = 0; oy < a->oh; oy++, dx += 2 * w, dy += a->ow) {
         for (ptrdiff_t ox = 0; ox < a->ow; ox = next_block(ox, a->ow)) {
-            vf share = vf_mul(vf_load_first(dy + ox, a->ow - ox), vf_set(0.25f));
-            store_pairs(dx + 2 * ox, a->ow - ox, share, share);
-            store_pairs(dx + w + 2 * ox, a->ow - ox, share, share);
+            vf slope = vf_load_first(dy + ox, dy_end - dy - ox), d00 = vf_mul(slope, vf_set(0.25f)), d01 = d00, d10 = d00,
+               d11 = d00;
+            if (!mean) {
+                const float *above = x + 2 * (oy * w + ox);
+                vf x00, x01, x10, x11, top = vf_load_first(y + oy * a->ow + ox, dy_end - dy - ox);
+                load_pairs(above, x_end, &x00, &x01);
+                load_pairs(above + w, x_end, &x10, &x11);
+                vi open = vi_set(-1);
+                d00 = vf_where(claim(x00, top, &open), slope);
+                d01 = vf_where(claim(x01, top, &open), slope);
+                d10 = vf_where(claim(x10, top, &open), slope);
+                d11 = vf_where(claim(x11, top, &open), slope);
+            }
+            store_pairs(dx + 2 * ox, dx_end, d00, d01);
+            store_pairs(dx + w + 2 * ox, dx_end, d10, d11);
         }
-        clear(dx + 2 * a->ow, w - 2 * a->ow);
-        clear(dx + w + 2 * a->ow, w - 2 * a->ow);
+        for (ptrdiff_t j = 2 * a->ow; j < w; j++) dx[j] = dx[w + j] = 0.0f;
     }
-    clear(dx, (a->h - 2 * a->oh) * w);
+    for (ptrdiff_t i = 0; i < (a->h - 2 * a->oh) * w; i++) dx[i] = 0.0f;
 }
 
-static inline void avg_gradient_plane(const rn_pool_args *a, const float *dy, float *dx) {
-    ptrdiff_t first, last;
-    pool_inside(a, &first, &last);
-    clear(dx, a->h * a->w);
-    for (ptrdiff_t oy = 0; oy < a->oh; oy++, dy += a->ow)
-        for (ptrdiff_t ox = 0; ox < a->ow;) {
-            const pool_cells window = pool_window(a, oy, ox);
-            const float cells = (float)((window.bottom - window.top) * (window.right - window.left));
-            if (ox >= first && ox < last) {
-                vf share = vf_div(vf_load_first(dy + ox, last - ox), vf_set(cells));
-                for (ptrdiff_t i = window.top; i < window.bottom; i++)
-                    for (ptrdiff_t j = window.left; j < window.right; j++) add_steps(dx + i * a->w + j, a->sw, last - ox, share);
-                ox = ox + VL < last ? ox + VL : last;
-            } else {
-                const float share = dy[ox++] / cells;
-                for (ptrdiff_t i = window.top; i < window.bottom; i++)
-                    for (ptrdiff_t j = window.left; j < window.right; j++) dx[i * a->w + j] += share;
+/* The tap of the maximum, p kw + q for the window's cell (p, q): the first cell, row by row, that equals it. */
+static inline ptrdiff_t window_tap(const rn_pool_args *a, const float *x, float y, ptrdiff_t oy, ptrdiff_t ox) {
+    const pool_cells cells = pool_window(a, oy, ox);
+    for (ptrdiff_t i = cells.top; i < cells.bottom; i++)
+        for (ptrdiff_t j = cells.left; j < cells.right; j++) {
+            const float value = x[i * a->w + j];
+            if (value == y || value != value) return (i - oy * a->sh + a->top) * a->kw + j - ox * a->sw + a->left;
+        }
+    return -1;
+}
+
+/* One window after the other adds to the cells it holds. */
+static RN_ALWAYS_INLINE void pool_gradient_by_window(int mean, const rn_pool_args *a, const float *x, const float *y,
+                                                     const float *dy, float *dx) {
+    memset(dx, 0, (size_t)(a->h * a->w) * sizeof(float));
+    for (ptrdiff_t oy = 0; oy < a->oh; oy++)
+        for (ptrdiff_t ox = 0; ox < a->ow; ox++, y++, dy++) {
+            if (!mean) {
+                const ptrdiff_t tap = window_tap(a, x, *y, oy, ox);
+                const ptrdiff_t i = oy * a->sh - a->top + tap / a->kw, j = ox * a->sw - a->left + tap % a->kw;
+                if (tap >= 0) dx[i * a->w + j] += *dy;
+                continue;
+            }
+            const pool_cells cells = pool_window(a, oy, ox);
+            const vf share = vf_set(*dy / pool_count(cells));
+            for (ptrdiff_t i = cells.top; i < cells.bottom; i++)
+                for (ptrdiff_t j = cells.left; j < cells.right; j += VL) {
+                    float *cell = dx + i * a->w + j;
+                    vf_store_first(cell, cells.right - j, vf_add(vf_load_first(cell, cells.right - j), share));
+                }
+        }
+}
+
+/* Else two passes over a plane. First each window leaves in scratch what it gives to a cell (share) and, of a maximum, to which
+ * (tap). Then each cell of dx adds up, over the taps by which a window can hold it, the shares meant for it; no cell is written
+ * twice, and no vector reads what was just written under another alignment. Rows in scratch have margins, kw before them and the
+ * rest behind, of shares that are 0 and taps that are none, so that no edge is looked at. */
+typedef struct {
+    float *share;
+    int32_t *tap;
+} pool_shares;
+
+/* The taps of a block's windows, whose maxima are `top`: the cells from the last to the first, so that the first match stays. */
+static RN_ALWAYS_INLINE vi block_taps(int careful, ptrdiff_t step, const rn_pool_args *a, const float *x, vf top, ptrdiff_t oy,
+                                      pool_block block) {
+    vi tap = vi_set(-1);
+    for (ptrdiff_t i = block.bottom - 1; i >= block.top; i--)
+        for (ptrdiff_t j = a->kw - 1; j >= 0; j--) {
+            vi inside = vi_set(-1);
+            vf cell = careful ? load_steps_inside(x + i * a->w, block.column + j, step, a->w, &inside)
+                              : load_steps(x + i * a->w + block.column + j, step);
+            vi here = vi_set((int32_t)((i - oy * a->sh + a->top) * a->kw + j));
+            tap = vf_as_int(vf_select(vi_and(inside, vf_eq(cell, top)), vi_as_float(here), vi_as_float(tap)));
+        }
+    return tap;
+}
+
+static RN_ALWAYS_INLINE void pool_shares_of_plane(int mean, const rn_pool_args *a, const float *x, const float *x_end,
+                                                  const float *y, const float *dy, pool_shares to) {
+    for (ptrdiff_t oy = 0; oy < a->oh; oy++, y += a->ow, dy += a->ow) {
+        float *share = to.share + oy * a->row + a->kw;
+        int32_t *tap = to.tap + oy * a->row + a->kw;
+        for (ptrdiff_t ox = 0; ox < a->ow; ox += VL) {
+            const ptrdiff_t count = a->ow - ox;
+            const pool_block block = pool_block_at(a, x, x_end, oy, ox);
+            vf slope = vf_load_first(dy + ox, count);
+            vf_store_first(share + ox, count, mean ? vf_div(slope, pool_counts(a, block)) : slope);
+            if (mean) continue;
+            vf top = vf_load_first(y + ox, count);
+            vi taps = block.careful ? block_taps(1, a->sw, a, x, top, oy, block)
+                      : a->sw == 1  ? block_taps(0, 1, a, x, top, oy, block)
+                      : a->sw == 2  ? block_taps(0, 2, a, x, top, oy, block)
+                                    : block_taps(0, a->sw, a, x, top, oy, block);
+            vf_store_first((float *)tap + ox, count, vi_as_float(taps));
+            if (vi_any(vf_is_nan(top)))
+                for (ptrdiff_t l = ox; l < a->ow && l < ox + VL; l++) tap[l] = (int32_t)window_tap(a, x, y[l], oy, l);
+        }
+    }
+}
+
+/* The taps along one axis that hold cell i: the first, and its window; tap + s has the window before it. */
+typedef struct {
+    ptrdiff_t tap, window;
+} pool_reach;
+
+static inline pool_reach pool_first_reach(ptrdiff_t i, ptrdiff_t before, ptrdiff_t s) {
+    const pool_reach reach = {(i + before) % s, (i + before) / s};
+    return reach;
+}
+
+/* VL cells of a row of dx: columns r + sw j for VL neighbours j, of which the first tap's windows begin at across.window + j. */
+static RN_ALWAYS_INLINE vf pool_gather(int mean, const rn_pool_args *a, pool_shares from, pool_reach down, pool_reach across,
+                                       ptrdiff_t j) {
+    vf sum = vf_zero();
+    for (ptrdiff_t p = down.tap, oy = down.window; p < a->kh && oy >= 0; p += a->sh, oy--) {
+        if (oy >= a->oh) continue;
+        const ptrdiff_t at = oy * a->row + a->kw + across.window + j;
+        for (ptrdiff_t q = across.tap, back = 0; q < a->kw; q += a->sw, back++) {
+            vf share = vf_load(from.share + at - back);
+            if (!mean) share = vf_where(vi_eq(vi_load(from.tap + at - back), vi_set((int32_t)(p * a->kw + q))), share);
+            sum = vf_add(sum, share);
+        }
+    }
+    return sum;
+}
+
+static RN_ALWAYS_INLINE void pool_gradient_plane(int mean, const rn_pool_args *a, pool_shares from, float *dx,
+                                                 const float *dx_end) {
+    for (ptrdiff_t i = 0; i < a->h; i++, dx += a->w) {
+        const pool_reach down = pool_first_reach(i, a->top, a->sh), across = pool_first_reach(0, a->left, a->sw);
+        if (a->sw == 1) {
+            for (ptrdiff_t j = 0; j < a->w; j += VL)
+                vf_store_first(dx + j, dx_end - dx - j, pool_gather(mean, a, from, down, across, j));
+        } else if (a->sw == 2) {
+            const pool_reach odd = pool_first_reach(1, a->left, 2);
+            for (ptrdiff_t j = 0; 2 * j < a->w; j += VL)
+                store_pairs(dx + 2 * j, dx_end, pool_gather(mean, a, from, down, across, j),
+                            pool_gather(mean, a, from, down, odd, j));
+        } else {
+            for (ptrdiff_t r = 0; r < a->sw; r++) {
+                const pool_reach reach = pool_first_reach(r, a->left, a->sw);
+                for (ptrdiff_t j = 0; r + a->sw * j < a->w; j += VL) {
+                    float lane[VL];
+                    vf_store(lane, pool_gather(mean, a, from, down, reach, j));
+                    for (ptrdiff_t l = 0; l < VL && r + a->sw * (j + l) < a->w; l++) dx[r + a->sw * (j + l)] = lane[l];
+                }
             }
         }
+    }
 }
 
-KERNEL(avg_pool2d_gradient) {
-    const rn_pool_args *a = arguments;
-    (void)scratch;
-    const ptrdiff_t end = (tile + 1) * a->group < a->planes ? (tile + 1) * a->group : a->planes;
-    for (ptrdiff_t plane = tile * a->group; plane < end; plane++)
-        (pool_halves(a) ? avg_gradient_halves : avg_gradient_plane)(a, a->dy + plane * a->oh * a->ow,
-                                                                    a->result + plane * a->h * a->w);
+static RN_ALWAYS_INLINE void pool_gradient(int mean, const rn_pool_args *a, ptrdiff_t tile, void *scratch) {
+    const ptrdiff_t begin = tile * a->group, end = begin + a->group < a->planes ? begin + a->group : a->planes;
+    const ptrdiff_t in = a->h * a->w, out = a->oh * a->ow, kept = a->oh * a->row;
+    const float *x = mean ? a->result : a->x, *y = mean ? a->dy : a->y;
+    const float *x_end = x + end * in, *dy_end = a->dy + end * out, *dx_end = a->result + end * in;
+    const int halves = pool_halves(a), by_window = !halves && pool_by_window(a);
+    const pool_shares shares = {scratch, (int32_t *)((float *)scratch + kept)};
+    if (!halves && !by_window) {
+        memset(shares.share, 0, (size_t)kept * sizeof(float));
+        if (!mean) memset(shares.tap, -1, (size_t)kept * sizeof(int32_t));
+    }
+    for (ptrdiff_t plane = begin; plane < end; plane++) {
+        const float *image = x + plane * in, *best = y + plane * out, *dy = a->dy + plane * out;
+        float *dx = a->result + plane * in;
+        if (halves) {
+            pool_gradient_halves(mean, a, image, x_end, best, dy, dy_end, dx, dx_end);
+        } else if (by_window) {
+            pool_gradient_by_window(mean, a, image, best, dy, dx);
+        } else {
+            pool_shares_of_plane(mean, a, image, x_end, best, dy, shares);
+            pool_gradient_plane(mean, a, shares, dx, dx_end);
+        }
+    }
 }
+
+KERNEL(max_pool2d_gradient) { pool_gradient(0, arguments, tile, scratch); }
+KERNEL(avg_pool2d_gradient) { pool_gradient(1, arguments, tile, scratch); }

@@ -245,11 +245,13 @@ typedef struct {
  *   max_pool2d_gradient: result = dx, sum of dy over the windows whose first largest cell (by rows) this is; x, y, dy read.
  *   avg_pool2d: result = y, the mean of the cells; x read.
  *   avg_pool2d_gradient: result = dx, sum of dy / (cells of its window) over the windows that hold this cell; dy read.
- * result is no other tensor. 1 FLOP (gradient of the maximum: 2) a cell of a window, 4 bytes for each element read or written. */
+ * result is no other tensor. Scratch of the gradients: 2 oh rows of `row` four-byte elements, row = kw + RN_POOL_MARGIN + the larger of ow
+ * and (w - 1 + left) / sw + 1. 1 FLOP (gradient of the maximum: 2) a cell of a window, 4 bytes for each element read or written. */
+enum { RN_POOL_MARGIN = 16 };
 typedef struct {
     const float *x, *y, *dy;
     float *result;
-    ptrdiff_t planes, group, h, w, oh, ow, kh, kw, sh, sw, top, left;
+    ptrdiff_t planes, group, h, w, oh, ow, kh, kw, sh, sw, top, left, row;
 } rn_pool_args;
 
 /* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product of

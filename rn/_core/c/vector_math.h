@@ -46,16 +46,8 @@ static inline vf v_expm1_negative(vf x) {
     return vf_fma(p, scale, vf_sub(scale, vf_set(1.0f)));
 }
 
-/* Natural logarithm: x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); log(1 + f) = f - f^2/2 + f^3 P(f). Denormals are scaled up
- * first. */
-static inline vf v_log(vf x) {
-    vi tiny = vf_lt(x, vf_set(1.17549435e-38f));
-    vf scaled = vf_select(tiny, vf_mul(x, vf_set(8388608.0f)), x);
-    vi bits = vf_as_int(scaled);
-    vi half = vi_set(0x3f3504f3); /* sqrt(1/2) */
-    vi e = vi_sub(vi_shift_right(vi_add(vi_sub(bits, half), vi_set(128 << 23)), 23), vi_set(128));
-    vf f = vf_sub(vi_as_float(vi_sub(bits, vi_shift_left(e, 23))), vf_set(1.0f));
-    vf power = vi_to_float(vi_sub(e, vi_and(tiny, vi_set(23))));
+/* log(1 + f) - f = f^3 P(f) - f^2 / 2, for sqrt(1/2) <= 1 + f < sqrt(2); f itself is added last, where its digits count. */
+static inline vf v_log_reduced(vf f) {
     vf p = vf_set(6.746591628e-02f);
     p = vf_fma(p, f, vf_set(-1.167563871e-01f));
     p = vf_fma(p, f, vf_set(1.188817769e-01f));
@@ -66,9 +58,19 @@ static inline vf v_log(vf x) {
     p = vf_fma(p, f, vf_set(-2.500000894e-01f));
     p = vf_fma(p, f, vf_set(3.333331347e-01f));
     vf square = vf_mul(f, f);
-    vf y = vf_mul(vf_mul(p, f), square);
-    y = vf_fma(power, vf_set(RN_LN2_LOW), y);
-    y = vf_fma(square, vf_set(-0.5f), y);
+    return vf_fma(square, vf_set(-0.5f), vf_mul(vf_mul(p, f), square));
+}
+
+/* Natural logarithm: x = 2^e (1 + f), log(x) = e log(2) + log(1 + f). Denormals are scaled up first. */
+static inline vf v_log(vf x) {
+    vi tiny = vf_lt(x, vf_set(1.17549435e-38f));
+    vf scaled = vf_select(tiny, vf_mul(x, vf_set(8388608.0f)), x);
+    vi bits = vf_as_int(scaled);
+    vi half = vi_set(0x3f3504f3); /* sqrt(1/2) */
+    vi e = vi_sub(vi_shift_right(vi_add(vi_sub(bits, half), vi_set(128 << 23)), 23), vi_set(128));
+    vf f = vf_sub(vi_as_float(vi_sub(bits, vi_shift_left(e, 23))), vf_set(1.0f));
+    vf power = vi_to_float(vi_sub(e, vi_and(tiny, vi_set(23))));
+    vf y = vf_fma(power, vf_set(RN_LN2_LOW), v_log_reduced(f));
     y = vf_fma(power, vf_set(RN_LN2_HIGH), vf_add(f, y));
     y = vf_select(vf_lt(x, vf_set(INFINITY)), y, x); /* infinity and NaN stay */
     y = vf_select(vf_lt(x, vf_zero()), vf_set(NAN), y);
@@ -79,6 +81,13 @@ static inline vf v_log(vf x) {
 static inline vf v_log1p(vf x) {
     vf u = vf_add(vf_set(1.0f), x);
     return vf_add(v_log(u), vf_div(vf_sub(x, vf_sub(u, vf_set(1.0f))), u));
+}
+
+/* log(1 + x) for x from 0 to 1: f = x, or 1 + f = (1 + x) / 2 where that is nearer to 1. */
+static inline vf v_log1p_unit(vf x) {
+    vi upper = vf_lt(vf_set(0.41421356f), x);
+    vf f = vf_select(upper, vf_mul(vf_sub(x, vf_set(1.0f)), vf_set(0.5f)), x);
+    return vf_add(vf_where(upper, vf_set(0.69314718f)), vf_add(f, v_log_reduced(f)));
 }
 
 /* tanh: odd; x + x^3 P(x^2) below 0.625, from there on 1 - 2 / (e^2x + 1). */
@@ -102,7 +111,7 @@ static inline vf v_sigmoid(vf x) {
 }
 
 /* log(1 + e^x) = max(x, 0) + log(1 + e^-|x|). */
-static inline vf v_softplus(vf x) { return vf_add(vf_max(vf_zero(), x), v_log1p(v_exp(vf_neg(vf_abs(x))))); }
+static inline vf v_softplus(vf x) { return vf_add(vf_max(vf_zero(), x), v_log1p_unit(v_exp(vf_neg(vf_abs(x))))); }
 
 /* For finite |x| beyond what exact products can reduce: r = x - q pi/2 and q mod 4, by integer arithmetic. x = m 2^e with 24-bit
  * m; bits of 1 / 2pi before the e-th give whole turns and are skipped, the next 96 give the turn's fraction to 2^-72. */
