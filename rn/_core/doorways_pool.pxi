@@ -39,6 +39,8 @@ cdef Py_ssize_t pooled_axis(str axis, Py_ssize_t length, Py_ssize_t size, Py_ssi
 cdef rn_pool_args *record_pool(Plan plan, str name, rn_kernel kernel, Slot image, Slot pooled, size, stride, padding,
                                bint gradient, double flops_of_cell, double arrays_of_image, double arrays_of_pooled) except NULL:
     """Check the shapes of one pooling, record its call and return its arguments, tensors not yet linked."""
+    if image.root is pooled.root:
+        raise OptionError(f"{name} cannot write over what it reads")
     n, c, h, w = image.shape
     (kh, kw), (sh, sw), ((top, bottom), (left, right)) = size, stride, padding
     expected = (n, c, pooled_axis("h", h, kh, sh, top, bottom), pooled_axis("w", w, kw, sw, left, right))
@@ -47,8 +49,9 @@ cdef rn_pool_args *record_pool(Plan plan, str name, rn_kernel kernel, Slot image
     cdef Py_ssize_t planes = n * c
     cdef Py_ssize_t group = max(1, RN_ELEMENT_TILE // (h * w))
     cdef Py_ssize_t row = kw + RN_POOL_MARGIN + max(expected[3], (w - 1 + left) // sw + 1)
+    cdef Py_ssize_t scratch = 8 * expected[2] * row if gradient else 0
     cdef rn_pool_args *a = <rn_pool_args *> plan.record(
-        name, kernel, sizeof(rn_pool_args), (planes + group - 1) // group, 8 * expected[2] * row if gradient else 0, flops_of_cell * pooled.size * kh * kw,
+        name, kernel, sizeof(rn_pool_args), (planes + group - 1) // group, scratch, flops_of_cell * pooled.size * kh * kw,
         4.0 * (arrays_of_image * image.size + arrays_of_pooled * pooled.size))
     a.planes, a.group = planes, group
     a.h, a.w, a.oh, a.ow = h, w, expected[2], expected[3]
@@ -76,6 +79,8 @@ def max_pool2d_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, *, size, st
     """
     same_shape("dx", dx, "x", x)
     same_shape("dy", dy, "y", y)
+    if dx.root is dy.root or dx.root is x.root or dx.root is y.root:
+        raise OptionError("max_pool2d_gradient cannot write over what it reads")
     cdef rn_pool_args *a = record_pool(plan, "max_pool2d_gradient", KERNELS.max_pool2d_gradient, x, y, size, stride, padding,
                                        True, 2.0, 2.0, 2.0)
     plan.link(&a.x, x, READ)

@@ -187,3 +187,15 @@ def test_refusals(shape: Any, pooled: Any, size: Any, stride: Any, padding: Any,
     bench = Bench()
     with pytest.raises(error, match=message):
         _core.max_pool2d(bench.plan, bench.out(shape), bench.out(pooled), size=size, stride=stride, padding=padding)
+
+
+def test_results_are_other_tensors() -> None:
+    bench = Bench()
+    x, y = bench.out((1, 1, 3, 3)), bench.out((1, 1, 3, 3))
+    options = {"size": (1, 1), "stride": (1, 1)}
+    with pytest.raises(errors.OptionError, match="write over"):
+        _core.max_pool2d(bench.plan, x, x, **options)
+    with pytest.raises(errors.OptionError, match="write over"):
+        _core.avg_pool2d_gradient(bench.plan, x, x, **options)
+    with pytest.raises(errors.OptionError, match="write over"):
+        _core.max_pool2d_gradient(bench.plan, x, y, y, x, **options)
