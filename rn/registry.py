@@ -6,7 +6,6 @@ classes enter by the same door, ``register``, so a user's layer loads from a fil
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -47,6 +46,8 @@ def lookup(kind: str, name: str) -> type:
     known = _classes.get(kind, {})
     if name in known:
         return known[name]
+    import difflib  # for errors alone
+
     near = difflib.get_close_matches(name, known, n=1)
     hint = f'did you mean "{near[0]}"?' if near else f"known names: {', '.join(sorted(known))}"
     raise OptionError(f'unknown {kind} "{name}"; {hint}')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from typing import Any, TextIO
@@ -127,6 +126,8 @@ def _width(file: TextIO | None) -> dict[str, Any]:
     if columns and lines:
         return {"dynamic_ncols": True}  # asked anew for each drawing: windows change
     # Serial lines and pseudo-terminals often do not know their size, and then tqdm would draw nothing.
+    import shutil  # for terminals alone
+
     return {"ncols": shutil.get_terminal_size((100, 24)).columns, "nrows": 24}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from rn import registry, serialization
+from rn import registry
 from rn.errors import FileError, OptionError, RnError
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     tensors = network.state_dict()
     for name, array in model._state.items():
         tensors.update({f"{OPTIMIZER}{name}.{key}": piece for key, piece in network.split(array).items()})
+    from rn import serialization  # its imports cost more time than the rest of rn's
+
     serialization.write_file(path, tensors, description)
 
 
@@ -51,6 +53,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     ``FileNotFoundError`` where there is none, ``OptionError`` where it names a class of the user's that is not
     registered.
     """
+    from rn import serialization
+
     tensors, description = serialization.read_file(path)
     try:
         return _restore(tensors, description)

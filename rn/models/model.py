@@ -6,7 +6,6 @@ How its layers come about is the subclasses' business.
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -40,7 +39,11 @@ class Model:
     """
 
     def __init__(self, *, seed: int | None, name: str | None) -> None:
-        self.seed = secrets.randbits(63) if seed is None else door.count_option("seed", seed, 0) & (2**64 - 1)
+        self.seed = (
+            int.from_bytes(os.urandom(8), "little") >> 1
+            if seed is None
+            else door.count_option("seed", seed, 0) & (2**64 - 1)
+        )
         self.name = name
         self.epochs = 0
         self.steps = 0
