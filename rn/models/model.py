@@ -39,11 +39,8 @@ class Model:
     """
 
     def __init__(self, *, seed: int | None, name: str | None) -> None:
-        self.seed = (
-            int.from_bytes(os.urandom(8), "little") >> 1
-            if seed is None
-            else door.count_option("seed", seed, 0) & (2**64 - 1)
-        )
+        drawn = int.from_bytes(os.urandom(8), "little") >> 1
+        self.seed = drawn if seed is None else door.count_option("seed", seed, 0) & (2**64 - 1)
         self.name = name
         self.epochs = 0
         self.steps = 0
