@@ -15,6 +15,7 @@ typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
 typedef uint32_t vu __attribute__((vector_size(16)));
 #define AT(a, i) ((a)[i])
+#define FOUR(a, b, c, d) {a, b, c, d}
 #define RN_OPERATORS 1
 #else
 typedef struct {
@@ -24,6 +25,7 @@ typedef struct {
     int32_t lane[VL];
 } vi;
 #define AT(a, i) ((a).lane[i])
+#define FOUR(a, b, c, d) {{a, b, c, d}}
 #define RN_OPERATORS 0
 #endif
 
@@ -48,7 +50,7 @@ typedef struct {
 #endif
 
 static inline vf vf_set(float a) {
-    vf r = {a, a, a, a};
+    vf r = FOUR(a, a, a, a);
     return r;
 }
 static inline vf vf_zero(void) { return vf_set(0.0f); }
@@ -76,11 +78,11 @@ static inline vi vf_as_int(vf a) {
 }
 
 static inline vi vi_set(int32_t a) {
-    vi r = {a, a, a, a};
+    vi r = FOUR(a, a, a, a);
     return r;
 }
 static inline vi vi_lanes(void) {
-    vi r = {0, 1, 2, 3};
+    vi r = FOUR(0, 1, 2, 3);
     return r;
 }
 /* Signed overflow wraps, as the instructions do. */
@@ -186,7 +188,7 @@ static inline void vf_store_part(float *p, ptrdiff_t count, vf a) {
 static inline void vf_transpose(vf block[VL]) {
     const vf a = block[0], b = block[1], c = block[2], d = block[3];
     for (int i = 0; i < VL; i++) {
-        vf turned = {AT(a, i), AT(b, i), AT(c, i), AT(d, i)};
+        vf turned = FOUR(AT(a, i), AT(b, i), AT(c, i), AT(d, i));
         block[i] = turned;
     }
 }
