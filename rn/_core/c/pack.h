@@ -1,7 +1,7 @@
 /* Moving blocks of matrices into the order in which the micro-kernel reads them. */
 
 #if defined(__clang__)
-#define RN_UNROLL _Pragma("unroll")
+#define RN_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define RN_UNROLL _Pragma("GCC unroll 8")
 #else
