@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The compiled core of rn: the 4-D tensor, the plan of bound kernel calls and the doorways that bind them.
 
-It knows tensors, kernels and plans, and nothing of layers, models or files. Buffers are checked at the doorways; below them all is
-``noexcept nogil``.
+It knows tensors, kernels and plans, and nothing of layers, models or files. Buffers are checked at the doorways; below
+them all is ``noexcept nogil``.
 """
 
 cimport cython

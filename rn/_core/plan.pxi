@@ -148,10 +148,11 @@ cdef extern from "rn.h" nogil:
 cdef class Plan:
     """A list of kernel calls for one batch size, over tensors that share memory where they are not alive together.
 
-    ``training`` says how layers behave (dropout works, batch statistics are taken), ``gradients`` whether backward calls are recorded.
+    ``training`` says how layers behave (dropout works, batch statistics are taken), ``gradients`` whether backward calls are
+    recorded.
 
-    Life: make tensors and record calls (forward as they come; backward in groups that run in reverse; then the update), ``seal()``,
-    then any number of runs. One thread at a time may run a plan.
+    Life: make tensors and record calls (forward as they come; backward in groups that run in reverse; then the update),
+    ``seal()``, then any number of runs. One thread at a time may run a plan.
     """
 
     cdef readonly Py_ssize_t batch
@@ -474,7 +475,7 @@ cdef class Plan:
     # ---- whole epochs
 
     def feed(self, Slot slot, rows) -> None:
-        """Let ``train`` fill ``slot`` from ``rows``, a C-contiguous array of float32 or int32 whose axis 0 it picks batches from."""
+        """Let ``train`` fill ``slot`` from ``rows``, a C-contiguous array of float32 or int32, picking batches from its axis 0."""
         self._mine(slot)
         cdef Feed feed = Feed.__new__(Feed)
         feed.source = memoryview(rows).cast("B")

@@ -10,8 +10,8 @@ cdef extern from *:
     #else
     #define RN_OPENMP 0
     #endif
-    /* A child has none of its parent's threads. LLVM's runtime starts afresh there by itself (and a pause before the fork keeps it
-       from doing so); gcc's hangs unless its pool was released, which it can since version 9 though it calls itself OpenMP 4.5. */
+    /* A child has none of its parent's threads. LLVM's runtime starts afresh there by itself (and a pause before the fork keeps
+       it from doing so); gcc's hangs unless its pool was released, which it can since version 9 though it calls itself 4.5. */
     #if defined(__clang__)
     static int rn_release_pool(void) { return 1; }
     #elif RN_OPENMP >= 201811 || (RN_OPENMP && defined(__GNUC__) && __GNUC__ >= 9)
