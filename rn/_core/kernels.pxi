@@ -13,6 +13,26 @@ cdef extern from "rn.h" nogil:
         const char *isa
         rn_kernel copy_block
         rn_kernel transpose_planes
+        rn_kernel narrow
+        rn_kernel add
+        rn_kernel subtract
+        rn_kernel multiply
+        rn_kernel divide
+        rn_kernel power
+        rn_kernel less
+        rn_kernel less_equal
+        rn_kernel equal
+        rn_kernel not_equal
+        rn_kernel near
+        rn_kernel negative
+        rn_kernel absolute
+        rn_kernel clip
+        rn_kernel reduce_sum
+        rn_kernel reduce_squares
+        rn_kernel reduce_moments
+        rn_kernel reduce_min
+        rn_kernel reduce_max
+        rn_kernel reduce_argmax
         rn_kernel fill
         rn_kernel gather_rows
         rn_kernel activate

@@ -11,6 +11,8 @@ from cpython.buffer cimport (
     PyBUF_WRITABLE,
 )
 
+import operator
+
 import numpy
 
 cdef char *FLOAT32_FORMAT = b"f"
@@ -190,6 +192,177 @@ cdef class Tensor4D:
         """
         set_part(self, index, value)
 
+    # ---- arithmetic: numbers, tensors, arrays and nested sequences, broadcast; new tensors of float32
+
+    def __add__(self, other):
+        return arithmetic(KERNELS.add, self, other)
+
+    def __radd__(self, other):
+        return arithmetic(KERNELS.add, other, self)
+
+    def __iadd__(self, other):
+        return arithmetic_in_place(KERNELS.add, self, other)
+
+    def __sub__(self, other):
+        return arithmetic(KERNELS.subtract, self, other)
+
+    def __rsub__(self, other):
+        return arithmetic(KERNELS.subtract, other, self)
+
+    def __isub__(self, other):
+        return arithmetic_in_place(KERNELS.subtract, self, other)
+
+    def __mul__(self, other):
+        return arithmetic(KERNELS.multiply, self, other)
+
+    def __rmul__(self, other):
+        return arithmetic(KERNELS.multiply, other, self)
+
+    def __imul__(self, other):
+        return arithmetic_in_place(KERNELS.multiply, self, other)
+
+    def __truediv__(self, other):
+        return arithmetic(KERNELS.divide, self, other)
+
+    def __rtruediv__(self, other):
+        return arithmetic(KERNELS.divide, other, self)
+
+    def __itruediv__(self, other):
+        return arithmetic_in_place(KERNELS.divide, self, other)
+
+    def __pow__(self, other, modulus):
+        """Return x^y. The exponents 2, 3, -1, 1 and 0.5 are products, quotients and square roots; others go by float64.
+
+        The float64 way rounds once to float32. A negative x has powers at whole y alone, elsewhere NaN; x^0 = 1^y = 1.
+        """
+        return NotImplemented if modulus is not None else power(self, other)
+
+    def __rpow__(self, other, modulus):
+        return NotImplemented if modulus is not None else power(other, self)
+
+    def __ipow__(self, other):
+        return power(self, other, self)
+
+    def __neg__(self):
+        return unary(KERNELS.negative, self)
+
+    def __pos__(self):
+        return copy_tensor(self)
+
+    def __abs__(self):
+        return unary(KERNELS.absolute, self)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        """Let NumPy's functions take tensors: ``array + tensor`` is a tensor, ``numpy.exp(tensor)`` an array."""
+        return apply_ufunc(ufunc, method, inputs, options)
+
+    # ---- comparison: NumPy arrays of booleans, broadcast
+
+    def __lt__(self, other):
+        return compare(KERNELS.less, self, other)
+
+    def __le__(self, other):
+        return compare(KERNELS.less_equal, self, other)
+
+    def __eq__(self, other):
+        return compare(KERNELS.equal, self, other)
+
+    def __ne__(self, other):
+        return compare(KERNELS.not_equal, self, other)
+
+    def __gt__(self, other):
+        return compare(KERNELS.less, other, self)
+
+    def __ge__(self, other):
+        return compare(KERNELS.less_equal, other, self)
+
+    def equals(self, other) -> bool:
+        """Return whether ``other`` is a tensor or array of the same shape with equal elements everywhere; NaN equals nothing."""
+        return equal_tensors(self, other)
+
+    def allclose(self, other, rtol=1e-5, atol=1e-8) -> bool:
+        """Return whether |x - y| <= atol + rtol |y| for all elements x of this tensor and y of ``other``, broadcast.
+
+        Infinities are close to themselves, NaN to nothing. Raises ``ShapeError`` where the shapes do not broadcast.
+        """
+        return hold_everywhere(KERNELS.near, self, other, number(atol, "atol"), number(rtol, "rtol"))
+
+    # ---- functions of one element
+
+    def clip(self, low=None, high=None) -> Tensor4D:
+        """Return min(max(x, low), high); None leaves a side open, NaN stays NaN. Raises ``OptionError`` where low > high."""
+        return clip_tensor(self, low, high)
+
+    def exp(self) -> Tensor4D:
+        """Return e^x, to 4 units of the last place."""
+        return activated(self, RN_EXP, 20.0)
+
+    def log(self) -> Tensor4D:
+        """Return the natural logarithm, to 4 units of the last place; -inf at 0, NaN below."""
+        return activated(self, RN_LOG, 20.0)
+
+    def sqrt(self) -> Tensor4D:
+        """Return the square root, rounded once; NaN below 0."""
+        return activated(self, RN_SQRT, 1.0)
+
+    def tanh(self) -> Tensor4D:
+        """Return (e^x - e^-x) / (e^x + e^-x), to 4 units of the last place."""
+        return activated(self, RN_TANH, 20.0)
+
+    def sigmoid(self) -> Tensor4D:
+        """Return 1 / (1 + e^-x), to 4 units of the last place."""
+        return activated(self, RN_SIGMOID, 20.0)
+
+    def relu(self) -> Tensor4D:
+        """Return max(x, 0); NaN stays NaN."""
+        return activated(self, RN_RELU, 1.0)
+
+    def map(self, function) -> Tensor4D:
+        """Return function(x) for every element x, a Python float; what it returns is rounded to float32.
+
+        One call an element: for short tensors and functions that nothing else offers. Raises ``DtypeError`` where the function
+        returns no number, and whatever the function raises.
+        """
+        return map_tensor(self, function)
+
+    # ---- reductions: `axis` is an integer, several, or None for all; reduced axes stay, at length 1, and None gives a float
+
+    def sum(self, axis=None) -> Tensor4D | float:
+        """Return the sum over ``axis``, added up in float64; 0 where there is nothing to add."""
+        return reduce_axes(self, axis, REDUCE_SUM)
+
+    def mean(self, axis=None) -> Tensor4D | float:
+        """Return sum / count over ``axis``, added up in float64; NaN where there is nothing to add."""
+        return reduce_axes(self, axis, REDUCE_SUM, RN_FINISH_MEAN)
+
+    def var(self, axis=None) -> Tensor4D | float:
+        """Return mean((x - mean(x))^2) over ``axis``, in float64; NaN where there is nothing to add."""
+        return reduce_axes(self, axis, REDUCE_MOMENTS, RN_FINISH_VARIANCE)
+
+    def std(self, axis=None) -> Tensor4D | float:
+        """Return sqrt(var(axis))."""
+        return reduce_axes(self, axis, REDUCE_MOMENTS, RN_FINISH_DEVIATION)
+
+    def norm(self, axis=None) -> Tensor4D | float:
+        """Return sqrt(sum(x^2)) over ``axis``, added up in float64."""
+        return reduce_axes(self, axis, REDUCE_SQUARES, RN_FINISH_ROOT)
+
+    def min(self, axis=None) -> Tensor4D | float:
+        """Return the least element over ``axis``; NaN where there is one. Raises ``ShapeError`` where there is no element."""
+        return reduce_axes(self, axis, REDUCE_MIN)
+
+    def max(self, axis=None) -> Tensor4D | float:
+        """Return the largest element over ``axis``; NaN where there is one. Raises ``ShapeError`` where there is no element."""
+        return reduce_axes(self, axis, REDUCE_MAX)
+
+    def argmax(self, axis=None):
+        """Return where the largest element over ``axis`` is, the first of equals; NaN counts as larger than all.
+
+        None gives the place in the flattened tensor, an int; otherwise an int64 array of four axes, the reduced ones of
+        length 1. Over several axes the place is that in their row-major order. Raises ``ShapeError`` where there is no element.
+        """
+        return reduce_axes(self, axis, REDUCE_ARGMAX)
+
     # ---- layout
 
     def reshape(self, *shape) -> Tensor4D:
@@ -234,3 +407,5 @@ include "tensor4d_making.pxi"
 include "tensor4d_exchange.pxi"
 include "tensor4d_indexing.pxi"
 include "tensor4d_layout.pxi"
+include "tensor4d_arithmetic.pxi"
+include "tensor4d_reductions.pxi"

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint16_t
 
-from cpython.buffer cimport PyBuffer_IsContiguous, PyObject_CheckBuffer
+from cpython.buffer cimport PyBuffer_IsContiguous, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.memoryview cimport PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -12,6 +12,15 @@ from pickle import PickleBuffer
 
 cdef extern from *:
     int Py_IsInitialized() nogil
+
+cdef extern from "rn.h" nogil:
+    ctypedef struct rn_narrow_args:
+        const double *x
+        float *y
+        ptrdiff_t n
+
+# struct's sign for the byte order of this machine
+cdef char NATIVE_ORDER = b"<" if sys.byteorder == "little" else b">"
 
 
 cdef int export_buffer(Tensor4D t, Py_buffer *buffer, int flags) except -1:
@@ -86,9 +95,9 @@ cdef Tensor4D share_buffer(object view):
     """A tensor over the memory that the memoryview `view` holds."""
     cdef Py_buffer *buffer = PyMemoryView_GET_BUFFER(view)
     cdef Py_ssize_t[4] axes
-    if view.format not in ("f", "=f", "@f", "<f" if sys.byteorder == "little" else ">f"):
+    if not has_format(buffer, b"f"):
         raise DtypeError(f"only float32 can be shared, got values of format {view.format!r}; Tensor4D(x) copies them")
-    fill_axes(view.shape, axes)
+    buffer_axes(buffer, axes)
     if not PyBuffer_IsContiguous(buffer, b"C"):
         raise ShapeError(f"only C-contiguous memory can be shared, got strides {view.strides}; Tensor4D(x) copies it")
     if <size_t> buffer.buf % sizeof(float) != 0:
@@ -96,6 +105,55 @@ cdef Tensor4D share_buffer(object view):
     cdef Tensor4D t = Tensor4D.__new__(Tensor4D)
     set_memory(t, <float *> buffer.buf, axes, view, buffer.readonly)
     return t
+
+
+cdef bint has_format(const Py_buffer *buffer, const char *code) noexcept:
+    """Whether a buffer's elements are the C type of struct's `code`, in this machine's byte order."""
+    cdef const char *format = buffer.format
+    if format == NULL:
+        return False
+    if format[0] == b"=" or format[0] == b"@" or format[0] == NATIVE_ORDER:
+        format += 1
+    return format[0] == code[0] and format[1] == 0
+
+
+cdef int buffer_axes(const Py_buffer *buffer, Py_ssize_t *axes) except -1:
+    """Fill `axes` from a buffer's shape, with 1 for the axes that lack on the left."""
+    cdef int i
+    if buffer.ndim > 4:
+        raise ShapeError(f"a tensor has at most four axes, got an array of {buffer.ndim}")
+    for i in range(4):
+        axes[i] = 1 if i < 4 - buffer.ndim else buffer.shape[i - (4 - buffer.ndim)]
+    return 0
+
+
+cdef bint copy_buffer(Tensor4D t, object x) except -1:
+    """Give `t`, which has nothing yet, a copy of the buffer of `x`; False where that is not plain float32 or float64."""
+    cdef Py_buffer buffer
+    cdef Py_ssize_t[4] axes
+    cdef rn_narrow_args narrow
+    try:
+        PyObject_GetBuffer(x, &buffer, PyBUF_FORMAT | PyBUF_STRIDES)
+    except (BufferError, TypeError, ValueError):
+        return False
+    try:
+        if buffer.ndim > 4 or not PyBuffer_IsContiguous(&buffer, b"C") or <size_t> buffer.buf % buffer.itemsize != 0:
+            return False
+        buffer_axes(&buffer, axes)
+        if has_format(&buffer, b"f"):
+            set_memory(t, <float *> allocate(count_elements(axes) * <Py_ssize_t> sizeof(float)), axes, None, False)
+            copy_elements(t.data, <const float *> buffer.buf, t.size)
+            return True
+        if has_format(&buffer, b"d"):
+            set_memory(t, <float *> allocate(count_elements(axes) * <Py_ssize_t> sizeof(float)), axes, None, False)
+            narrow.x = <const double *> buffer.buf
+            narrow.y = t.data
+            narrow.n = t.size
+            launch(KERNELS.narrow, &narrow, element_tiles(t.size), 0.0, 12.0 * t.size)
+            return True
+        return False
+    finally:
+        PyBuffer_Release(&buffer)
 
 
 # ---- DLPack: the structures of its version 1, as its specification lays them out

@@ -66,7 +66,7 @@ cdef Py_ssize_t read_position(object item, int axis, Py_ssize_t length) except -
     if isinstance(item, bool) or not (isinstance(item, int) or hasattr(item, "__index__")):
         raise DtypeError(f"a tensor is indexed by integers, slices and ..., got {item!r}; for arrays: numpy.asarray(t)[...]")
     try:
-        position = operator_index(item)
+        position = operator.index(item)
     except TypeError as error:
         raise DtypeError(f"a tensor is indexed by integers, slices and ..., got {item!r}") from error
     if not -length <= position < length:

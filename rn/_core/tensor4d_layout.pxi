@@ -1,7 +1,5 @@
 # Elements put elsewhere: walks over strides, other shapes, transposes, padding.
 
-from operator import index as operator_index
-
 cdef extern from "rn.h" nogil:
     ctypedef struct rn_walk:
         ptrdiff_t[4] shape
@@ -237,7 +235,7 @@ cdef list padding_pairs(object widths):
     if isinstance(widths, (int, Integral)) and not isinstance(widths, bool):
         widths = ((widths, widths), (widths, widths))
     try:
-        pairs = [(operator_index(front), operator_index(back)) for front, back in widths]
+        pairs = [(operator.index(front), operator.index(back)) for front, back in widths]
     except (TypeError, ValueError) as error:
         raise ShapeError(f"padding is an integer or pairs (before, after) of integers, got {widths!r}") from error
     if len(pairs) not in (2, 4):

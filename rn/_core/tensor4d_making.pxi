@@ -132,10 +132,12 @@ cdef int copy_data(Tensor4D t, object x) except -1:
         set_memory(t, <float *> allocate(sizeof(float)), axes, None, False)
         t.data[0] = number(x, "a value")
         return 0
-    source = x if isinstance(x, Tensor4D) else share_if_possible(x) if PyObject_CheckBuffer(x) else None
-    if source is not None:
+    if isinstance(x, Tensor4D):
+        source = x
         set_memory(t, <float *> allocate(source.size * <Py_ssize_t> sizeof(float)), source.axes, None, False)
         copy_elements(t.data, source.data, t.size)
+        return 0
+    if PyObject_CheckBuffer(x) and copy_buffer(t, x):
         return 0
     array = number_array(x)
     fill_axes(array.shape, axes)

@@ -19,6 +19,15 @@ KERNEL(copy_block) {
     }
 }
 
+KERNEL(narrow) {
+    const rn_narrow_args *a = arguments;
+    (void)scratch;
+    const ptrdiff_t end = least((tile + 1) * RN_ELEMENT_TILE, a->n);
+    ptrdiff_t i = tile * RN_ELEMENT_TILE;
+    for (; i + VL <= end; i += VL) vf_store(a->y + i, vd_to_float(vd_load(a->x + i)));
+    for (; i < end; i++) a->y[i] = (float)a->x[i];
+}
+
 /* VL x VL at a time through registers; a block of x is one cache line wide, so that each line read is used up at once. */
 KERNEL(transpose_planes) {
     const rn_transpose_args *a = arguments;
@@ -39,8 +48,7 @@ KERNEL(transpose_planes) {
                     r[k] = i + k < block_end ? vf_load_first(from, end - j) : vf_zero();
                 }
                 vf_transpose(r);
-                for (int k = 0; k < VL && j + k < end; k++)
-                    vf_store_first(y + (j + k) * a->y_stride + i, block_end - i, r[k]);
+                for (int k = 0; k < VL && j + k < end; k++) vf_store_first(y + (j + k) * a->y_stride + i, block_end - i, r[k]);
             }
         }
     }

@@ -14,4 +14,6 @@ RN_KERNELS(X)
 #include "body_gemm.h"
 #include "body_walk.h"
 #include "body_layout.h"
+#include "body_elementwise.h"
+#include "body_reduce.h"
 #include "body_conv.h"

@@ -184,12 +184,14 @@ static inline void vd_store(double *p, vd a) {
 static inline vd vd_add(vd a, vd b) { return (vd){_mm256_add_pd(a.low, b.low), _mm256_add_pd(a.high, b.high)}; }
 static inline vd vd_sub(vd a, vd b) { return (vd){_mm256_sub_pd(a.low, b.low), _mm256_sub_pd(a.high, b.high)}; }
 static inline vd vd_mul(vd a, vd b) { return (vd){_mm256_mul_pd(a.low, b.low), _mm256_mul_pd(a.high, b.high)}; }
+static inline vd vd_div(vd a, vd b) { return (vd){_mm256_div_pd(a.low, b.low), _mm256_div_pd(a.high, b.high)}; }
 static inline vd vd_fma(vd a, vd b, vd c) { /* a b + c */
     return (vd){_mm256_fmadd_pd(a.low, b.low, c.low), _mm256_fmadd_pd(a.high, b.high, c.high)};
 }
 static inline vd vf_to_double(vf a) {
     return (vd){_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1))};
 }
+static inline vd vd_load_floats(const float *p) { return (vd){_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))}; }
 static inline vf vd_to_float(vd a) { return _mm256_set_m128(_mm256_cvtpd_ps(a.high), _mm256_cvtpd_ps(a.low)); }
 /* In vf_sum_double's order. */
 static inline double vd_sum(vd a) {
@@ -198,6 +200,8 @@ static inline double vd_sum(vd a) {
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
+/* A mask as bits, lane 0's the lowest. */
+static inline unsigned vi_bits(vi mask) { return (unsigned)_mm256_movemask_ps(vi_as_float(mask)); }
 /* Four masks as 4 VL bytes of 0 or 1. */
 static inline void vi_store_bools(uint8_t *p, vi a, vi b, vi c, vi d) {
     __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));

@@ -237,12 +237,20 @@ static inline void vd_store(double *p, vd a) { memcpy(p, a.lane, sizeof a.lane);
 static inline vd vd_add(vd a, vd b) { EACH_DOUBLE(a.lane[i] + b.lane[i]); }
 static inline vd vd_sub(vd a, vd b) { EACH_DOUBLE(a.lane[i] - b.lane[i]); }
 static inline vd vd_mul(vd a, vd b) { EACH_DOUBLE(a.lane[i] * b.lane[i]); }
+static inline vd vd_div(vd a, vd b) { EACH_DOUBLE(a.lane[i] / b.lane[i]); }
 static inline vd vd_fma(vd a, vd b, vd c) { EACH_DOUBLE(a.lane[i] * b.lane[i] + c.lane[i]); } /* a b + c */
 static inline vd vf_to_double(vf a) { EACH_DOUBLE((double)AT(a, i)); }
+static inline vd vd_load_floats(const float *p) { EACH_DOUBLE((double)p[i]); }
 static inline vf vd_to_float(vd a) { EACH(vf, (float)a.lane[i]); }
 /* In vf_sum_double's order. */
 static inline double vd_sum(vd a) { return (a.lane[0] + a.lane[2]) + (a.lane[1] + a.lane[3]); }
 
+/* A mask as bits, lane 0's the lowest. */
+static inline unsigned vi_bits(vi mask) {
+    unsigned bits = 0;
+    for (int i = 0; i < VL; i++) bits |= (unsigned)(AT(mask, i) != 0) << i;
+    return bits;
+}
 /* Four masks as 4 VL bytes of 0 or 1. */
 static inline void vi_store_bools(uint8_t *p, vi a, vi b, vi c, vi d) {
     for (int i = 0; i < VL; i++) {

@@ -1,0 +1,343 @@
+/* Sums, extremes and their places over any axes; rn_tensor.h says which rows make one result. */
+
+/* A unit is up to RN_REDUCE_COLUMNS outputs side by side, (o, m, i .. i + width), and the rows of one chunk:
+ * for (reduce_unit u = first_unit(a, tile); u.width > 0; next_unit(a, &u)) ... */
+typedef struct {
+    const float *x;               /* of the first output, row (0, 0) */
+    ptrdiff_t width, output;      /* how many outputs, and the first one's place among all */
+    ptrdiff_t row_begin, row_end; /* of the chunk */
+    ptrdiff_t chunk, unit, unit_end;
+} reduce_unit;
+
+static inline void locate_unit(const rn_reduce_args *a, reduce_unit *u) {
+    const ptrdiff_t blocks = (a->inner + RN_REDUCE_COLUMNS - 1) / RN_REDUCE_COLUMNS;
+    const ptrdiff_t pair = u->unit / blocks, i = u->unit % blocks * RN_REDUCE_COLUMNS;
+    const ptrdiff_t o = pair / a->middle, m = pair % a->middle;
+    u->x = a->x + (o * a->first * a->middle + m) * a->second * a->inner + i;
+    u->width = u->unit < u->unit_end ? least(RN_REDUCE_COLUMNS, a->inner - i) : 0;
+    u->output = pair * a->inner + i;
+}
+
+static inline reduce_unit first_unit(const rn_reduce_args *a, ptrdiff_t tile) {
+    const ptrdiff_t units = a->outer * a->middle * ((a->inner + RN_REDUCE_COLUMNS - 1) / RN_REDUCE_COLUMNS);
+    const ptrdiff_t groups = (units + a->tile_units - 1) / a->tile_units;
+    reduce_unit u = {.chunk = tile / groups, .unit = tile % groups * a->tile_units};
+    u.unit_end = least(u.unit + a->tile_units, units);
+    u.row_begin = u.chunk * a->chunk_rows;
+    u.row_end = least(u.row_begin + a->chunk_rows, a->first * a->second);
+    locate_unit(a, &u);
+    return u;
+}
+
+static inline void next_unit(const rn_reduce_args *a, reduce_unit *u) {
+    u->unit++;
+    locate_unit(a, u);
+}
+
+/* Rows of a unit that lie one after the other, `inner` floats apart:
+ * for (row_run r = run_from(a, &u, u.row_begin); r.rows > 0; r = run_from(a, &u, r.row + r.rows)) ... */
+typedef struct {
+    ptrdiff_t row, rows;
+    const float *x;
+} row_run;
+
+static inline row_run run_from(const rn_reduce_args *a, const reduce_unit *u, ptrdiff_t row) {
+    if (row >= u->row_end) return (row_run){0};
+    const ptrdiff_t p = row / a->second, s = row % a->second;
+    return (row_run){row, least(a->second - s, u->row_end - row), u->x + (p * a->middle * a->second + s) * a->inner};
+}
+
+static inline double *partial_at(const rn_reduce_args *a, const reduce_unit *u, int values, int value) {
+    return a->partial + (u->chunk * values + value) * a->outer * a->middle * a->inner + u->output;
+}
+
+/* ---- sums: sum[0] += sum d and, for MOMENTS, sum[1] += sum d^2, d = x - origin; for SQUARES sum[0] += sum x^2 */
+
+enum { SUM, SQUARES, MOMENTS };
+
+static RN_ALWAYS_INLINE void add_vector(int kind, vd x, vd origin, vd *sum, vd *squares) {
+    const vd d = kind == MOMENTS ? vd_sub(x, origin) : x;
+    *sum = kind == SQUARES ? vd_fma(d, d, *sum) : vd_add(*sum, d);
+    if (kind == MOMENTS) *squares = vd_fma(d, d, *squares);
+}
+
+/* Over n numbers side by side. */
+static RN_ALWAYS_INLINE void add_along(int kind, const float *x, ptrdiff_t n, float origin, double *sum, double *squares) {
+    enum { CHAINS = 4 };
+    const int chains = kind == MOMENTS ? 2 : CHAINS; /* a sum is two registers: 8 in all, and the squares 8 more would not fit */
+    const vd shift = vd_set(origin);
+    vd s[CHAINS], q[CHAINS];
+    for (int c = 0; c < chains; c++) s[c] = q[c] = vd_zero();
+    ptrdiff_t i = 0;
+    for (; i + chains * VL <= n; i += chains * VL) {
+        RN_UNROLL
+        for (int c = 0; c < chains; c++) add_vector(kind, vd_load_floats(x + i + c * VL), shift, &s[c], &q[c]);
+    }
+    for (; i < n; i += VL) {
+        const vf last = vf_select(vi_first(n - i), vf_load_first(x + i, n - i), vf_set(kind == MOMENTS ? origin : 0.0f));
+        add_vector(kind, vf_to_double(last), shift, &s[0], &q[0]);
+    }
+    for (int c = 1; c < chains; c++) {
+        s[0] = vd_add(s[0], s[c]);
+        q[0] = vd_add(q[0], q[c]);
+    }
+    *sum += vd_sum(s[0]);
+    *squares += vd_sum(q[0]);
+}
+
+static RN_ALWAYS_INLINE vd widen_first(const float *x, ptrdiff_t count) {
+    return count >= VL ? vd_load_floats(x) : vf_to_double(vf_load_first(x, count));
+}
+
+/* Over a few rows of `width` columns, each column for itself; sum and squares have room for whole vectors. */
+static RN_ALWAYS_INLINE void add_rows(int kind, int rows, const float *x, ptrdiff_t stride, ptrdiff_t width, const float *origin,
+                                      double *sum, double *squares) {
+    for (ptrdiff_t i = 0; i < width; i += VL) {
+        const vd shift = kind == MOMENTS ? widen_first(origin + i, width - i) : vd_zero();
+        vd s = vd_load(sum + i), q = kind == MOMENTS ? vd_load(squares + i) : vd_zero();
+        RN_UNROLL
+        for (int k = 0; k < rows; k++) add_vector(kind, widen_first(x + k * stride + i, width - i), shift, &s, &q);
+        vd_store(sum + i, s);
+        if (kind == MOMENTS) vd_store(squares + i, q);
+    }
+}
+
+static RN_ALWAYS_INLINE void add_across(int kind, const row_run *r, ptrdiff_t stride, ptrdiff_t width, const float *origin,
+                                        double *sum, double *squares) {
+    ptrdiff_t row = 0;
+    for (; row + 4 <= r->rows; row += 4) add_rows(kind, 4, r->x + row * stride, stride, width, origin, sum, squares);
+    for (; row < r->rows; row++) add_rows(kind, 1, r->x + row * stride, stride, width, origin, sum, squares);
+}
+
+static RN_ALWAYS_INLINE void sums_tile(int kind, const rn_reduce_args *a, ptrdiff_t tile) {
+    const int values = kind == MOMENTS ? 2 : 1;
+    const double count = (double)(a->first * a->second);
+    double sum[RN_REDUCE_COLUMNS], squares[RN_REDUCE_COLUMNS];
+    for (reduce_unit u = first_unit(a, tile); u.width > 0; next_unit(a, &u)) {
+        const ptrdiff_t whole = (u.width + VL - 1) / VL * VL;
+        memset(sum, 0, (size_t)whole * sizeof *sum);
+        memset(squares, 0, (size_t)whole * sizeof *squares);
+        for (row_run r = run_from(a, &u, u.row_begin); r.rows > 0; r = run_from(a, &u, r.row + r.rows)) {
+            if (a->inner == 1)
+                add_along(kind, r.x, r.rows, *u.x, sum, squares);
+            else
+                add_across(kind, &r, a->inner, u.width, u.x, sum, squares);
+        }
+        if (a->partial != NULL) {
+            memcpy(partial_at(a, &u, values, 0), sum, (size_t)u.width * sizeof *sum);
+            if (kind == MOMENTS) memcpy(partial_at(a, &u, values, 1), squares, (size_t)u.width * sizeof *squares);
+        } else {
+            for (ptrdiff_t i = 0; i < u.width; i++)
+                ((float *)a->y)[u.output + i] = (float)rn_finished(a->finish, sum[i], squares[i], count);
+        }
+    }
+}
+
+KERNEL(reduce_sum) {
+    (void)scratch;
+    sums_tile(SUM, arguments, tile);
+}
+KERNEL(reduce_squares) {
+    (void)scratch;
+    sums_tile(SQUARES, arguments, tile);
+}
+KERNEL(reduce_moments) {
+    (void)scratch;
+    sums_tile(MOMENTS, arguments, tile);
+}
+
+/* ---- the least and the largest; sign is 1 for the largest and -1 for the least, which is minus the largest of -x */
+
+/* best, or x where that is larger; a NaN in either stays. */
+static RN_ALWAYS_INLINE vf larger(vf best, vf x) { return vf_select(vf_is_nan(best), best, vf_max(best, x)); }
+static inline float larger_of(float best, float x) { return best != best || x <= best ? best : x; }
+static inline float largest_lane(vf x) {
+    float lane[VL];
+    vf_store(lane, x);
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++) lane[k] = larger_of(lane[k], lane[k + half]);
+    return lane[0];
+}
+static RN_ALWAYS_INLINE vf signed_load(int sign, const float *x, ptrdiff_t count) {
+    const vf value = vf_load_first(x, count);
+    return sign < 0 ? vf_neg(value) : value;
+}
+
+static RN_ALWAYS_INLINE float largest_along(int sign, const float *x, ptrdiff_t n, float best) {
+    enum { CHAINS = 4 };
+    vf b[CHAINS];
+    for (int c = 0; c < CHAINS; c++) b[c] = vf_set(best);
+    ptrdiff_t i = 0;
+    for (; i + CHAINS * VL <= n; i += CHAINS * VL) {
+        RN_UNROLL
+        for (int c = 0; c < CHAINS; c++) b[c] = larger(b[c], signed_load(sign, x + i + c * VL, VL));
+    }
+    for (; i < n; i += VL) b[0] = larger(b[0], vf_select(vi_first(n - i), signed_load(sign, x + i, n - i), b[0]));
+    return largest_lane(larger(larger(b[0], b[1]), larger(b[2], b[3])));
+}
+
+/* Over rows of `width` columns, each for itself. */
+static RN_ALWAYS_INLINE void largest_across(int sign, const row_run *r, ptrdiff_t stride, ptrdiff_t width, float *best) {
+    enum { ROWS_AT_ONCE = 4 };
+    for (ptrdiff_t row = 0; row < r->rows; row += ROWS_AT_ONCE) {
+        const float *x = r->x + row * stride;
+        const ptrdiff_t rows = least(ROWS_AT_ONCE, r->rows - row);
+        for (ptrdiff_t i = 0; i < width; i += VL) {
+            vf b = vf_load(best + i);
+            RN_UNROLL
+            for (int k = 0; k < ROWS_AT_ONCE; k++)
+                if (k < rows) b = larger(b, signed_load(sign, x + k * stride + i, width - i));
+            vf_store(best + i, b);
+        }
+    }
+}
+
+static RN_ALWAYS_INLINE void extreme_tile(int sign, const rn_reduce_args *a, ptrdiff_t tile) {
+    float best[RN_REDUCE_COLUMNS];
+    for (reduce_unit u = first_unit(a, tile); u.width > 0; next_unit(a, &u)) {
+        for (ptrdiff_t i = 0; i < u.width; i += VL) vf_store(best + i, vf_set(-INFINITY));
+        for (row_run r = run_from(a, &u, u.row_begin); r.rows > 0; r = run_from(a, &u, r.row + r.rows)) {
+            if (a->inner == 1)
+                *best = largest_along(sign, r.x, r.rows, *best);
+            else
+                largest_across(sign, &r, a->inner, u.width, best);
+        }
+        for (ptrdiff_t i = 0; i < u.width; i++) {
+            const float value = sign < 0 ? -best[i] : best[i];
+            if (a->partial != NULL)
+                partial_at(a, &u, 1, 0)[i] = value;
+            else
+                ((float *)a->y)[u.output + i] = value;
+        }
+    }
+}
+
+KERNEL(reduce_min) {
+    (void)scratch;
+    extreme_tile(-1, arguments, tile);
+}
+KERNEL(reduce_max) {
+    (void)scratch;
+    extreme_tile(1, arguments, tile);
+}
+
+/* ---- where the largest is */
+
+/* Where the first NaN is among n numbers side by side that hold one. */
+static inline ptrdiff_t first_nan(const float *x, ptrdiff_t n) {
+    ptrdiff_t i = 0;
+    while (i < n && x[i] == x[i]) i++;
+    return i;
+}
+
+/* Lanes of the largest so far and where it is: the later pair where that is larger, or equal and before. */
+typedef struct {
+    vf best;
+    vi place;
+} placed;
+static RN_ALWAYS_INLINE placed better_of(placed a, placed b) {
+    const vi before = vi_and(vf_eq(a.best, b.best), vi_gt(a.place, b.place));
+    const vi better = vi_or(vf_lt(a.best, b.best), before);
+    return (placed){vf_select(better, b.best, a.best), vf_as_int(vf_select(better, vi_as_float(b.place), vi_as_float(a.place)))};
+}
+
+/* The largest of n >= 1 numbers side by side, at *place, the first of equals. Any NaN reaches the result, and is then looked for.
+ */
+static float place_along(const float *x, ptrdiff_t n, int32_t *place) {
+    enum { CHAINS = 4 };
+    placed p[CHAINS];
+    vi at = vi_lanes();
+    vi any_nan = vi_set(0);
+    for (int c = 0; c < CHAINS; c++) p[c] = (placed){vf_set(-INFINITY), vi_add(at, vi_set(c * VL))};
+    ptrdiff_t i = 0;
+    for (; i + CHAINS * VL <= n; i += CHAINS * VL) {
+        RN_UNROLL
+        for (int c = 0; c < CHAINS; c++) {
+            const vf value = vf_load(x + i + c * VL);
+            const vi better = vf_lt(p[c].best, value);
+            any_nan = vi_or(any_nan, vf_is_nan(value));
+            p[c].best = vf_max(value, p[c].best);
+            p[c].place = vf_as_int(vf_select(better, vi_as_float(at), vi_as_float(p[c].place)));
+            at = vi_add(at, vi_set(VL));
+        }
+    }
+    for (; i < n; i += VL) {
+        const vf value = vf_select(vi_first(n - i), vf_load_first(x + i, n - i), vf_set(-INFINITY));
+        any_nan = vi_or(any_nan, vf_is_nan(value));
+        p[0] = better_of(p[0], (placed){value, at});
+        at = vi_add(at, vi_set(VL));
+    }
+    if (vi_bits(any_nan)) {
+        *place = (int32_t)first_nan(x, n);
+        return NAN;
+    }
+    p[0] = better_of(better_of(p[0], p[1]), better_of(p[2], p[3]));
+    const float largest = largest_lane(p[0].best);
+    int32_t places[VL];
+    vi_store(places, p[0].place);
+    unsigned bits = vi_bits(vf_eq(p[0].best, vf_set(largest)));
+    *place = INT32_MAX;
+    for (int k = 0; bits != 0; k++, bits >>= 1)
+        if ((bits & 1) && places[k] < *place) *place = places[k];
+    return largest;
+}
+
+/* The same for any n: where there is much, the place is looked for only in the block that holds the largest. */
+static float place_in_blocks(const float *x, ptrdiff_t n, int32_t *place) {
+    enum { BLOCK = 1024 };
+    if (n <= BLOCK) return place_along(x, n, place);
+    float best = -INFINITY;
+    ptrdiff_t block = 0;
+    for (ptrdiff_t i = 0; i < n && best == best; i += BLOCK) {
+        const float largest = largest_along(1, x + i, least(BLOCK, n - i), best);
+        if (!(largest <= best)) block = i;
+        best = largest;
+    }
+    best = place_along(x + block, least(BLOCK, n - block), place);
+    *place += (int32_t)block;
+    return best;
+}
+
+/* Over rows of `width` columns, each for itself; best and place hold what the rows before `row` gave. */
+static inline void place_across(const float *x, ptrdiff_t width, int32_t row, float *best, int32_t *place) {
+    for (ptrdiff_t i = 0; i < width; i += VL) {
+        const vf value = vf_load_first(x + i, width - i), held = vf_load(best + i);
+        const vi better = vi_or(vf_lt(held, value), vi_and(vf_is_nan(value), vi_not(vf_is_nan(held))));
+        vf_store(best + i, vf_select(better, value, held));
+        vi_store(place + i, vf_as_int(vf_select(better, vi_as_float(vi_set(row)), vi_as_float(vi_load(place + i)))));
+    }
+}
+
+KERNEL(reduce_argmax) {
+    const rn_reduce_args *a = arguments;
+    (void)scratch;
+    float best[RN_REDUCE_COLUMNS];
+    int32_t place[RN_REDUCE_COLUMNS]; /* rows of the chunk, which has fewer than 2^31 */
+    for (reduce_unit u = first_unit(a, tile); u.width > 0; next_unit(a, &u)) {
+        for (ptrdiff_t i = 0; i < (u.width + VL - 1) / VL * VL; i++) {
+            best[i] = -INFINITY;
+            place[i] = 0;
+        }
+        for (row_run r = run_from(a, &u, u.row_begin); r.rows > 0; r = run_from(a, &u, r.row + r.rows)) {
+            const int32_t row = (int32_t)(r.row - u.row_begin);
+            if (a->inner == 1) {
+                int32_t at;
+                const float largest = place_in_blocks(r.x, r.rows, &at);
+                if (largest > *best || (largest != largest && *best == *best)) {
+                    *best = largest;
+                    *place = row + at;
+                }
+                continue;
+            }
+            for (ptrdiff_t k = 0; k < r.rows; k++) place_across(r.x + k * a->inner, u.width, row + (int32_t)k, best, place);
+        }
+        for (ptrdiff_t i = 0; i < u.width; i++) {
+            if (a->partial != NULL) {
+                partial_at(a, &u, 2, 0)[i] = best[i];
+                partial_at(a, &u, 2, 1)[i] = (double)(u.row_begin + place[i]);
+            } else {
+                ((int64_t *)a->y)[u.output + i] = u.row_begin + place[i];
+            }
+        }
+    }
+}
