@@ -84,7 +84,8 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t filters
         ptrdiff_t splits
 
-# Floats of scratch that the padded part of an image, or the block of a scattered output, should stay below: half the second cache.
+# Floats of scratch that the padded part of an image, or the block of a scattered output, should stay below: half the second
+# cache.
 cdef Py_ssize_t MOST_COPIED = 65536
 # Floats of partial sums of the gradient by weights, over all splits of the batch; and the number of splits.
 cdef Py_ssize_t MOST_PARTIALS = 262144
@@ -115,13 +116,13 @@ cdef class _Convolution:
         for axis in range(2):
             self.image[axis] = x.shape[2 + axis]
             self.kernel[axis] = weight.shape[2 + axis]
-            if self.stride[axis] < 1 or self.dilation[axis] < 1 or self.low[axis] < 0 or self.high[axis] < 0 or self.kernel[axis] < 1:
-                raise OptionError(f"a kernel, strides and dilations are at least 1 and padding at least 0, got kernel {weight.shape[2:]}, "
-                                  f"stride {stride}, dilation {dilation}, padding {padding}")
+            if min(self.stride[axis], self.dilation[axis], self.kernel[axis]) < 1 or min(self.low[axis], self.high[axis]) < 0:
+                raise OptionError("a kernel, strides and dilations are at least 1 and padding at least 0, got kernel "
+                                  f"{weight.shape[2:]}, stride {stride}, dilation {dilation}, padding {padding}")
             length = self.image[axis] + self.low[axis] + self.high[axis] - self.dilation[axis] * (self.kernel[axis] - 1) - 1
             if length < 0:
-                raise ShapeError(f"a kernel of {weight.shape[2:]}, dilation {dilation}, is larger than the image of {x.shape[2:]} "
-                                 f"with padding {padding}")
+                raise ShapeError(f"a kernel of {weight.shape[2:]}, dilation {dilation}, is larger than the image of "
+                                 f"{x.shape[2:]} with padding {padding}")
             self.grid[axis] = length // self.stride[axis] + 1
         expected = (self.n, filters, self.grid[0], self.grid[1])
         if y.shape != expected:
@@ -166,9 +167,9 @@ cdef Py_ssize_t reach(Py_ssize_t length, Py_ssize_t stride, Py_ssize_t taps, Py_
     return (length - 1) * stride + max(taps - 1, 0) * abs(step) + 1
 
 
-cdef Py_ssize_t record_convolve(Plan plan, str name, const rn_window *window, Py_ssize_t images, Py_ssize_t groups, Py_ssize_t channels,
-                                Py_ssize_t rows, Py_ssize_t out_plane, Py_ssize_t out_row, Py_ssize_t out_column, double flops,
-                                double bytes, rn_convolve_args **recorded) except -1:
+cdef Py_ssize_t record_convolve(Plan plan, str name, const rn_window *window, Py_ssize_t images, Py_ssize_t groups,
+                                Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t out_plane, Py_ssize_t out_row,
+                                Py_ssize_t out_column, double flops, double bytes, rn_convolve_args **recorded) except -1:
     """Record a `convolve` call; the caller links its pointers and sets bias and activation."""
     cdef rn_convolve_args a
     cdef Py_ssize_t positions = window.grid_height * window.grid_width, taps = window.tap_rows * window.tap_columns
@@ -180,8 +181,8 @@ cdef Py_ssize_t record_convolve(Plan plan, str name, const rn_window *window, Py
     a.activation = RN_LINEAR
     a.alpha = 0
     a.scattered = not (out_column == 1 and out_row == window.grid_width)
-    a.in_place = (taps == 1 and not window.padded and window.stride_y == window.stride_x == 1 and window.grid_width == window.width
-                  and positions <= LONGEST_IN_PLACE)
+    a.in_place = (taps == 1 and not window.padded and window.stride_y == window.stride_x == 1
+                  and window.grid_width == window.width and positions <= LONGEST_IN_PLACE)
     a.weight_packed = channels * taps % 1024 == 0 and positions >= 64 and channels > 0
 
     # Few blocks: the offsets of taps, and the weights where they are packed, are made for each.
@@ -207,8 +208,8 @@ cdef Py_ssize_t record_convolve(Plan plan, str name, const rn_window *window, Py
         scratch += copied_channels * copied_width * reach(grid_rows, window.stride_y, window.tap_rows, window.tap_step_y)
         scratch += RN_PANEL  # the copy writes whole vectors
     cdef rn_convolve_args *call = <rn_convolve_args *> plan.record(
-        name, KERNELS.convolve, sizeof(rn_convolve_args), images * groups * a.blocks, RN_KC * sizeof(ptrdiff_t) + scratch * sizeof(float),
-        flops, bytes)
+        name, KERNELS.convolve, sizeof(rn_convolve_args), images * groups * a.blocks,
+        RN_KC * sizeof(ptrdiff_t) + scratch * sizeof(float), flops, bytes)
     call[0] = a
     recorded[0] = call
     return 0
@@ -219,11 +220,13 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
     """Record ``y[n, m, i, j] = act(sum over c, u, v of weight[m, c, u, v] x[n, c, i s + u d - p, j s + v d - p] + bias[m])``.
 
     x (n, c, h, w), weight (filters, c / groups, kh, kw), bias (filters), y (n, filters, oh, ow) with oh = (h + top + bottom
-    - d (kh - 1) - 1) // s + 1. ``stride`` s and ``dilation`` d are (rows, columns), ``padding`` p is ((top, bottom), (left, right)) zeros.
-    With groups, filters and channels fall into that many parts that know nothing of each other. ``activation`` as in ``activate``.
+    - d (kh - 1) - 1) // s + 1. ``stride`` s and ``dilation`` d are (rows, columns), ``padding`` p is ((top, bottom), (left,
+    right)) zeros. With groups, filters and channels fall into that many parts that know nothing of each other. ``activation``
+    as in ``activate``.
 
     The bits of a sample's output depend neither on the batch nor on threads.
-    Raises ``ShapeError`` where shapes do not fit or the kernel is larger than the padded image, ``OptionError`` for options out of range.
+    Raises ``ShapeError`` where shapes do not fit or the kernel is larger than the padded image, ``OptionError`` for options out
+    of range.
     """
     cdef _Convolution conv = _Convolution(x, weight, y, stride, padding, dilation, groups)
     cdef int code = activation_code(activation)
@@ -232,8 +235,8 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
     refuse_overlap("conv2d", y, (x, weight, bias))
     cdef rn_window window = conv.window()
     cdef rn_convolve_args *a
-    record_convolve(plan, "conv2d", &window, conv.n, groups, conv.channels, conv.filters, conv.grid[0] * conv.grid[1], conv.grid[1], 1,
-                    conv.flops(), conv.bytes(), &a)
+    record_convolve(plan, "conv2d", &window, conv.n, groups, conv.channels, conv.filters, conv.grid[0] * conv.grid[1],
+                    conv.grid[1], 1, conv.flops(), conv.bytes(), &a)
     a.activation = code
     a.alpha = alpha
     plan.link(&a.source, x, READ)
@@ -247,8 +250,8 @@ def conv2d_input_gradient(Plan plan, Slot dy, Slot weight, Slot dx, *, stride=(1
                           Py_ssize_t groups=1) -> None:
     """Record dx = d loss / d x of ``conv2d`` from dy = d loss / d y (of the convolution, before its activation).
 
-    Shapes and options are those of ``conv2d``: dx as x, dy as y. Pixels of x fall into stride rows times stride columns phases; the
-    gradient of each is a convolution of dy, at stride 1, with the taps that meet it.
+    Shapes and options are those of ``conv2d``: dx as x, dy as y. Pixels of x fall into stride rows times stride columns phases;
+    the gradient of each is a convolution of dy, at stride 1, with the taps that meet it.
     """
     cdef _Convolution conv = _Convolution(dx, weight, dy, stride, padding, dilation, groups)
     refuse_overlap("conv2d_input_gradient", dx, (dy, weight))
@@ -324,10 +327,10 @@ cdef void record_phase(Plan plan, _Convolution conv, Slot dy, Slot weight, Slot 
 
 def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbias=None, stride=(1, 1), padding=((0, 0), (0, 0)),
                            dilation=(1, 1), Py_ssize_t groups=1) -> None:
-    """Record dweight = d loss / d weight of ``conv2d`` from dy = d loss / d y (before the activation), and dbias where it is wanted.
+    """Record dweight = d loss / d weight of ``conv2d`` from dy = d loss / d y (before the activation), and dbias if wanted.
 
-    Shapes and options are those of ``conv2d``: dweight as weight, dbias as bias. The batch is summed in a number of splits that depends
-    on sizes only, so the bits do not depend on threads.
+    Shapes and options are those of ``conv2d``: dweight as weight, dbias as bias. The batch is summed in a number of splits that
+    depends on sizes only, so the bits do not depend on threads.
     """
     cdef _Convolution conv = _Convolution(x, dweight, dy, stride, padding, dilation, groups)
     if dbias is not None and dbias.size != dweight.shape[0]:
@@ -351,7 +354,8 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     cdef rn_weight_gradient_args *call = <rn_weight_gradient_args *> plan.record(
         "conv2d_weight_gradient", KERNELS.weight_gradient, sizeof(rn_weight_gradient_args),
         a.splits * groups * a.channel_blocks * a.filter_blocks,
-        (a.channel_block * taps + 8) * sizeof(ptrdiff_t) + scratch * sizeof(float), conv.flops(), conv.bytes() + 4.0 * partial.size)
+        (a.channel_block * taps + 8) * sizeof(ptrdiff_t) + scratch * sizeof(float),
+        conv.flops(), conv.bytes() + 4.0 * partial.size)
     call[0] = a
     plan.link(&call.x, x, READ)
     plan.link(&call.dy, dy, READ)
@@ -359,7 +363,8 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
 
     cdef rn_sum_splits_args *s = <rn_sum_splits_args *> plan.record(
         "conv2d_sum_splits", KERNELS.sum_splits, sizeof(rn_sum_splits_args),
-        groups * divide_up(rows + 1, RN_SUM_BLOCK) * divide_up(conv.filters, RN_SUM_BLOCK), RN_SUM_BLOCK * RN_SUM_BLOCK * sizeof(float),
+        groups * divide_up(rows + 1, RN_SUM_BLOCK) * divide_up(conv.filters, RN_SUM_BLOCK),
+        RN_SUM_BLOCK * RN_SUM_BLOCK * sizeof(float),
         <double> (a.splits - 1) * groups * rows * conv.filters, 4.0 * (a.splits + 1) * groups * rows * conv.filters)
     s.groups, s.rows, s.filters, s.splits = groups, rows, conv.filters, a.splits
     plan.link(&s.partial, partial, READ)

@@ -37,7 +37,8 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t n
         int accumulate
 
-# Tiles are cut until there are this many, so that several threads find work, but none below this much work: packing would not pay.
+# Tiles are cut until there are this many, so that several threads find work, but none below this much work: packing would not
+# pay.
 cdef Py_ssize_t WANTED_TILES = 16
 cdef double TILE_FLOPS = 1e6
 # Rows of a that stay in the second cache while panels pass; rows below which packing a panel of b costs too much.
@@ -70,8 +71,8 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
          str bias_axis="columns", str activation="linear", float alpha=0.0, bint accumulate=False) -> None:
     """Record ``c = act(op(a) op(b) + bias)``, or ``act(c + op(a) op(b) + bias)`` with ``accumulate``.
 
-    A slot of shape (n, c, h, w) is the matrix (n, c h w); ``op`` transposes where asked. op(a) is (m, k), op(b) (k, n), c (m, n); ``bias``
-    has n elements (``bias_axis="columns"``) or m (``"rows"``). ``activation`` and ``alpha`` are those of ``activate``.
+    A slot of shape (n, c, h, w) is the matrix (n, c h w); ``op`` transposes where asked. op(a) is (m, k), op(b) (k, n), c (m, n);
+    ``bias`` has n elements (``bias_axis="columns"``) or m (``"rows"``). ``activation`` and ``alpha`` are those of ``activate``.
 
     The bits of a row of c do not depend on m, on threads, or on how the operands are stored. With k = 0, c is act(bias).
 
@@ -90,12 +91,13 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
         raise ShapeError(f"the product has shape ({m}, {n}), but c is ({c.shape[0]}, {c_columns})")
     if bias_axis not in ("columns", "rows"):
         raise OptionError(f"bias_axis is 'columns' or 'rows', not {bias_axis!r}")
-    if bias is not None and bias.size != (n if bias_axis == "columns" else m):
-        raise ShapeError(f"a bias along the {bias_axis} of ({m}, {n}) has {n if bias_axis == 'columns' else m} elements, not {bias.size}")
+    biases = n if bias_axis == "columns" else m
+    if bias is not None and bias.size != biases:
+        raise ShapeError(f"a bias along the {bias_axis} of ({m}, {n}) has {biases} elements, not {bias.size}")
     cdef int code = activation_code(activation)
     refuse_overlap("gemm", c, (a, b, bias))
 
-    # b stored by columns must be turned while it is packed. Where a is the smaller one, or lies right, c^T = op(b)^T op(a)^T packs a.
+    # b stored by columns must be turned while it is packed. Where a is smaller, or lies right, c^T = op(b)^T op(a)^T packs a.
     cdef bint swap = transpose_b and m >= 6 and (transpose_a or m < n)
     cdef rn_gemm_args args
     args.m = n if swap else m
@@ -162,7 +164,8 @@ def sum_rows(Plan plan, Slot x, Slot total, bint accumulate=False) -> None:
         raise ShapeError(f"the sum of the rows of ({m}, {n}) has {n} elements, not {total.size}")
     refuse_overlap("sum_rows", total, (x,))
     cdef rn_sum_rows_args *a = <rn_sum_rows_args *> plan.record(
-        "sum_rows", KERNELS.sum_rows, sizeof(rn_sum_rows_args), divide_up(n, RN_SUM_COLUMNS), 0, <double> m * n, 4.0 * (m + 1) * n)
+        "sum_rows", KERNELS.sum_rows, sizeof(rn_sum_rows_args), divide_up(n, RN_SUM_COLUMNS), 0,
+        <double> m * n, 4.0 * (m + 1) * n)
     a.m = m
     a.n = n
     a.accumulate = accumulate

@@ -475,7 +475,7 @@ cdef class Plan:
     # ---- whole epochs
 
     def feed(self, Slot slot, rows) -> None:
-        """Let ``train`` fill ``slot`` from ``rows``, a C-contiguous array of float32 or int32, picking batches from its axis 0."""
+        """Let ``train`` fill ``slot`` from ``rows``, a contiguous array of float32 or int32; a batch is picked from its axis 0."""
         self._mine(slot)
         cdef Feed feed = Feed.__new__(Feed)
         feed.source = memoryview(rows).cast("B")
