@@ -1,7 +1,8 @@
 #include "window.h"
 
 /* Pixels of a panel, computed into a block of their own, to where the grid lies in the output. */
-static void scatter(const rn_convolve_args *a, const float *block, ptrdiff_t block_row, ptrdiff_t first, ptrdiff_t pixels, float *out) {
+static void scatter(const rn_convolve_args *a, const float *block, ptrdiff_t block_row, ptrdiff_t first, ptrdiff_t pixels,
+                    float *out) {
     for (ptrdiff_t m = 0; m < a->rows; m++, block += block_row, out += a->out_plane) {
         ptrdiff_t y = first / a->window.grid_width, x = first % a->window.grid_width;
         for (ptrdiff_t i = 0; i < pixels;) {
@@ -25,9 +26,9 @@ KERNEL(convolve) {
 
     ptrdiff_t *offset = scratch;
     float *panel = (float *)(offset + RN_KC);
-    float *packed = panel + RN_KC * RN_PANEL;                              /* [rows, RN_KC] where weights are packed */
-    float *block = packed + (a->weight_packed ? a->rows * RN_KC : 0);      /* [rows, block] where the output is scattered */
-    float *copy = block + (a->scattered ? a->rows * a->block : 0);         /* the padded part of the image; panel lies before it */
+    float *packed = panel + RN_KC * RN_PANEL;                         /* [rows, RN_KC] where weights are packed */
+    float *block = packed + (a->weight_packed ? a->rows * RN_KC : 0); /* [rows, block] where the output is scattered */
+    float *copy = block + (a->scattered ? a->rows * a->block : 0);    /* the padded part of the image; panel lies before it */
 
     const ptrdiff_t plane = (image * a->groups + group) * a->channels;
     const float *weight = a->weight + group * a->rows * k_all;
@@ -41,8 +42,8 @@ KERNEL(convolve) {
     do {
         const ptrdiff_t k = least(RN_KC, k_all - begin);
         const ptrdiff_t channel = k > 0 ? begin / taps : 0, channels = k > 0 ? (begin + k - 1) / taps - channel + 1 : 0;
-        const image_part part = part_of_image(w, a->source, a->images * a->groups * a->channels, plane + channel, channels, first_y,
-                                              rows_of_grid, 0, w->grid_width, copy);
+        const image_part part = part_of_image(w, a->source, a->images * a->groups * a->channels, plane + channel, channels,
+                                              first_y, rows_of_grid, 0, w->grid_width, copy);
         tap_offsets(w, &part, begin, k, offset);
         const float *left = weight + begin;
         ptrdiff_t left_row = k_all;
@@ -96,7 +97,8 @@ KERNEL(weight_gradient) {
     const ptrdiff_t group = tile / (a->filter_blocks * a->channel_blocks) % a->groups;
     const ptrdiff_t split = tile / (a->filter_blocks * a->channel_blocks * a->groups);
     const ptrdiff_t first_filter = filter_block * a->filter_block, filters = least(a->filter_block, a->filters - first_filter);
-    const ptrdiff_t first_channel = channel_block * a->channel_block, channels = least(a->channel_block, a->channels - first_channel);
+    const ptrdiff_t first_channel = channel_block * a->channel_block,
+                    channels = least(a->channel_block, a->channels - first_channel);
     const ptrdiff_t taps = w->tap_rows * w->tap_columns, pixels = w->grid_height * w->grid_width;
     const int with_bias = a->with_bias && channel_block == a->channel_blocks - 1;
     const ptrdiff_t rows = channels * taps + with_bias;
@@ -108,7 +110,8 @@ KERNEL(weight_gradient) {
     if (with_bias)
         for (ptrdiff_t i = 0; i < a->ones; i++) ones[i] = 1.0f;
 
-    float *partial = a->partial + ((split * a->groups + group) * (a->channels * taps + 1) + first_channel * taps) * a->filters + first_filter;
+    float *partial =
+        a->partial + ((split * a->groups + group) * (a->channels * taps + 1) + first_channel * taps) * a->filters + first_filter;
     micro_tile t = {.a_step = w->stride_x, .c_row = a->filters};
     for (ptrdiff_t image = a->images * split / a->splits; image < a->images * (split + 1) / a->splits; image++) {
         const ptrdiff_t plane = (image * a->groups + group) * a->channels + first_channel;
@@ -117,8 +120,8 @@ KERNEL(weight_gradient) {
             for (ptrdiff_t x = 0; x < w->grid_width; x += a->block_columns) {
                 t.runs = least(a->block_rows, w->grid_height - y);
                 t.run = least(a->block_columns, w->grid_width - x);
-                const image_part part = part_of_image(w, a->x, a->images * a->groups * a->channels, plane, channels, y, t.runs, x,
-                                                      t.run, copy);
+                const image_part part =
+                    part_of_image(w, a->x, a->images * a->groups * a->channels, plane, channels, y, t.runs, x, t.run, copy);
                 tap_offsets(w, &part, 0, channels * taps, offset);
                 t.a_turn = w->stride_y * part.pitch;
                 for (ptrdiff_t m = 0; m < filters; m += t.columns) {
@@ -130,7 +133,8 @@ KERNEL(weight_gradient) {
                         pack_transposed(from, pixels, t.runs * t.run, t.columns, panel, t.b_step);
                     else
                         for (ptrdiff_t r = 0; r < t.runs; r++)
-                            pack_transposed(from + r * w->grid_width, pixels, t.run, t.columns, panel + r * t.run * t.b_step, t.b_step);
+                            pack_transposed(from + r * w->grid_width, pixels, t.run, t.columns, panel + r * t.run * t.b_step,
+                                            t.b_step);
                     t.c = partial + m;
                     const micro_kernel *kernels = MICRO_KERNELS[t.b_step / VL - 1];
                     const int most = MOST_ROWS[t.b_step / VL - 1];
@@ -147,12 +151,13 @@ KERNEL(weight_gradient) {
         }
     }
     if (t.add) return;
-    for (ptrdiff_t k = 0; k < rows; k++) zero_row(partial + k * a->filters, filters); /* there was no image, or none with pixels */
+    for (ptrdiff_t k = 0; k < rows; k++)
+        zero_row(partial + k * a->filters, filters); /* there was no image, or none with pixels */
 }
 
 KERNEL(sum_splits) {
     const rn_sum_splits_args *a = arguments;
-    float *sum = scratch; /* [RN_SUM_BLOCK, RN_SUM_BLOCK] */
+    float *sum = scratch;                                                /* [RN_SUM_BLOCK, RN_SUM_BLOCK] */
     const ptrdiff_t row_tiles = (a->rows + RN_SUM_BLOCK) / RN_SUM_BLOCK; /* of rows + 1 */
     const ptrdiff_t column_tiles = (a->filters + RN_SUM_BLOCK - 1) / RN_SUM_BLOCK;
     const ptrdiff_t group = tile / (row_tiles * column_tiles);

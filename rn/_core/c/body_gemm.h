@@ -7,7 +7,7 @@ KERNEL(gemm) {
     const ptrdiff_t first_row = tile / a->column_tiles * a->row_block, first_column = tile % a->column_tiles * a->column_block;
     const ptrdiff_t rows = least(a->row_block, a->m - first_row), columns = least(a->column_block, a->n - first_column);
     float *panel = scratch;
-    float *packed = panel + RN_KC * RN_PANEL;                        /* [rows, RN_KC] where left is packed */
+    float *packed = panel + RN_KC * RN_PANEL;                             /* [rows, RN_KC] where left is packed */
     float *turned = packed + (a->left_packed ? a->row_block * RN_KC : 0); /* [rows, column_block] where c is transposed */
 
     micro_tile t = {.a_step = a->left_packed ? 1 : a->left_step, .runs = 1, .activation = a->activation, .alpha = a->alpha};
@@ -16,8 +16,7 @@ KERNEL(gemm) {
     if (a->transposed) {
         c = turned;
         t.c_row = a->column_block;
-        if (a->accumulate)
-            transpose(a->c + first_column * a->c_row + first_row, a->c_row, columns, rows, c, t.c_row);
+        if (a->accumulate) transpose(a->c + first_column * a->c_row + first_row, a->c_row, columns, rows, c, t.c_row);
     }
     const float *row_bias = a->row_bias != NULL ? a->row_bias + first_row : NULL;
 

@@ -2,29 +2,29 @@
  *
  *   c[i, j] (+)= sum_k a[i, k] b[k, j],   i < rows <= 6,   j < columns <= vectors * VL
  *
- * Every output is one chain of fused multiply-adds over k, started from 0, whatever rows and vectors are: the bits of an output do not
- * depend on the tile it was computed in. Callers cut k in blocks of RN_KC, counted from 0, and add each block's chain to c: that order,
- * too, is the same everywhere.
+ * Every output is one chain of fused multiply-adds over k, started from 0, whatever rows and vectors are: the bits of an output
+ * do not depend on the tile it was computed in. Callers cut k in blocks of RN_KC, counted from 0, and add each block's chain to
+ * c: that order, too, is the same everywhere.
  *
- * Registers (16): rows * vectors sums, vectors of b, one broadcast of a. 6 * 2 + 2 + 1 = 15. Two multiply-adds a cycle of latency 4
- * want 8 chains at least: 6 x 2, 5 x 2, 4 x 2 and 3 x 3, 4 x 3 have them. */
+ * Registers (16): rows * vectors sums, vectors of b, one broadcast of a. 6 * 2 + 2 + 1 = 15. Two multiply-adds a cycle of latency
+ * 4 want 8 chains at least: 6 x 2, 5 x 2, 4 x 2 and 3 x 3, 4 x 3 have them. */
 
 enum { ROWS = 6, VECTORS = 3 };
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
 typedef struct {
-    const float *row[ROWS];       /* a[i, 0] */
-    ptrdiff_t a_step, a_turn;     /* floats of a from one k to the next, and from one run of k to the next */
-    ptrdiff_t run, runs;          /* k = runs * run */
-    const float *b;               /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
+    const float *row[ROWS];   /* a[i, 0] */
+    ptrdiff_t a_step, a_turn; /* floats of a from one k to the next, and from one run of k to the next */
+    ptrdiff_t run, runs;      /* k = runs * run */
+    const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
     ptrdiff_t b_step;
-    float *c;                     /* c[i, j], c_row floats from one row to the next; exactly columns of it are touched */
-    ptrdiff_t c_row, columns;     /* (vectors - 1) * VL < columns <= vectors * VL */
-    int add;                      /* to what c holds; else c is overwritten */
-    int finish;                   /* this was the last block of k: add the bias, apply the activation */
-    const float *row_bias;        /* NULL: none */
-    const float *column_bias;     /* NULL: none; exactly columns are read */
-    int activation;               /* rn_activation; those beyond RN_LEAKY_RELU are left to multiply_panel */
+    float *c;                 /* c[i, j], c_row floats from one row to the next; exactly columns of it are touched */
+    ptrdiff_t c_row, columns; /* (vectors - 1) * VL < columns <= vectors * VL */
+    int add;                  /* to what c holds; else c is overwritten */
+    int finish;               /* this was the last block of k: add the bias, apply the activation */
+    const float *row_bias;    /* NULL: none */
+    const float *column_bias; /* NULL: none; exactly columns are read */
+    int activation;           /* rn_activation; those beyond RN_LEAKY_RELU are left to multiply_panel */
     float alpha;
 } micro_tile;
 
@@ -124,9 +124,9 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
     finish_tile(rows, vectors, sum, t);
 }
 
-/* The same for few rows and a whole panel of a b stored by columns, b_step floats apart: blocks of VL x VL are turned in registers and
- * used at once, for packing pays only where many rows use the panel. The chains of the two vectors hide each other's waits. One run of
- * k. */
+/* The same for few rows and a whole panel of a b stored by columns, b_step floats apart: blocks of VL x VL are turned in
+ * registers and used at once, for packing pays only where many rows use the panel. The chains of the two vectors hide each
+ * other's waits. One run of k. */
 enum { FEW_ROWS = 2 };
 static RN_ALWAYS_INLINE void multiply_turned_panel(const int rows, const micro_tile *t) {
     vf sum[2][ROWS];
@@ -196,21 +196,20 @@ MICRO(2)
 #undef MICRO
 static const micro_kernel TURNED_KERNELS[FEW_ROWS] = {multiply_turned_1, multiply_turned_2};
 
-/* How many of the rows left go into the next tile: as many as there can be, and what is less than twice that in two even parts, for a
- * tile of one or two rows keeps the multipliers waiting. */
+/* How many of the rows left go into the next tile: as many as there can be, and what is less than twice that in two even parts,
+ * for a tile of one or two rows keeps the multipliers waiting. */
 static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
     if (left >= 2 * most) return most;
     return left <= most ? left : (left + 1) / 2;
 }
 
 /* How many of the columns left go into the next panel of two vectors, or of three where that leaves none to a panel of one. */
-static inline ptrdiff_t next_columns(ptrdiff_t left) {
-    return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL);
-}
+static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL); }
 
-/* All rows of a, a_row floats apart, times one panel into rows of c; then what is left of the activation. t holds the rest. turned: b
- * is stored by columns, and rows are few. */
-static void multiply_panel(micro_tile *t, int turned, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c, const float *row_bias) {
+/* All rows of a, a_row floats apart, times one panel into rows of c; then what is left of the activation. t holds the rest.
+ * turned: b is stored by columns, and rows are few. */
+static void multiply_panel(micro_tile *t, int turned, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
+                           const float *row_bias) {
     const micro_kernel *kernels = turned ? TURNED_KERNELS : MICRO_KERNELS[t->columns > VL];
     t->c = c;
     t->row_bias = row_bias;

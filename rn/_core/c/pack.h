@@ -44,9 +44,10 @@ static RN_ALWAYS_INLINE void load_turned_part(const float *p, ptrdiff_t row, ptr
     vf_transpose(block);
 }
 
-/* to[j, i] = from[i, j], i < rows, j < columns. With pad, rows of `to` are written up to a whole vector: the last row of from again. */
-static RN_ALWAYS_INLINE void transpose_any(const int pad, const float *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t columns,
-                                           float *to, ptrdiff_t to_row) {
+/* to[j, i] = from[i, j], i < rows, j < columns. With pad, rows of `to` are written up to a whole vector: the last row of from
+ * again. */
+static RN_ALWAYS_INLINE void transpose_any(const int pad, const float *from, ptrdiff_t from_row, ptrdiff_t rows,
+                                           ptrdiff_t columns, float *to, ptrdiff_t to_row) {
     for (ptrdiff_t i = 0; i < rows; i += VL) {
         const ptrdiff_t lanes = least(VL, rows - i);
         const int whole = pad || lanes == VL;
@@ -68,7 +69,8 @@ static RN_ALWAYS_INLINE void transpose_any(const int pad, const float *from, ptr
     }
 }
 
-static RN_NO_INLINE void transpose(const float *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t columns, float *to, ptrdiff_t to_row) {
+static RN_NO_INLINE void transpose(const float *from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t columns, float *to,
+                                   ptrdiff_t to_row) {
     transpose_any(0, from, from_row, rows, columns, to, to_row);
 }
 

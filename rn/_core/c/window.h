@@ -2,8 +2,8 @@
  *
  * Tap (i, j) of grid position (y, x) reads the image at row y stride_y + first_y + i tap_step_y, column x stride_x + first_x +
  * j tap_step_x, and 0 outside. Images whose taps all lie inside are read in place; else the part that a tile needs is copied into
- * scratch with its zeros. From there on both look the same: a pointer to what tap `low` of the tile's first row reads at column 0, and
- * a pitch and a plane size to step by. */
+ * scratch with its zeros. From there on both look the same: a pointer to what tap `low` of the tile's first row reads at column
+ * 0, and a pitch and a plane size to step by. */
 
 /* The lowest row and column, relative to grid position (0, 0), that any tap reads. */
 static inline ptrdiff_t lowest_tap(ptrdiff_t first, ptrdiff_t step, ptrdiff_t taps) {
@@ -33,10 +33,10 @@ static void zero_row(float *to, ptrdiff_t n) {
 
 /* Copies rows and columns of the image from (y, x) on, which may lie outside, into `to`, [channels, rows, columns].
  *
- * Whole vectors are written. What reaches beyond a row's end is overwritten by the next row, for the last columns of all rows go first;
- * beyond the last row `to` must have room for a vector. */
-static void copy_padded(float *to, const float *planes, const rn_window *w, ptrdiff_t channels, ptrdiff_t y, ptrdiff_t x, ptrdiff_t rows,
-                        ptrdiff_t columns) {
+ * Whole vectors are written. What reaches beyond a row's end is overwritten by the next row, for the last columns of all rows go
+ * first; beyond the last row `to` must have room for a vector. */
+static void copy_padded(float *to, const float *planes, const rn_window *w, ptrdiff_t channels, ptrdiff_t y, ptrdiff_t x,
+                        ptrdiff_t rows, ptrdiff_t columns) {
     for (ptrdiff_t j = (columns - 1) / VL * VL; j >= 0; j -= VL) {
         const ptrdiff_t begin = x + j < 0 ? -(x + j) : 0, end = w->width > x + j ? w->width - (x + j) : 0;
         const vi inside = vi_and(vi_first(end), vi_not(vi_first(begin)));
@@ -49,8 +49,8 @@ static void copy_padded(float *to, const float *planes, const rn_window *w, ptrd
     }
 }
 
-/* The part that grid positions (grid_y + rows, grid_x + columns) need of `channels` planes from plane number `plane` on, of `planes`;
- * through `copy`, which has room for a vector on both sides, where the taps leave the image. */
+/* The part that grid positions (grid_y + rows, grid_x + columns) need of `channels` planes from plane number `plane` on, of
+ * `planes`; through `copy`, which has room for a vector on both sides, where the taps leave the image. */
 static image_part part_of_image(const rn_window *w, const float *image, ptrdiff_t planes, ptrdiff_t plane, ptrdiff_t channels,
                                 ptrdiff_t grid_y, ptrdiff_t rows, ptrdiff_t grid_x, ptrdiff_t columns, float *copy) {
     const ptrdiff_t y = grid_y * w->stride_y + low_y(w), x = grid_x * w->stride_x + low_x(w);
@@ -65,8 +65,8 @@ static image_part part_of_image(const rn_window *w, const float *image, ptrdiff_
     return (image_part){copy, wide, high * wide, 1};
 }
 
-/* offset[p] from the origin, of row p = (channel, tap row, tap column) of the unfolded image, for `count` rows from `begin` on; channels
- * count from the one of `begin`. */
+/* offset[p] from the origin, of row p = (channel, tap row, tap column) of the unfolded image, for `count` rows from `begin` on;
+ * channels count from the one of `begin`. */
 static void tap_offsets(const rn_window *w, const image_part *part, ptrdiff_t begin, ptrdiff_t count, ptrdiff_t *offset) {
     if (count == 0) return;
     const ptrdiff_t taps = w->tap_rows * w->tap_columns;
@@ -82,8 +82,9 @@ static void tap_offsets(const rn_window *w, const image_part *part, ptrdiff_t be
     }
 }
 
-/* The lanes of a panel of grid positions: for each of its two vectors up to two pieces of consecutive floats, where a piece is what lies
- * in one row, or (gather) an index for each lane. Lanes beyond the last position are in no piece; what they read means nothing. */
+/* The lanes of a panel of grid positions: for each of its two vectors up to two pieces of consecutive floats, where a piece is
+ * what lies in one row, or (gather) an index for each lane. Lanes beyond the last position are in no piece; what they read means
+ * nothing. */
 typedef struct {
     ptrdiff_t start[2][2]; /* of lane 0, had the piece begun there */
     vi mask[2][2];
@@ -92,8 +93,8 @@ typedef struct {
     vi used[2];
 } lane_map;
 
-/* Maps the next `columns` <= PANEL positions, row by row through the grid, and moves (y, x) behind them; y counts from the first grid
- * row of the part. */
+/* Maps the next `columns` <= PANEL positions, row by row through the grid, and moves (y, x) behind them; y counts from the first
+ * grid row of the part. */
 static void map_lanes(lane_map *map, const rn_window *w, ptrdiff_t pitch, ptrdiff_t *y, ptrdiff_t *x, ptrdiff_t columns) {
     const ptrdiff_t row = pitch * w->stride_y, from_y = *y, from_x = *x;
     map->gather = w->stride_x != 1;
@@ -132,7 +133,8 @@ static void map_lanes(lane_map *map, const rn_window *w, ptrdiff_t pitch, ptrdif
     }
 }
 
-/* panel[p, lane] = origin[offset[p] + lane's place], p < k. In the open, plain loads do, which cost half of what masked ones cost. */
+/* panel[p, lane] = origin[offset[p] + lane's place], p < k. In the open, plain loads do, which cost half of what masked ones
+ * cost. */
 static void pack_pixels(const lane_map *map, const float *origin, int open, const ptrdiff_t *offset, ptrdiff_t k, float *panel) {
     if (map->gather) {
         const vi index0 = vi_load(map->index), index1 = vi_load(map->index + VL), used0 = map->used[0], used1 = map->used[1];
