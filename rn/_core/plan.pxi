@@ -78,9 +78,11 @@ cdef class FeedPointers:
     cdef rn_gather_args **args
     cdef Call **calls
     cdef double **scalars
+    cdef list feeds  # held, so that the pointers into them stay good
 
     def __cinit__(self, list feeds, list reports):
         cdef Py_ssize_t i
+        self.feeds = feeds
         self.args = <rn_gather_args **> calloc(len(feeds) + 1, sizeof(void *))
         self.calls = <Call **> calloc(len(feeds) + 1, sizeof(void *))
         self.scalars = <double **> calloc(len(reports) + 1, sizeof(void *))
@@ -90,7 +92,7 @@ cdef class FeedPointers:
             self.args[i] = &(<Feed> feeds[i]).args
             self.calls[i] = &(<Feed> feeds[i]).call
         for i in range(len(reports)):
-            self.scalars[i] = <double *> (<Slot> reports[i]).root.data
+            self.scalars[i] = <double *> (<Root> reports[i]).data
 
     def __dealloc__(self):
         free(self.args)
@@ -227,7 +229,7 @@ cdef class Plan:
     def tensor(self, shape) -> Slot:
         """Return a tensor of the plan, alive from the first call that touches it to the last."""
         shape = four_axes(shape)
-        return self._slot(self._root(4 * element_count(shape)), shape)
+        return self._slot(self._root(float_bytes(shape)), shape)
 
     def input(self, shape) -> Slot:
         """Return a tensor that the caller fills before each run."""
@@ -371,8 +373,14 @@ cdef class Plan:
 
     def report(self, Slot scalar) -> None:
         """Add the float64 in ``scalar`` (two floats' worth of a kept tensor), times the batch, to the totals of ``train``."""
+        self._check_scalar(scalar)
+        # Not the slot, which knows the plan: a cycle would keep the arena until the collector finds it.
+        self._reports.append(scalar.root)
+
+    cdef void _check_scalar(self, Slot scalar) except *:
         self._mine(scalar)
-        self._reports.append(scalar)
+        if scalar.size != 2:
+            raise ShapeError(f"a float64 lives in a tensor of 2 floats, not of shape {scalar.shape}")
 
     # ---- sealing
 
@@ -424,15 +432,19 @@ cdef class Plan:
 
     def array(self, Slot slot) -> Tensor4D:
         """Return the slot's memory as a tensor, valid while this plan lives; of a sealed plan only."""
-        self._mine(slot)
-        if not self.sealed:
-            raise StateError("a plan's tensors have no memory before seal()")
+        self._placed(slot)
         return tensor_over(<float *> slot.root.data, slot.shape, self, False)
 
     def scalar(self, Slot slot) -> float:
         """Return the float64 that a kernel left in ``slot``."""
-        self._mine(slot)
+        self._placed(slot)
+        self._check_scalar(slot)
         return (<double *> slot.root.data)[0]
+
+    cdef void _placed(self, Slot slot) except *:
+        self._mine(slot)
+        if not self.sealed:
+            raise StateError("a plan's tensors have no memory before seal()")
 
     # ---- running
 
@@ -441,6 +453,11 @@ cdef class Plan:
         self.step.step = step
         self.step.update = update
         self.step.learning_rate = <float> learning_rate
+
+    @property
+    def counters(self) -> tuple[int, int]:
+        """The step and the update that come next; ``train`` moves both, one for each step that it finished."""
+        return self.step.step, self.step.update
 
     def run(self, phase="update") -> None:
         """Run the calls once, up to and including ``phase``: ``"forward"``, ``"backward"`` or ``"update"``."""
@@ -476,7 +493,7 @@ cdef class Plan:
 
     def feed(self, Slot slot, rows) -> None:
         """Let ``train`` fill ``slot`` from ``rows``, a contiguous array of float32 or int32; a batch is picked from its axis 0."""
-        self._mine(slot)
+        self._placed(slot)
         cdef Feed feed = Feed.__new__(Feed)
         feed.source = memoryview(rows).cast("B")
         if len(rows) == 0 or len(feed.source) // len(rows) * self.batch != 4 * slot.size:
@@ -502,7 +519,7 @@ cdef class Plan:
         Adds each reported scalar times the batch to ``totals``. Counts step and update on from ``set_step``.
         """
         self._ready()
-        cdef Py_ssize_t steps = order.shape[0] // self.batch
+        cdef Py_ssize_t steps = order.shape[0] // self.batch if self.batch > 0 else 0
         cdef Py_ssize_t i, s
         cdef Feed feed
         cdef int threads = current_threads()
@@ -547,11 +564,14 @@ cdef tuple four_axes(shape):
     return axes + (1,) * (4 - len(axes))
 
 
-cdef Py_ssize_t element_count(tuple shape) except -1:
-    cdef Py_ssize_t size = 1
+cdef Py_ssize_t float_bytes(tuple shape) except -1:
+    """The bytes of a float32 tensor; `MemoryError` for more than a process can have (2^62 leaves sums of some room)."""
+    count = 4
     for length in shape:
-        size *= length
-    return size
+        count *= length
+    if count > 2**62:
+        raise MemoryError(f"a tensor of shape {shape} is larger than any memory")
+    return count
 
 
 cdef Py_ssize_t place_roots(list roots, Py_ssize_t calls) except -1:
@@ -575,6 +595,8 @@ cdef Py_ssize_t place_roots(list roots, Py_ssize_t calls) except -1:
             if offset + need <= other.offset:
                 break
             offset = max(offset, other.offset + ((other.bytes + 63) & ~63))
+        if offset > PY_SSIZE_T_MAX - need:
+            raise MemoryError("the tensors of a plan are larger than any memory")
         root.offset = offset
         placed.append(root)
         end = max(end, offset + need)

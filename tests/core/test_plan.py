@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 
 import numpy as np
@@ -196,6 +197,63 @@ def test_train_feeds_the_rows_of_each_batch_and_adds_up_reports(dtype: type) -> 
         plan.feed(x, rows[:, :2].copy())
 
 
+def test_counters_tell_the_steps_that_were_finished() -> None:
+    plan = _core.Plan(2)
+    calls = []
+
+    def third_time_unlucky() -> None:
+        calls.append(plan.counters)
+        if len(calls) == 3:
+            raise ZeroDivisionError
+
+    plan.callback("call", third_time_unlucky)
+    plan.seal()
+    plan.set_step(10, 5, 0.1)
+    with pytest.raises(ZeroDivisionError):
+        plan.train(np.arange(8), np.zeros(0))
+    assert calls == [(10, 5), (11, 6), (12, 7)]
+    assert plan.counters == (12, 7)
+
+
+def test_a_plan_frees_its_memory_as_soon_as_nobody_holds_it() -> None:
+    plan = _core.Plan(2)
+    scalar = plan.kept((2,))
+    x = plan.input((2, 3))
+    plan.report(scalar)
+    plan.seal()
+    plan.feed(x, np.zeros((4, 3), np.float32))
+    plan.train(np.arange(4), np.zeros(1))
+    gc.collect()
+    del plan, x, scalar
+    # What only the collector of cycles would find keeps its arena until then.
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        assert not [thing for thing in gc.garbage if isinstance(thing, _core.Plan)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+
+
+@pytest.mark.parametrize("shape", [(1, 2**31, 2**31, 1), (2**31, 2**31, 2**31, 2**31), (1, 2**62, 1, 1)])
+def test_a_tensor_larger_than_any_memory(shape: tuple[int, ...]) -> None:
+    with pytest.raises(MemoryError, match="larger than any memory"):
+        _core.Plan(1).tensor(shape)
+    plan = _core.Plan(1)
+    for _ in range(3):
+        plan.kept((2**60,))
+    with pytest.raises(MemoryError):
+        plan.seal()
+
+
+def test_a_batch_of_none_trains_on_nothing() -> None:
+    plan = _core.Plan(0)
+    plan.seal()
+    plan.train(np.arange(0), np.zeros(0))
+    with pytest.raises(ShapeError, match="batches of 0"):
+        plan.train(np.arange(3), np.zeros(0))
+
+
 def test_a_plan_refuses_what_comes_too_late_or_from_elsewhere() -> None:
     plan, other = _core.Plan(1), _core.Plan(1)
     slot = plan.tensor((3,))
@@ -207,6 +265,12 @@ def test_a_plan_refuses_what_comes_too_late_or_from_elsewhere() -> None:
         plan.run()
     with pytest.raises(StateError, match="no memory before"):
         plan.array(slot)
+    with pytest.raises(StateError, match="no memory before"):
+        plan.scalar(plan.kept((2,)))
+    with pytest.raises(StateError, match="no memory before"):
+        plan.feed(slot, np.zeros((4, 3), np.float32))
+    with pytest.raises(ShapeError, match="tensor of 2 floats"):
+        plan.report(slot)
     with plan.backward(), pytest.raises(StateError, match="nest"), plan.update():
         pass
     plan.seal()
