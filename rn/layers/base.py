@@ -43,6 +43,9 @@ class Layer:
     training)`` and ``backward(grad, input_gradient=True)`` on NumPy arrays of shape (n, *input_shape) and (n,
     *output_shape); ``backward`` adds to ``self.gradients[name][...]`` and returns d loss / d x.
 
+    A layer that keeps an ``rn.activations`` object as ``self.activation`` leaves it to the model to apply: behind what
+    ``bind`` or ``forward`` gives, joined with it where a kernel can do both.
+
     Attributes: ``name``; ``trainable``, whether training may change it; ``input_shape`` and ``output_shape`` without
     the batch axis, None before ``build``.
     """
@@ -79,15 +82,21 @@ class Layer:
             _view(plan, y, outputs)[...] = self._checked("forward", made, outputs)
 
         plan.callback(f"{type(self).__name__}.forward", forward, reads=[x], writes=[y])
-        wants_dx = plan.wants_gradient(x)
-        if self.learns(plan) or wants_dx:
+        learns, wants_dx = self.learns(plan), plan.wants_gradient(x)
+        if learns or wants_dx:
             dy = plan.gradient(y)
             dx = plan.gradient(x) if wants_dx else None
 
             def backward() -> None:
+                # Where this layer does not learn, its gradients stay as the last training step left them.
+                kept = {} if learns else {name: gradient.copy() for name, gradient in self.gradients.items()}
                 for parameter in self._parameters.values():
                     parameter.gradient[...] = 0.0
-                made = self.backward(_view(plan, dy, outputs), wants_dx)
+                try:
+                    made = self.backward(_view(plan, dy, outputs), wants_dx)
+                finally:
+                    for name, gradient in kept.items():
+                        self.gradients[name][...] = gradient
                 if dx is not None:
                     _view(plan, dx, inputs)[...] = self._checked("backward", made, inputs)
 
@@ -105,7 +114,7 @@ class Layer:
     def backward(self, grad: FloatArray, input_gradient: bool = True) -> ArrayLike | None:
         """Add the parameters' gradients to ``self.gradients`` and return d loss / d x, given ``grad`` = d loss / d y.
 
-        Dd the parameters' gradients to ``self.gradients`` and return d loss / d x, given ``grad`` = d loss / d y.
+        For layers written in Python. Without ``input_gradient`` nobody reads what it returns, and None will do.
         """
         raise NotImplementedError(f"{type(self).__name__} {self.name!r} writes no backward, so it cannot be trained")
 

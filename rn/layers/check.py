@@ -22,6 +22,8 @@ __all__ = [
     "window_output",
 ]
 
+LARGEST = 2**31 - 1  # of any size, stride or padding: their products then fit 64 bits where they are formed
+
 Pair = tuple[int, int]
 Padding = Literal["valid", "same"] | int | Pair
 Sides = tuple[Pair, Pair]  # ((top, bottom), (left, right))
@@ -45,14 +47,21 @@ class PoolWindow(TypedDict):
 
 
 def positive(what: str, value: Any) -> int:
-    """Return ``value`` as an int of at least 1, or raise ``OptionError``."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1 or isinstance(value, bool):
+    """Return ``value`` as an int from 1 to 2^31 - 1, or raise ``OptionError``."""
+    number = _whole(value)
+    if number < 1:
         raise OptionError(f"{what} must be a whole number of at least 1, got {value!r}")
+    if number > LARGEST:
+        raise OptionError(f"{what} must be at most {LARGEST:,}, got {value!r}")
     return number
+
+
+def _whole(value: Any) -> int:
+    """Return ``value`` as an int, -1 where it is none."""
+    try:
+        return -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return -1
 
 
 def pair(what: str, value: Any) -> Pair:
@@ -67,10 +76,12 @@ def padding_option(layer: str, value: Any) -> Padding:
     """Return ``value`` if it is "valid", "same", a whole number or two; else raise ``OptionError``."""
     if value in ("valid", "same"):
         return "same" if value == "same" else "valid"
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(values) != 2 or any(isinstance(v, bool) or not isinstance(v, int) or v < 0 for v in values):
-        raise OptionError(f'{layer}: padding must be "valid", "same" or whole numbers of at least 0, got {value!r}')
-    return values[0] if values[0] == values[1] else (values[0], values[1])
+    cells = [_whole(cell) for cell in (value if isinstance(value, (tuple, list)) else (value, value))]
+    if len(cells) != 2 or not all(0 <= cell <= LARGEST for cell in cells):
+        raise OptionError(
+            f'{layer}: padding must be "valid", "same" or whole numbers from 0 to {LARGEST:,}, got {value!r}'
+        )
+    return cells[0] if cells[0] == cells[1] else (cells[0], cells[1])
 
 
 def sides(padding: Padding, size: Pair, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Sides:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from numbers import Real
 from typing import Any
 
 from rn import _core, initializers, registry
@@ -27,9 +27,9 @@ class Dropout(Layer):
 
     def __init__(self, rate: float = 0.5, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not (math.isfinite(rate) and 0 <= rate < 1):
+        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < 1:
             raise OptionError(f"Dropout: rate must be at least 0 and below 1, got {rate!r}")
-        self.rate = float(rate)
+        self.rate: float = float(rate)
 
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         return input_shape
