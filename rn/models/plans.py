@@ -16,6 +16,7 @@ from rn import _core
 __all__ = ["BoundPlan", "PlanPool"]
 
 KEPT = 16  # kinds of plans (use, batch size) that a model keeps
+KEPT_BYTES = 256 << 20  # how much memory they may hold together; the one used last is kept whatever it holds
 
 
 class BoundPlan:
@@ -51,7 +52,8 @@ class BoundPlan:
 class PlanPool:
     """Idle plans by key.
 
-    A second thread that wants a key in use gets a plan of its own; the least used keys are dropped.
+    A second thread that wants a key in use gets a plan of its own. Of too many, or too large ones, the keys that were
+    used longest ago are dropped.
     """
 
     def __init__(self) -> None:
@@ -76,8 +78,11 @@ class PlanPool:
                 if generation == self._generation:
                     self._idle.setdefault(key, []).append(bound)
                     self._idle.move_to_end(key)
-                    while len(self._idle) > KEPT:
+                    while len(self._idle) > 1 and (len(self._idle) > KEPT or self._held() > KEPT_BYTES):
                         self._idle.popitem(last=False)
+
+    def _held(self) -> int:
+        return sum(bound.plan.arena_bytes for idle in self._idle.values() for bound in idle)
 
     def clear(self) -> None:
         """Drop every plan; those lent out are not taken back."""
