@@ -5,16 +5,26 @@ Nothing below checks these values again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rn import _core, losses
+from rn import _core, losses, metrics
 from rn.errors import DtypeError, LabelError, OptionError, ShapeError
 
-__all__ = ["batch_size_option", "count_option", "inputs", "targets", "weights"]
+__all__ = [
+    "batch_size_option",
+    "count_option",
+    "inputs",
+    "numbers",
+    "refuse_classes",
+    "shape_option",
+    "targets",
+    "weights",
+]
 
 Shape = tuple[int, ...]
 FloatArray = NDArray[np.float32]
@@ -86,18 +96,31 @@ def targets(
     if y is None:
         raise LabelError(f"{what} is missing: the loss needs a target for every sample of x")
     array = numbers(y, what)
-    if isinstance(y, _core.Tensor4D):
-        array = array.reshape(array.shape[: 1 + len(output_shape)])
+    if isinstance(y, _core.Tensor4D) and len(output_shape) == 1:
+        matrix = array.shape[:2] == (1, 1) and array.shape[2] == samples
+        array = array.reshape(array.shape[2:] if matrix else (len(array), -1))
     if array.ndim == 0 or len(array) != samples:
         raise ShapeError(f"x has {samples} samples, but {what} has {array.shape[0] if array.ndim else 'no axis'}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int(np.argwhere(~np.isfinite(array))[0][0])
         raise LabelError(f"{what} is not finite in sample {bad}: it holds {array[bad]}; remove or mend such samples")
+    if loss.takes_classes and len(output_shape) != 1:
+        raise ShapeError(f"cross_entropy takes a vector of classes per sample, but the model gives {output_shape}")
     if loss.takes_classes and (array.ndim == 1 or array.shape == (samples, 1)) and output_shape != (1,):
         return _classes(array.reshape(samples), output_shape, what), True
     if loss.takes_classes:
         return _probabilities(array, output_shape, what), False
     return _values(array, output_shape, loss, what), False
+
+
+def refuse_classes(chosen: Iterable[metrics.Metric], what: str = "y") -> None:
+    """Raise ``LabelError`` for a metric that compares the output with targets of its shape, where classes came."""
+    for metric in chosen:
+        if not metric.takes_classes:
+            raise LabelError(
+                f"{what} holds integer classes, but the metric {metric.name!r} compares the output with targets of its "
+                "shape: give one-hot rows, or leave out the metric"
+            )
 
 
 def _classes(labels: NDArray[Any], output_shape: Shape, what: str) -> NDArray[np.int32]:
@@ -106,8 +129,6 @@ def _classes(labels: NDArray[Any], output_shape: Shape, what: str) -> NDArray[np
             f"{what} holds {labels.dtype} numbers; cross_entropy takes integer labels, {what}.astype(int), "
             "or one-hot rows"
         )
-    if len(output_shape) != 1:
-        raise ShapeError(f"cross_entropy takes a vector of classes per sample, but the model gives {output_shape}")
     classes = output_shape[0]
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
@@ -154,11 +175,11 @@ def _values(array: NDArray[Any], output_shape: Shape, loss: losses.Loss, what: s
 
 
 def weights(
-    sample_weight: Any, class_weight: Mapping[int, float] | None, y: NDArray[Any], target_classes: bool
+    sample_weight: Any, class_weight: Mapping[int, float] | None, y: NDArray[Any], classes: int | None
 ) -> FloatArray | None:
     """Return the factor of every sample's loss, (n,) float32: its own times its class's.
 
-    None where neither was given.
+    None where neither was given. ``classes``: how many there are, None where ``y`` holds no classes.
     """
     if sample_weight is None and class_weight is None:
         return None
@@ -171,12 +192,16 @@ def weights(
             raise OptionError("sample_weight must hold finite numbers of at least 0")
         factors *= array
     if class_weight is not None:
-        if not target_classes:
+        if classes is None:
             raise LabelError("class_weight needs integer labels; with other targets use sample_weight")
+        if not isinstance(class_weight, Mapping):
+            raise OptionError(f"class_weight must map labels to factors, {{0: 1.0, …}}, got {class_weight!r:.80}")
         for label, weight in class_weight.items():
-            if not np.isfinite(weight) or weight < 0:
+            if count_option("each label of class_weight", label, 0) >= classes:
+                raise OptionError(f"class_weight has a factor for label {label}, but labels go from 0 to {classes - 1}")
+            if not isinstance(weight, Real) or not np.isfinite(weight) or weight < 0:
                 raise OptionError(f"class_weight[{label}] must be a finite number of at least 0, got {weight!r}")
-            factors[y == label] *= weight
+            factors[y == label] *= float(weight)
     return factors.astype(np.float32)
 
 
@@ -185,6 +210,15 @@ def count_option(what: str, value: Any, low: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
         raise OptionError(f"{what} must be a whole number of at least {low}, got {value!r}")
     return int(value)
+
+
+def shape_option(what: str, value: Any) -> Shape:
+    """Return ``value``, a whole number or several, as the shape of one sample, or raise."""
+    axes = tuple(value) if isinstance(value, Iterable) else (value,)
+    shape = tuple(count_option(f"each axis of {what}", length) for length in axes)
+    if len(shape) not in (1, 3):
+        raise ShapeError(f"{what} must be (features,) or (channels, height, width), got {shape}")
+    return shape
 
 
 def batch_size_option(value: Any, samples: int) -> int:

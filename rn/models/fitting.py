@@ -49,7 +49,7 @@ class Fitting:
         self._shuffle = shuffle
         self._held_out = held_out
         self._lent = ExitStack()
-        self._bound: dict[int, BoundPlan] = {}
+        self._bound: dict[tuple[int, tuple[bool, ...]], BoundPlan] = {}
 
     def __enter__(self) -> Fitting:
         return self
@@ -81,26 +81,28 @@ class Fitting:
         whole = len(order) - len(order) % self.batch_size
         for part, size in ((order[:whole], self.batch_size), (order[whole:], len(order) - whole)):
             if len(part):
-                self._run(part, size, totals)
-                self.model.steps += len(part) // size
-                self.model._updates += len(part) // size
+                self._train_whole(part, size, totals)
 
-    def _run(self, order: NDArray[np.int64], size: int, totals: NDArray[np.float64], step: int | None = None) -> None:
-        plan = self._plan(size).plan
-        model = self.model
-        optimizer, _ = model._compiled("fit")
-        plan.set_step(model.steps if step is None else step, model._updates + 1, optimizer.learning_rate)
-        plan.train(order, totals)
+    def _train_whole(self, order: NDArray[np.int64], size: int, totals: NDArray[np.float64]) -> None:
+        model, plan = self.model, self._plan(size).plan
+        plan.set_step(model.steps, model._updates + 1, model._learning_rate())
+        try:
+            plan.train(order, totals)
+        finally:
+            # Ctrl-C is heard as the core returns, and a layer in Python may raise: the steps done until then count.
+            model.steps, model._updates = plan.counters[0], plan.counters[1] - 1
 
     def _plan(self, size: int) -> BoundPlan:
-        bound = self._bound.get(size)
+        """Return the plan for batches of ``size``; another one once a callback has frozen or thawed a layer."""
+        key = (size, self.model._trainable())
+        bound = self._bound.get(key)
         if bound is None:
             x, y, factors = self._data
             bound = self._lent.enter_context(
                 self.model._lend("train", size, classes=self._classes, weighted=factors is not None)
             )
             bound.feed(x, y, factors)
-            self._bound[size] = bound
+            self._bound[key] = bound
         return bound
 
     def _train_in_chunks(self, order: NDArray[np.int64], totals: NDArray[np.float64]) -> None:
@@ -110,16 +112,18 @@ class Fitting:
         gradients = np.asarray(network.gradients)
         total = np.zeros_like(gradients)
         for i, part in enumerate(np.array_split(order, min(chunks, len(order)))):
-            # Each chunk draws dropout masks of its own.
-            self._run(part, len(part), totals, step=model.steps * chunks + i)
+            plan = self._plan(len(part)).plan
+            plan.set_step(model.steps * chunks + i, 0, 0.0)  # each chunk draws dropout masks of its own
+            plan.train(part, totals)
             total += gradients * np.float32(len(part) / len(order))
         gradients[...] = total
         with model._lend("update", 0) as bound:
-            optimizer, _ = model._compiled("fit")
-            bound.plan.set_step(model.steps, model._updates + 1, optimizer.learning_rate)
-            bound.plan.run_update()
-        model.steps += 1
-        model._updates += 1
+            bound.plan.set_step(model.steps, model._updates + 1, model._learning_rate())
+            try:
+                bound.plan.run_update()
+            finally:  # as in _train_whole
+                model.steps += 1
+                model._updates += 1
 
     def validate(self) -> dict[str, float]:
         """Return the loss and metrics on the validation data, {} where there is none."""

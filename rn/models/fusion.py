@@ -133,7 +133,7 @@ def refuse_mismatch(layers: Sequence[Layer], loss: losses.Loss) -> None:
     wanted, name = (
         (activations.Softmax, "softmax") if isinstance(loss, losses.CrossEntropy) else (activations.Sigmoid, "sigmoid")
     )
-    activation, layer = activation_of(ending[-1]), ending[-1].name
+    activation, layer = activation_of(ending[-1]), ending[-1].name or type(ending[-1]).__name__
     kind = type(loss).__name__
     if type(activation) is activations.Linear and not loss.from_logits:
         raise OptionError(

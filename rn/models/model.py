@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from rn.errors import OptionError, ShapeError, StateError
 from rn.layers import Layer
 from rn.models import door, files, fusion, table
 from rn.models.fitting import Fitting, HeldOut
-from rn.models.network import Network
+from rn.models.network import Network, unbuild
 from rn.models.plans import BoundPlan, PlanPool
 from rn.training.history import History
 from rn.training.loop import run_epochs
@@ -81,20 +82,14 @@ class Model:
         Raises ``ShapeError`` naming the layer that does not fit, ``StateError`` where the model is built already for
         another shape.
         """
-        shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
-        shape = tuple(door.count_option("each axis of input_shape", length) for length in shape)
-        if len(shape) not in (1, 3):
-            raise ShapeError(f"input_shape must be (features,) or (channels, height, width), got {shape}")
+        shape = door.shape_option("input_shape", input_shape)
         if self.network is not None:
             if self.network.input_shape != shape:
                 raise StateError(f"the model is built for samples of shape {self.network.input_shape}, not {shape}")
             return
         if not self.layers:
             raise StateError("the model has no layers; add some first")
-        network = Network(self.layers, shape, self.seed)
-        if self.loss is not None:
-            self._check_loss(self.loss)
-        self._use(network)
+        self._use(Network(self.layers, shape, self.seed))
 
     def _use(self, network: Network) -> None:
         self._plans.clear()
@@ -121,19 +116,17 @@ class Model:
 
         ``gradient_chunks``: a batch's gradient is computed in that many parts, one after the other, and summed in a
         fixed order: less memory for the same step. Raises ``OptionError`` for unknown names, and for a loss that takes
-        probabilities after a linear layer.
+        probabilities after a linear layer; ``StateError`` while the model is being fitted.
         """
         chosen_optimizer, chosen_loss = optimizers.get(optimizer), losses.get(loss)
         chosen_metrics = _metric_list(metrics)
         chunks = door.count_option("gradient_chunks", gradient_chunks)
-        self._check_loss(chosen_loss)
-        self.optimizer, self.loss, self.metrics = chosen_optimizer, chosen_loss, chosen_metrics
-        self.gradient_chunks = chunks
-        self._plans.clear()
-        self._reset_optimizer()
-
-    def _check_loss(self, loss: losses.Loss) -> None:
-        fusion.refuse_mismatch(self.layers, loss)
+        fusion.refuse_mismatch(self.layers, chosen_loss)
+        with self._alone("compile"):
+            self.optimizer, self.loss, self.metrics = chosen_optimizer, chosen_loss, chosen_metrics
+            self.gradient_chunks = chunks
+            self._plans.clear()
+            self._reset_optimizer()
 
     # ---- training
 
@@ -167,32 +160,30 @@ class Model:
         ``LabelError``, ``DtypeError`` and ``OptionError`` for data and options that do not fit, before anything is
         changed.
         """
-        _, loss = self._compiled("fit")
         epochs = door.count_option("epochs", epochs)
         first_epoch = self.epochs if initial_epoch is None else door.count_option("initial_epoch", initial_epoch, 0)
         watchers = as_callbacks(callbacks)
         bars = [watcher for watcher in watchers if isinstance(watcher, ProgressBar)]
-        network, inputs = self._enter(x)
-        targets, classes = door.targets(y, len(inputs), network.output_shape, loss)
-        factors = door.weights(sample_weight, class_weight, targets, classes)
-        held_out: HeldOut | None = None
-        if validation_data is not None:
-            held_out = self._validation_pair(validation_data)
-        elif validation_split:
-            cut = _split_point(validation_split, len(inputs))
-            held_out = (inputs[cut:], targets[cut:], None if factors is None else factors[cut:], classes)
-            inputs, targets = inputs[:cut], targets[:cut]
-            factors = None if factors is None else factors[:cut]
-        if not self._fitting.acquire(blocking=False):
-            raise StateError("this model is being fitted already; one fit at a time")
-        try:
+        with self._unbuilt_again_on_error():
+            inputs, targets, classes = self._enter_pair("fit", x, y)
+            factors = door.weights(sample_weight, class_weight, targets, self._class_count(classes))
+            held_out: HeldOut | None = None
+            if validation_data is not None:
+                held_out = self._validation_pair(validation_data)
+            elif validation_split != 0:
+                cut = _split_point(validation_split, len(inputs))
+                held_out = (inputs[cut:], targets[cut:], None if factors is None else factors[cut:], classes)
+                inputs, targets = inputs[:cut], targets[:cut]
+                factors = None if factors is None else factors[:cut]
+            batch_size = door.batch_size_option(batch_size, len(inputs))
+        with self._alone("fit"):
             fitting = Fitting(
                 self,
                 inputs,
                 targets,
                 factors,
                 classes=classes,
-                batch_size=door.batch_size_option(batch_size, len(inputs)),
+                batch_size=batch_size,
                 shuffle=bool(shuffle),
                 held_out=held_out,
             )
@@ -209,30 +200,22 @@ class Model:
                     history=history,
                 )
             return history
-        finally:
-            self._fitting.release()
 
     def _validation_pair(self, pair: Any) -> HeldOut:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise OptionError("validation_data must be a pair (x, y)")
-        network, loss = self._built(), self._compiled("fit")[1]
-        inputs = door.inputs(pair[0], network.input_shape, "validation x")
-        targets, classes = door.targets(pair[1], len(inputs), network.output_shape, loss, "validation y")
+        inputs, targets, classes = self._enter_pair("fit", pair[0], pair[1], "validation ")
         return inputs, targets, None, classes
 
     def train_on_batch(self, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
         """Do one training step on these samples; return their loss and metrics, as they were before the step."""
-        _, loss = self._compiled("train_on_batch")
-        network, inputs = self._enter(x)
-        targets, classes = door.targets(y, len(inputs), network.output_shape, loss)
-        if not self._fitting.acquire(blocking=False):
-            raise StateError("this model is being fitted already; one fit at a time")
-        try:
-            with Fitting(self, inputs, targets, None, classes=classes, batch_size=len(inputs)) as fitting:
-                totals = np.zeros(len(fitting.names))
-                fitting.train(np.arange(len(inputs)), totals)
-        finally:
-            self._fitting.release()
+        inputs, targets, classes = self._enter_pair("train_on_batch", x, y)
+        with (
+            self._alone("train_on_batch"),
+            Fitting(self, inputs, targets, None, classes=classes, batch_size=len(inputs)) as fitting,
+        ):
+            totals = np.zeros(len(fitting.names))
+            fitting.train(np.arange(len(inputs)), totals)
         return {name: float(total) / len(inputs) for name, total in zip(fitting.names, totals, strict=True)}
 
     # ---- using
@@ -241,10 +224,8 @@ class Model:
         self, x: ArrayLike, y: ArrayLike | None = None, *, batch_size: int = 256, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
         """Return the loss and metrics, as means over all samples, with dropout off."""
-        _, loss = self._compiled("evaluate")
-        network, inputs = self._enter(x)
-        targets, classes = door.targets(y, len(inputs), network.output_shape, loss)
-        factors = door.weights(sample_weight, None, targets, classes)
+        inputs, targets, classes = self._enter_pair("evaluate", x, y)
+        factors = door.weights(sample_weight, None, targets, self._class_count(classes))
         return self._evaluate(inputs, targets, factors, classes, door.batch_size_option(batch_size, len(inputs)))
 
     def _evaluate(
@@ -304,9 +285,7 @@ class Model:
 
     def input_gradient(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
         """Return d loss / d x, shaped as ``x`` at the model's door, with dropout off; the model is not changed."""
-        _, loss = self._compiled("input_gradient")
-        network, inputs = self._enter(x)
-        targets, classes = door.targets(y, len(inputs), network.output_shape, loss)
+        inputs, targets, classes = self._enter_pair("input_gradient", x, y)
         with self._lend("input gradient", len(inputs), classes=classes) as bound:
             bound.write("x", inputs)
             bound.write("target", targets)
@@ -378,16 +357,65 @@ class Model:
             raise StateError(f"{method} before compile: call model.compile(optimizer=..., loss=...) first")
         return self.optimizer, self.loss
 
-    def _enter(self, x: Any) -> tuple[Network, FloatArray]:
+    @contextmanager
+    def _alone(self, method: str) -> Iterator[None]:
+        """Keep everything out that would train the model or change what training leans on."""
+        if not self._fitting.acquire(blocking=False):
+            raise StateError(f"{method} while this model is being fitted; one fit at a time")
+        try:
+            yield
+        finally:
+            self._fitting.release()
+
+    @contextmanager
+    def _unbuilt_again_on_error(self) -> Iterator[None]:
+        """Take the building of the model back where what it was built for is refused."""
+        if self.network is not None:
+            yield
+            return
+        names = [layer.name for layer in self.layers]
+        try:
+            yield
+        except BaseException:
+            if self.network is not None:
+                for layer, name in zip(self.layers, names, strict=True):
+                    unbuild(layer)
+                    layer.name = name
+                self.network = None
+                self._plans.clear()
+                self._reset_optimizer()
+            raise
+
+    def _enter(self, x: Any, what: str = "x") -> tuple[Network, FloatArray]:
         """Return the network, built for ``x`` where no shape was known, and ``x`` as its input."""
-        if self.network is None:
-            shape = np.shape(x)[1:]
-            if len(shape) not in (1, 3):
-                raise ShapeError(f"x must be (n, features) or (n, channels, height, width), got shape {np.shape(x)}")
-            door.numbers(x, "x")
-            self.build(shape)
-        network = self._built()
-        return network, door.inputs(x, network.input_shape)
+        with self._unbuilt_again_on_error():
+            if self.network is None:
+                shape = door.numbers(x, what).shape
+                if len(shape) not in (2, 4):
+                    raise ShapeError(f"x must be (n, features) or (n, channels, height, width), got shape {shape}")
+                self.build(shape[1:])
+            network = self._built()
+            return network, door.inputs(x, network.input_shape, what)
+
+    def _enter_pair(self, method: str, x: Any, y: Any, what: str = "") -> tuple[FloatArray, NDArray[Any], bool]:
+        """Return ``x`` and ``y`` as the model and its loss take them, and whether ``y`` holds classes."""
+        _, loss = self._compiled(method)
+        fusion.refuse_mismatch(self.layers, loss)  # compile has asked, but layers may have been added since
+        with self._unbuilt_again_on_error():
+            network, inputs = self._enter(x, f"{what}x")
+            targets, classes = door.targets(y, len(inputs), network.output_shape, loss, f"{what}y")
+            if classes:
+                door.refuse_classes(self.metrics, f"{what}y")
+        return inputs, targets, classes
+
+    def _class_count(self, classes: bool) -> int | None:
+        return self._built().output_shape[0] if classes else None
+
+    def _trainable(self) -> tuple[bool, ...]:
+        return tuple(layer.trainable for layer in self.layers)
+
+    def _learning_rate(self) -> float:
+        return self._compiled("fit")[0].learning_rate
 
     def _report_names(self) -> tuple[str, ...]:
         return ("loss", *(metric.name for metric in self.metrics))
@@ -396,10 +424,10 @@ class Model:
         self, use: str, size: int, *, classes: bool = False, weighted: bool = False
     ) -> AbstractContextManager[BoundPlan]:
         """Lend the plan for a use and batch size; see ``PlanPool.take``."""
-        network = self._built()
-        trainable = tuple(layer.trainable for layer in network.layers)
+        self._built()
         return self._plans.take(
-            (use, size, classes, weighted, trainable), lambda: self._bind(use, size, classes=classes, weighted=weighted)
+            (use, size, classes, weighted, self._trainable()),
+            lambda: self._bind(use, size, classes=classes, weighted=weighted),
         )
 
     def _bind(self, use: str, size: int, *, classes: bool, weighted: bool) -> BoundPlan:
@@ -469,7 +497,7 @@ def _metric_list(chosen: Iterable[str | metrics.Metric] | str) -> tuple[metrics.
 
 
 def _split_point(share: float, samples: int) -> int:
-    if not 0 < share < 1:
+    if not isinstance(share, Real) or not 0 < share < 1:
         raise OptionError(f"validation_split must be at least 0 and below 1, got {share!r}")
     cut = samples - round(samples * share)
     if cut < 1 or cut >= samples:

@@ -30,25 +30,31 @@ class Network:
         self.layers: list[Layer] = []
         self.input_shape = self.output_shape = input_shape
         self.seed = seed
-        built: list[Layer] = []
+        names = [layer.name for layer in layers]
         try:
             name_layers(layers)
             for layer in layers:
                 self._build_next(layer)
-                built.append(layer)
+            self.flatten()
         except BaseException:
-            for layer in built:
+            for layer in self.layers:
                 unbuild(layer)
+            for layer, name in zip(layers, names, strict=True):
+                layer.name = name
             raise
-        self.flatten()
 
     def add(self, layer: Layer) -> None:
         """Build one more layer behind the last; where it does not fit, nothing is changed.
 
         The others keep their weights.
         """
-        name_layers([*self.layers, layer])
-        self._build_next(layer)
+        name = layer.name
+        try:
+            name_layers([*self.layers, layer])
+            self._build_next(layer)
+        except BaseException:
+            layer.name = name
+            raise
         self.flatten()
 
     def _build_next(self, layer: Layer) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from rn import registry
 from rn.errors import DtypeError
 from rn.layers import Input, Layer
+from rn.models import door
 from rn.models.model import Model
-from rn.models.network import kind_of
 
 __all__ = ["Sequencial"]
 
@@ -37,10 +37,9 @@ class Sequencial(Model):
         self._layers: list[Layer] = []
         for layer in layers:
             self._layers.append(_checked(layer))
-        if input_shape is not None:
-            self.build(input_shape)
-        elif self._layers and isinstance(self._layers[0], Input):
-            self.build(self._layers[0].shape)
+        self._input_shape = None if input_shape is None else door.shape_option("input_shape", input_shape)
+        if self._layers:
+            self._build_if_known()
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -49,21 +48,39 @@ class Sequencial(Model):
     def add(self, layer: Layer) -> None:
         """Append ``layer``. A model that is built already keeps its weights; the optimizer's state starts anew.
 
-        Raises ``DtypeError`` for what is no layer, ``ShapeError`` where it does not fit the last one; nothing is
-        changed then.
+        Raises ``DtypeError`` for what is no layer, ``ShapeError`` where it does not fit the last one, ``StateError``
+        while the model is being fitted; nothing is changed then.
         """
         _checked(layer)
-        if self.network is not None:
-            self.network.add(layer)
-            self._use(self.network)
-        self._layers.append(layer)
-        if self.network is None and isinstance(layer, Input) and len(self._layers) == 1:
-            self.build(layer.shape)
+        with self._alone("add"):
+            if self.network is not None:
+                self.network.add(layer)
+                self._use(self.network)
+            self._layers.append(layer)
+            if self.network is None and len(self._layers) == 1:
+                try:
+                    self._build_if_known()
+                except BaseException:
+                    self._layers.pop()
+                    raise
+
+    def _build_if_known(self) -> None:
+        """Build the model where its ``input_shape`` or an ``Input`` layer says for what."""
+        first = self._layers[0]
+        if self._input_shape is not None:
+            self.build(self._input_shape)
+        elif isinstance(first, Input):
+            self.build(first.shape)
 
     def config(self) -> dict[str, Any]:
         return {
             "layers": [
-                {"layer": kind_of(layer), "name": layer.name, "trainable": layer.trainable, "config": layer.config()}
+                {
+                    "layer": registry.name_of("layer", type(layer)),
+                    "name": layer.name,
+                    "trainable": layer.trainable,
+                    "config": layer.config(),
+                }
                 for layer in self._layers
             ],
             "seed": self.seed,

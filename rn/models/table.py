@@ -50,7 +50,8 @@ def _totals(model: Model, batch_size: int) -> list[str]:
             plan = bound.plan.arena_bytes
         parts.append(f"memory to predict {batch_size} samples: weights {_bytes(buffer)} + plan {_bytes(plan)}")
         return parts
-    with model._lend("train", batch_size, classes=model.loss.takes_classes and len(network.output_shape) == 1) as bound:
+    classes = model.loss.takes_classes and all(metric.takes_classes for metric in model.metrics)
+    with model._lend("train", batch_size, classes=classes) as bound:
         plan = bound.plan.arena_bytes
     state = buffer * len(model._state)
     parts.append(

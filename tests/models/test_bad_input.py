@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -294,3 +296,126 @@ def test_only_one_fit_at_a_time() -> None:
     with pytest.raises(StateError, match="one fit at a time"):
         model.fit(X, CLASSES, callbacks=[nested], verbose=0)
     model.fit(X, CLASSES, verbose=0)
+
+
+def test_what_would_change_a_model_waits_until_it_is_fitted() -> None:
+    """compile and add take the memory away that the running fit trains: it would go on in vain."""
+    for method, *args in (
+        ("compile", "sgd", "cross_entropy"),
+        ("add", Dense(3, "softmax")),
+        ("train_on_batch", X, CLASSES),
+    ):
+        model = classifier()
+
+        def meddle(epoch: int, logs: object, model: object = model, method: str = method, args: object = args) -> None:
+            getattr(model, method)(*args)
+
+        with pytest.raises(StateError, match=f"{method} while this model is being fitted"):
+            model.fit(X, CLASSES, epochs=2, callbacks=[meddle], verbose=0)
+        assert (len(model.layers), model._updates) == (2, 1)
+        model.fit(X, CLASSES, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "input_gradient", "predict"])
+def test_a_model_that_refuses_its_first_data_is_not_built_for_it(method: str) -> None:
+    layers = [Flatten(), Dense(3, "softmax", name="mine")]
+    model = rn.Sequencial(layers, seed=1)
+    model.compile("adam", "cross_entropy")
+    wrong = (IMAGES[:0],) if method == "predict" else (IMAGES, CLASSES)
+    refused(model, ShapeError, "samples|empty", *wrong, method=method)
+    assert model.network is None
+    assert [layer.name for layer in layers] == ["", "mine"]
+    assert all(layer.output_shape is None and not layer.parameters for layer in layers)
+    if method == "fit":
+        refused(model, OptionError, "batch_size", X, CLASSES, batch_size=0)
+        refused(model, ShapeError, r"validation x", X, CLASSES, validation_data=(IMAGES, CLASSES))
+        assert model.network is None
+    model.fit(X, CLASSES, verbose=0)
+    assert model.network is not None
+    assert model.network.input_shape == (4,)
+
+
+def test_names_given_in_a_building_that_was_refused_are_taken_back() -> None:
+    first, second = Dense(3), Dense(3)
+    for layer in (first, second):
+        with pytest.raises(ShapeError):
+            rn.Sequencial([layer], input_shape=(1, 2, 2))
+    model = rn.Sequencial([first, second], input_shape=2)
+    assert [layer.name for layer in model.layers] == ["dense_1", "dense_2"]
+
+
+def test_a_layer_added_after_compile_is_held_against_the_loss_before_it_trains() -> None:
+    model = classifier()
+    model.add(Dense(3))
+    refused(model, OptionError, "dense_3.*linear", X, CLASSES)
+    model.add(rn.layers.Softmax())
+    model.fit(X, CLASSES, verbose=0)
+    # Layer by layer from nothing: no step on the way is refused.
+    model = rn.Sequencial()
+    model.compile("sgd", "cross_entropy")
+    for layer in (Input(4), Dense(3), rn.layers.Softmax()):
+        model.add(layer)
+    model.fit(X, CLASSES, verbose=0)
+
+
+def test_a_metric_of_values_refuses_classes() -> None:
+    model = classifier()
+    model.compile("sgd", "cross_entropy", metrics=["mse"])
+    refused(model, LabelError, "metric 'mse'.*one-hot", X, CLASSES)
+    assert model.evaluate(X, np.eye(3)[CLASSES])["mse"] > 0
+    model.summary()
+
+
+def test_cross_entropy_of_images() -> None:
+    model = rn.Sequencial([Conv2D(2, 1, "softmax")], input_shape=(2, 8, 8))
+    model.compile("sgd", "cross_entropy")
+    refused(model, ShapeError, r"vector of classes.*\(2, 8, 8\)", IMAGES, np.ones((6, 2, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([1.0, 2.0, 3.0], "must map labels"),
+        ({3: 1.0}, "label 3.*0 to 2"),
+        ({"a": 1.0}, "each label"),
+        ({0: "heavy"}, r"class_weight\[0\]"),
+    ],
+)
+def test_class_weights(given: object, words: str) -> None:
+    refused(classifier(), OptionError, words, X, CLASSES, class_weight=given)
+
+
+def test_ragged_rows_for_a_model_without_a_shape() -> None:
+    refused(rn.Sequencial([Dense(1)]), ShapeError, "different lengths", [[1.0, 2.0], [1.0]], method="predict")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Conv2D(1, 1, strides=2**31),
+        lambda: Conv2D(1, 1, padding=2**70),
+        lambda: MaxPool2D(2**64),
+        lambda: Dense(2**31),
+    ],
+)
+def test_sizes_beyond_reason(make: object) -> None:
+    with pytest.raises(OptionError, match="2,147,483,647"):
+        make()  # type: ignore[operator]
+
+
+def test_a_tensor_between_layers_that_is_larger_than_any_memory() -> None:
+    """Its bytes would be 4 (2^32)^2 = 2^66, which is 0 in 64 bits."""
+    model = rn.Sequencial([Conv2D(1, 1, padding=2**31 - 1), MaxPool2D(1, 2**31 - 1)], input_shape=(1, 2, 2))
+    assert model.layers[0].output_shape == (1, 2**32, 2**32)
+    with pytest.raises(MemoryError, match="larger than any memory"):
+        model.predict(np.zeros((1, 1, 2, 2)))
+
+
+def test_a_layer_that_no_name_leads_back_to_is_not_saved(tmp_path: Path) -> None:
+    class Mine(Dense):
+        pass
+
+    Mine.__name__ = "Dense"  # whose name in lower case is that of a built-in layer
+    path = tmp_path / "model.rn"
+    refused(rn.Sequencial([Mine(3)], input_shape=2), OptionError, "not registered", path, method="save")
+    assert not path.exists()

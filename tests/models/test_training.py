@@ -7,6 +7,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 import rn
 from rn import _core
 from rn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Input, MaxPool2D, ReLU, Softmax
+from rn.models.fitting import Fitting
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(70, 1, 10, 10)).astype(np.float32)
@@ -334,6 +336,10 @@ def test_a_layer_written_in_python_learns_in_the_same_plan() -> None:
     np.testing.assert_allclose(scaled.input_gradient(X, Y), plain.input_gradient(X, Y), rtol=1e-6)
     scaled.fit(X, Y, epochs=3, verbose=0)
     assert abs(float(scaled.layers[2].factor[0]) - 1.0) > 1e-4
+    left = scaled.layers[2].gradients["factor"].copy()
+    scaled.input_gradient(X[:5], Y[:5])
+    assert left != 0
+    assert np.array_equal(scaled.layers[2].gradients["factor"], left)
 
     class Broken(Scale):
         def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
@@ -389,3 +395,125 @@ def test_the_gradient_by_the_input_of_the_first_layer_is_not_computed() -> None:
     assert ("conv2d_1", "conv2d_weight_gradient") in kernels
     assert not any(layer == "conv2d_1" and "input_gradient" in kernel for layer, kernel in kernels)
     assert any(layer == "dense_1" and kernel == "gemm" for layer, kernel in kernels)
+
+
+def test_targets_may_be_tensors() -> None:
+    x, y = X.reshape(70, -1)[:, :4], np.eye(3, dtype=np.float32)[Y]
+    model = rn.Sequencial([Dense(3)], input_shape=4, seed=0)
+    model.compile("sgd", "mse")
+    expected = model.evaluate(x, y)
+    for target in (rn.Tensor4D(y), rn.Tensor4D(y.reshape(70, 3, 1, 1))):
+        assert model.evaluate(rn.Tensor4D(x), target) == expected
+    column = rn.Sequencial([Dense(1)], input_shape=4, seed=0)
+    column.compile("sgd", "mse")
+    assert column.evaluate(x, rn.Tensor4D(y[:, :1])) == column.evaluate(x, y[:, 0])
+    images = rn.Sequencial([Conv2D(1, 1)], input_shape=(1, 10, 10), seed=0)
+    images.compile("sgd", "mse")
+    assert images.evaluate(X, rn.Tensor4D(X)) == images.evaluate(X, X)
+
+
+def test_layers_may_be_added_to_an_input_shape() -> None:
+    model = rn.Sequencial(input_shape=np.int64(4), seed=2)
+    for layer in (Dense(3, "tanh"), Dense(2)):
+        model.add(layer)
+    whole = rn.Sequencial([Dense(3, "tanh"), Dense(2)], input_shape=(4,), seed=2)
+    assert same_bits(model, whole)
+    empty = rn.Sequencial(input_shape=4)
+    with pytest.raises(rn.errors.ShapeError, match="images"):
+        empty.add(Conv2D(1, 1))
+    assert not empty.layers
+    empty.add(Dense(1))
+    assert empty.predict(np.zeros((2, 4))).shape == (2, 1)
+
+
+class Identity(rn.layers.Layer):
+    """A layer in Python that raises ``error`` at the ``last`` batch of training."""
+
+    def __init__(self, last: int, error: type[BaseException]) -> None:
+        super().__init__()
+        self.left, self.error = last, error
+
+    def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        self.left -= training
+        if self.left == 0:
+            raise self.error
+        return x
+
+    def backward(self, grad: np.ndarray, input_gradient: bool = True) -> np.ndarray:
+        return grad
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_the_counters_tell_how_many_steps_the_weights_have_made(chunks: int) -> None:
+    def model(batches: int) -> rn.Sequencial:
+        layers = [Flatten(), Dense(3), Identity(batches, KeyboardInterrupt), Dropout(0.5), Softmax()]
+        made = rn.Sequencial(layers, input_shape=(1, 10, 10), seed=5)
+        made.compile("adam", "cross_entropy", gradient_chunks=chunks)
+        return made
+
+    broken, whole = model(30 * chunks), model(-1)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(X, Y, batch_size=10, epochs=5, verbose=0)
+    assert (broken.steps, broken._updates, broken.epochs) == (29, 29, 4)
+    whole.fit(X, Y, batch_size=10, epochs=4, verbose=0)
+    assert (whole.steps, whole._updates) == (28, 28)
+    order = np.arange(70)
+    _core.shuffle(order, 5, 2 << 24, 4)
+    whole.train_on_batch(X[order[:10]], Y[order[:10]])
+    assert same_bits(broken, whole)
+
+
+def test_ctrl_c_while_the_core_runs_leaves_counters_that_agree_with_the_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python hears the signal as soon as the core returns."""
+
+    class Interrupted:
+        def __init__(self, plan: _core.Plan) -> None:
+            self.plan = plan
+            self.set_step = plan.set_step
+
+        def train(self, order: np.ndarray, totals: np.ndarray) -> None:
+            self.plan.train(order, totals)
+            raise KeyboardInterrupt
+
+        @property
+        def counters(self) -> tuple[int, int]:
+            return self.plan.counters
+
+    model = net()
+    plan = Fitting._plan
+    monkeypatch.setattr(Fitting, "_plan", lambda self, size: SimpleNamespace(plan=Interrupted(plan(self, size).plan)))
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, batch_size=16, verbose=0)  # the loop comes back after one batch, until it knows their speed
+    assert (model.steps, model._updates, model.epochs) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_a_layer_may_be_frozen_and_thawed_between_epochs_of_a_fit(chunks: int) -> None:
+    def model() -> rn.Sequencial:
+        made = net()
+        made.compile("sgd", "cross_entropy", gradient_chunks=chunks)
+        return made
+
+    def turn(epoch: int, logs: object) -> None:
+        one.layers[4].trainable = not one.layers[4].trainable
+
+    one, parts = model(), model()
+    one.fit(X, Y, epochs=4, callbacks=[turn], verbose=0)
+    for trainable in (True, False, True, False):
+        parts.layers[4].trainable = trainable
+        parts.fit(X, Y, verbose=0)
+    assert same_bits(one, parts)
+
+
+def test_idle_plans_hold_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rn.models.plans, "KEPT_BYTES", 1 << 20)
+    model = net()
+    for size in range(1, 71):
+        model.predict(X[:size])
+    assert 1 < len(model._plans._idle) <= rn.models.plans.KEPT
+    assert model._plans._held() <= 1 << 20
+    monkeypatch.setattr(rn.models.plans, "KEPT_BYTES", 1)
+    model.predict(X)
+    assert len(model._plans._idle) == 1
