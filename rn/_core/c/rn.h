@@ -106,8 +106,8 @@ typedef enum {
     RN_ERF
 } rn_activation;
 
-/* activate: y[i] = f(x[i]), i < n; y may be x. One tile is RN_ELEMENT_TILE elements. 1 FLOP an element for arithmetic alone, 20 where
- * an exponential or its like is inside; 8 bytes an element. */
+/* activate: y[i] = f(x[i]), i < n; y may be x. One tile is RN_ELEMENT_TILE elements. 1 FLOP an element for arithmetic alone, 20
+ * where an exponential or its like is inside; 8 bytes an element. */
 typedef struct {
     const float *x;
     float *y;
@@ -116,8 +116,8 @@ typedef struct {
     int activation;
 } rn_activate_args;
 
-/* activate_gradient: dx[i] = dy[i] f'(x[i]), i < n; dx may be dy or known. `known` is y = f(x) for linear relu leaky_relu elu selu
- * sigmoid tanh exp sqrt, whose slopes follow from it, else x. Tiles and FLOPs as activate; 12 bytes an element. */
+/* activate_gradient: dx[i] = dy[i] f'(x[i]), i < n; dx may be dy or known. `known` is y = f(x) for linear relu leaky_relu elu
+ * selu sigmoid tanh exp sqrt, whose slopes follow from it, else x. Tiles and FLOPs as activate; 12 bytes an element. */
 typedef struct {
     const float *known, *dy;
     float *dx;
@@ -126,9 +126,9 @@ typedef struct {
     int activation;
 } rn_activate_gradient_args;
 
-/* dropout: y[i] = x[i] scale where word i of the generator (philox.h; seed and step as they stand in *step when it runs) is at least
- * `threshold` = rate 2^32, else 0; i < n; y may be x. scale = 1 / (1 - rate). The gradient is the same call with the same purpose. One
- * tile is RN_ELEMENT_TILE elements. 2 FLOP and about 25 integer operations an element, 8 bytes. */
+/* dropout: y[i] = x[i] scale where word i of the generator (philox.h; seed and step as they stand in *step when it runs) is at
+ * least `threshold` = rate 2^32, else 0; i < n; y may be x. scale = 1 / (1 - rate). The gradient is the same call with the same
+ * purpose. One tile is RN_ELEMENT_TILE elements. 2 FLOP and about 25 integer operations an element, 8 bytes. */
 typedef struct {
     const float *x;
     float *y;
@@ -138,8 +138,9 @@ typedef struct {
     uint32_t threshold, purpose;
 } rn_dropout_args;
 
-/* random_uniform: y[i] = shift + scale u[i], u in [0, 1) with 24 bits; random_normal: y[i] = shift + scale z[i], z standard normal, or
- * held inside [-2, 2] by drawing again. i < n. Tiles are RN_ELEMENT_TILE elements. Around 10 and 60 operations, 4 bytes an element. */
+/* random_uniform: y[i] = shift + scale u[i], u in [0, 1) with 24 bits; random_normal: y[i] = shift + scale z[i], z standard
+ * normal, or held inside [-2, 2] by drawing again. i < n. Tiles are RN_ELEMENT_TILE elements. Around 10 and 60 operations, 4
+ * bytes an element. */
 typedef struct {
     float *y;
     ptrdiff_t n;
@@ -149,8 +150,8 @@ typedef struct {
     int truncated;
 } rn_random_args;
 
-/* shuffle: order = the numbers from 0 to n - 1, n < 2^32, in random order (Durstenfeld 1964): each i from n - 1 down changes places with
- * one of 0 … i, chosen by block i of the generator. One tile. 16 bytes an element. */
+/* shuffle: order = the numbers from 0 to n - 1, n < 2^32, in random order (Durstenfeld 1964): each i from n - 1 down changes
+ * places with one of 0 … i, chosen by block i of the generator. One tile. 16 bytes an element. */
 typedef struct {
     int64_t *order;
     ptrdiff_t n;
@@ -158,8 +159,8 @@ typedef struct {
     uint32_t step, purpose;
 } rn_shuffle_args;
 
-/* softmax: y[i, k, p] = exp(x[i, k, p] - m) / sum_k of these, m = max_k x[i, k, p]; i < n, k < c, p < s. y may be x. Where s is 1, a tile
- * is `rows` of the n rows; else RN_SOFTMAX_POSITIONS of one i. About 25 FLOP and 8 bytes an element. */
+/* softmax: y[i, k, p] = exp(x[i, k, p] - m) / sum_k of these, m = max_k x[i, k, p]; i < n, k < c, p < s. y may be x. Where s is
+ * 1, a tile is `rows` of the n rows; else RN_SOFTMAX_POSITIONS of one i. About 25 FLOP and 8 bytes an element. */
 enum { RN_SOFTMAX_POSITIONS = 256 };
 typedef struct {
     const float *x;
@@ -167,7 +168,8 @@ typedef struct {
     ptrdiff_t n, c, s, rows;
 } rn_softmax_args;
 
-/* softmax_gradient: dx = y (dy - sum_k y dy), y the softmax, axes and tiles as softmax; dx may be dy or y. 4 FLOP, 12 bytes an element. */
+/* softmax_gradient: dx = y (dy - sum_k y dy), y the softmax, axes and tiles as softmax; dx may be dy or y. 4 FLOP, 12 bytes an
+ * element. */
 typedef struct {
     const float *y, *dy;
     float *dx;
@@ -184,11 +186,13 @@ typedef struct {
 /* Probabilities below this are taken for it where their logarithm is asked for, so that losses and gradients stay finite. */
 #define RN_PROBABILITY_FLOOR 1e-7f
 
-/* mse, mae, binary_cross_entropy, sigmoid_binary_cross_entropy: partial[tile] = sum of w l(p, t) / n over the tile's elements, of n in rows
- * of `outputs`, with one weight w a row (NULL: 1); gradient = w l'(p, t) / n and, for the sigmoid, probabilities = sigmoid(p), each written
- * where not NULL; both may be p. p the prediction (or logit), t the target:
- *   mse (p - t)^2;  mae |p - t|;  binary_cross_entropy -(t log p + (1 - t) log(1 - p)), both logarithms of RN_PROBABILITY_FLOOR at least;
- *   sigmoid_binary_cross_entropy the same of sigmoid(p), as max(p, 0) - t p + log(1 + e^-|p|).
+/* Losses that are means over elements: partial[tile] = sum of w l(p, t) / n over the tile's elements, of n in rows of `outputs`,
+ * with one weight w a row (NULL: 1); p is the prediction or logit, t the target. Written where not NULL: gradient = w l'(p, t) /
+ * n and probabilities = p, of the last one sigmoid(p); either may be the prediction.
+ * - mse: l = (p - t)^2;
+ * - mae: l = |p - t|;
+ * - binary_cross_entropy: l = -(t log p + (1 - t) log(1 - p)), both logarithms of RN_PROBABILITY_FLOOR at least;
+ * - sigmoid_binary_cross_entropy: the same of sigmoid(p), as max(p, 0) - t p + log(1 + e^-|p|).
  * A tile is RN_ELEMENT_TILE elements. 3, 3, 50 and 50 FLOP an element; 8 bytes and 4 for each array written. */
 typedef struct {
     const float *prediction, *target, *weights;
@@ -197,14 +201,14 @@ typedef struct {
     ptrdiff_t n, outputs;
 } rn_element_loss_args;
 
-/* cross_entropy, softmax_cross_entropy, count_correct: partial[tile] = sum of w_i l_i / n over the tile's `rows` of the n rows of c classes.
- * The target is either classes[i] (then target is NULL) or the row target[i, :] (then classes is NULL). A class outside 0 … c - 1
- * makes its row's loss and gradient NaN and is never an index. Written where not NULL:
- *   cross_entropy, of probabilities p: l = -sum_j t_j log p_j, gradient -t_j / p_j w / n, with p >= RN_PROBABILITY_FLOOR;
- *   softmax_cross_entropy, of logits z: l = log(sum_j e^z_j) sum_j t_j - sum_j t_j z_j, computed from the largest logit down, stable for any finite z;
- *     probabilities p = softmax(z) and gradient (p_j sum_j t_j - t_j) w / n; either may be z, they may not be each other;
- *   count_correct: l = 1 where the first largest of the row is the class (or the first largest of the target row), else 0; of a
- *     single column, where both are above 1/2 or both are not; weights are not used.
+/* Losses of rows of c classes: partial[tile] = sum of w_i l_i / n over the tile's `rows` of the n rows, weights w as above. The
+ * target is either classes[i] (then target is NULL) or the row t = target[i, :] (then classes is NULL). A class outside 0 … c - 1
+ * makes its row's loss and gradient NaN and is never an index.
+ * - cross_entropy, of probabilities p: l = -sum_j t_j log p_j, gradient -t_j / p_j w / n, with p >= RN_PROBABILITY_FLOOR;
+ * - softmax_cross_entropy, of logits z: l = sum_j t_j (log(sum_k e^z_k) - z_j), computed from the largest logit down and so
+ * stable for any finite z; probabilities p = softmax(z); gradient (p_j sum_k t_k - t_j) w / n. Either result may be z;
+ * - count_correct: l = 1 where the first largest of the row is the class (or the first largest of the target row), else 0; of a
+ *   single column, where both are above 1/2 or both are not. It has no weights and no results but the sum.
  * About 25, 40 and 1 FLOP an element; 4 bytes for each array read or written. */
 typedef struct {
     const float *prediction, *target, *weights;
@@ -214,8 +218,9 @@ typedef struct {
     ptrdiff_t n, c, rows;
 } rn_class_loss_args;
 
-/* sgd, as torch.optim.SGD: g = gradient + weight_decay p; v = momentum v + g; p -= learning_rate (nesterov: g + momentum v, else v), or g
- * where velocity is NULL. The rate stands in *step when it runs. Tiles are RN_ELEMENT_TILE elements. 2 to 8 FLOP, 12 or 20 bytes an element. */
+/* sgd, as torch.optim.SGD: g = gradient + weight_decay p; v = momentum v + g; p -= learning_rate (nesterov: g + momentum v, else
+ * v), or g where velocity is NULL. The rate stands in *step when it runs. Tiles are RN_ELEMENT_TILE elements. 2 to 8 FLOP, 12 or
+ * 20 bytes an element. */
 typedef struct {
     float *parameters, *velocity;
     const float *gradients;
@@ -225,10 +230,10 @@ typedef struct {
     int nesterov;
 } rn_sgd_args;
 
-/* adam, as torch.optim.Adam (decoupled: AdamW): g = gradient + weight_decay p, or p *= 1 - learning_rate weight_decay where decoupled;
- * m = beta_1 m + (1 - beta_1) g; v = beta_2 v + (1 - beta_2) g^2;
- * p -= learning_rate / (1 - beta_1^t) m / (sqrt(v) / sqrt(1 - beta_2^t) + epsilon), t >= 1 the update in *step.
- * Tiles are RN_ELEMENT_TILE elements. 14 FLOP, 28 bytes an element. */
+/* adam, as torch.optim.Adam, t >= 1 the update in *step. Tiles are RN_ELEMENT_TILE elements. 14 FLOP, 28 bytes an element.
+ * - g = gradient + weight_decay p; where decoupled (AdamW) instead p *= 1 - learning_rate weight_decay;
+ * - m = beta_1 m + (1 - beta_1) g; v = beta_2 v + (1 - beta_2) g^2;
+ * - p -= learning_rate / (1 - beta_1^t) m / (sqrt(v) / sqrt(1 - beta_2^t) + epsilon). */
 typedef struct {
     float *parameters, *mean, *variance;
     const float *gradients;
@@ -239,14 +244,14 @@ typedef struct {
     int decoupled;
 } rn_adam_args;
 
-/* Pooling of `planes` images h x w to oh x ow by windows kh x kw: window (i, j) holds the cells (i sh - top + p, j sw - left + q),
- * p < kh, q < kw, that lie inside the image, at least one. A tile is `group` planes.
- *   max_pool2d: result = y, the largest cell, or NaN where there is one; x read.
- *   max_pool2d_gradient: result = dx, sum of dy over the windows whose first largest cell (by rows) this is; x, y, dy read.
- *   avg_pool2d: result = y, the mean of the cells; x read.
- *   avg_pool2d_gradient: result = dx, sum of dy / (cells of its window) over the windows that hold this cell; dy read.
- * result is no other tensor. Scratch of the gradients: 2 oh rows of `row` four-byte elements, row = kw + RN_POOL_MARGIN + the larger of ow
- * and (w - 1 + left) / sw + 1. 1 FLOP (gradient of the maximum: 2) a cell of a window, 4 bytes for each element read or written. */
+/* Pooling of `planes` images h x w to oh x ow by windows kh x kw: window (i, j) holds the cells (i sh - top + p, j sw - left +
+ * q), p < kh, q < kw, that lie inside the image, at least one. A tile is `group` planes. result is no other tensor.
+ * - max_pool2d: result = y, the largest cell, or NaN where there is one; x read.
+ * - max_pool2d_gradient: result = dx, sum of dy over the windows whose first largest cell (by rows) this is; x, y, dy read.
+ * - avg_pool2d: result = y, the mean of the cells; x read.
+ * - avg_pool2d_gradient: result = dx, sum of dy / (cells of its window) over the windows that hold this cell; dy read.
+ * Scratch of the gradients: 2 oh rows of `row` four-byte elements, row = kw + RN_POOL_MARGIN + the larger of ow and
+ * (w - 1 + left) / sw + 1. 1 FLOP (gradient of the maximum: 2) a cell of a window, 4 bytes for each element read or written. */
 enum { RN_POOL_MARGIN = 16 };
 typedef struct {
     const float *x, *y, *dy;
