@@ -87,8 +87,9 @@ static RN_ALWAYS_INLINE vf v_activation_slope(int code, float alpha, vf known) {
     case RN_SELU:
         return vf_select(vf_le(vf_zero(), y), vf_set(RN_SELU_SCALE), vf_add(y, vf_set(RN_SELU_FLOOR)));
     case RN_GELU: {
-        vf density = vf_mul(vf_set(0.398942280f), v_exp(vf_mul(vf_mul(x, x), vf_set(-0.5f))));
-        return vf_fma(vf_max(vf_set(-1e4f), vf_min(vf_set(1e4f), x)), density, v_normal_share(x));
+        vf at = vf_max(vf_set(-13.0f), vf_min(vf_set(13.0f), x)); /* where the density is below 1e-37 */
+        vf density = vf_mul(vf_set(0.398942280f), v_exp_normal(vf_mul(vf_mul(at, at), vf_set(-0.5f))));
+        return vf_fma(at, density, v_normal_share(at));
     }
     case RN_SIGMOID:
         return vf_mul(y, vf_sub(one, y));

@@ -37,6 +37,13 @@ static inline vf v_exp(vf x) {
     return vf_mul(vf_mul(e, v_power_of_two(half)), v_power_of_two(vi_sub(n, half)));
 }
 
+/* e^x for x from -87 to 88, where the result is no denormal; NaN stays. */
+static inline vf v_exp_normal(vf x) {
+    vi n;
+    vf e = vf_add(v_exp_reduced(x, &n), vf_set(1.0f));
+    return vf_mul(e, v_power_of_two(n));
+}
+
 /* e^x - 1 for x <= 0, with full relative accuracy near 0; of larger x, e^0 - 1. */
 static inline vf v_expm1_negative(vf x) {
     x = vf_max(vf_set(-87.0f), vf_min(vf_set(0.0f), x));
@@ -100,7 +107,8 @@ static inline vf v_tanh(vf x) {
     p = vf_fma(p, z, vf_set(1.333144158e-01f));
     p = vf_fma(p, z, vf_set(-3.333328068e-01f));
     vf small = vf_fma(vf_mul(size, z), p, size);
-    vf large = vf_sub(vf_set(1.0f), vf_div(vf_set(2.0f), vf_add(v_exp(vf_add(size, size)), vf_set(1.0f))));
+    vf e = v_exp_normal(vf_min(vf_set(20.0f), vf_add(size, size))); /* tanh(10) is 1 */
+    vf large = vf_sub(vf_set(1.0f), vf_div(vf_set(2.0f), vf_add(e, vf_set(1.0f))));
     return vf_sign_of(vf_select(vf_lt(size, vf_set(0.625f)), small, large), x);
 }
 
@@ -195,7 +203,7 @@ static inline vf v_erf(vf x) {
     q = vf_fma(q, at, vf_set(-6.381447315e-01f));
     q = vf_fma(q, at, vf_set(-1.127089262e+00f));
     q = vf_fma(q, at, vf_set(-3.415125830e-04f));
-    vf large = vf_sub(vf_set(1.0f), v_exp(q));
+    vf large = vf_sub(vf_set(1.0f), v_exp_normal(q));
     return vf_sign_of(vf_select(vf_lt(size, vf_set(1.0f)), small, large), x);
 }
 
