@@ -7,12 +7,12 @@ import math
 
 import numpy as np
 import pytest
-from tests.core.harness import close, with_threads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rn import _core
 from rn.errors import DtypeError, OptionError, ShapeError
+from tests.core.harness import close, with_threads
 
 Tensor4D = _core.Tensor4D
 
