@@ -7,6 +7,7 @@ own they live in ``rn.layers``.
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any, ClassVar
 
 from rn import _core, registry
@@ -59,7 +60,7 @@ class LeakyReLU(ActivationFunction):
     kernel = "leaky_relu"
 
     def __init__(self, alpha: float = 0.01) -> None:
-        if not (math.isfinite(alpha) and alpha >= 0):
+        if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 <= alpha < math.inf:
             raise OptionError(f"leaky_relu: alpha must be a number of at least 0, got {alpha!r}")
         self.alpha = float(alpha)
 

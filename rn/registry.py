@@ -70,7 +70,9 @@ def create(kind: str, value: Any, base: type[T]) -> T:
     elif isinstance(value, type) and issubclass(value, base):
         cls = value
     else:
-        raise DtypeError(f"{kind} must be a name or a {base.__name__}, got {type(value).__name__}: {value!r:.80}")
+        raise DtypeError(
+            f"{kind} must be a name or an object of {base.__name__}, got {type(value).__name__}: {value!r:.80}"
+        )
     made = cls(**arguments)
     if not isinstance(made, base):
         raise DtypeError(f"{kind} {value!r} is a {type(made).__name__}, not a {base.__name__}")

@@ -492,7 +492,7 @@ cdef class Plan:
     # ---- whole epochs
 
     def feed(self, Slot slot, rows) -> None:
-        """Let ``train`` fill ``slot`` from ``rows``, a contiguous array of float32 or int32; a batch is picked from its axis 0."""
+        """Let ``train`` fill ``slot`` from ``rows``, a contiguous array of float32 or int32; batches are picked from axis 0."""
         self._placed(slot)
         cdef Feed feed = Feed.__new__(Feed)
         feed.source = memoryview(rows).cast("B")

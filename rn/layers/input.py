@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rn import _core, initializers, registry
@@ -22,7 +23,7 @@ class Input(Layer):
 
     def __init__(self, shape: Shape | int, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        axes = (shape,) if isinstance(shape, int) else tuple(shape)
+        axes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
         self.shape: Shape = tuple(positive("Input: each axis of shape", length) for length in axes)
         if len(self.shape) not in (1, 3):
             raise ShapeError(f"Input: shape must be (features,) or (channels, height, width), got {shape!r}")

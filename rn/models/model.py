@@ -388,12 +388,13 @@ class Model:
 
     def _enter(self, x: Any, what: str = "x") -> tuple[Network, FloatArray]:
         """Return the network, built for ``x`` where no shape was known, and ``x`` as its input."""
+        if self.network is not None:
+            return self.network, door.inputs(x, self.network.input_shape, what)
         with self._unbuilt_again_on_error():
-            if self.network is None:
-                shape = door.numbers(x, what).shape
-                if len(shape) not in (2, 4):
-                    raise ShapeError(f"x must be (n, features) or (n, channels, height, width), got shape {shape}")
-                self.build(shape[1:])
+            shape = door.numbers(x, what).shape
+            if len(shape) not in (2, 4):
+                raise ShapeError(f"x must be (n, features) or (n, channels, height, width), got shape {shape}")
+            self.build(shape[1:])
             network = self._built()
             return network, door.inputs(x, network.input_shape, what)
 
@@ -492,8 +493,13 @@ class Model:
 
 
 def _metric_list(chosen: Iterable[str | metrics.Metric] | str) -> tuple[metrics.Metric, ...]:
-    listed = [chosen] if isinstance(chosen, (str, metrics.Metric)) else list(chosen)
-    return tuple(metrics.get(metric) for metric in listed)
+    listed = list(chosen) if isinstance(chosen, Iterable) and not isinstance(chosen, str) else [chosen]
+    made = tuple(metrics.get(metric) for metric in listed)
+    names = [metric.name for metric in made]
+    for name in names:
+        if names.count(name) > 1:
+            raise OptionError(f"two metrics are called {name!r}; each is reported under its name")
+    return made
 
 
 def _split_point(share: float, samples: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, registry
-from rn.errors import OptionError, ShapeError, StateError
+from rn.errors import DtypeError, OptionError, ShapeError, StateError
 from rn.initializers import WeightSource
 from rn.layers import Input, Layer
 
@@ -145,7 +145,9 @@ class Network:
 
         Every key is checked first, and nothing is written where one does not fit.
         """
-        given = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+        if not isinstance(state, Mapping):
+            raise DtypeError(f"a state dict maps names to arrays, got {type(state).__name__}")
+        given = {str(key): value for key, value in state.items() if not str(key).endswith("num_batches_tracked")}
         own = self.state_dict()
         missing, unknown = [key for key in own if key not in given], [key for key in given if key not in own]
         if missing or unknown:

@@ -38,9 +38,9 @@ class RedeNeural(Model):
         name: str | None = None,
     ) -> None:
         super().__init__(seed=seed, name=name)
-        counts = [door.count_option("each of sizes", size) for size in sizes]
+        counts = [door.count_option("each of sizes", size) for size in sizes] if isinstance(sizes, Iterable) else []
         if len(counts) < 2:
-            raise OptionError(f"RedeNeural needs at least two sizes, inputs and outputs, got {list(sizes)}")
+            raise OptionError(f"RedeNeural needs at least two sizes, inputs and outputs, got {sizes!r}")
         hidden = [Dense(size, activation) for size in counts[1:-1]]
         self._layers = (*hidden, Dense(counts[-1], output_activation))
         self.sizes = tuple(counts)
@@ -65,6 +65,7 @@ class RedeNeural(Model):
         return {
             "sizes": list(self.sizes),
             "activations": [registry.describe("activation", layer.activation) for layer in self._layers],
+            "names": [layer.name for layer in self._layers],
             "trainable": [layer.trainable for layer in self._layers],
             "seed": self.seed,
             "name": self.name,
@@ -80,6 +81,6 @@ class RedeNeural(Model):
             seed=config["seed"],
             name=config["name"],
         )
-        for layer, trainable in zip(model.layers, config["trainable"], strict=True):
-            layer.trainable = bool(trainable)
+        for layer, name, trainable in zip(model.layers, config["names"], config["trainable"], strict=True):
+            layer.name, layer.trainable = str(name), bool(trainable)
         return model

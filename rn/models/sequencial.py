@@ -35,6 +35,8 @@ class Sequencial(Model):
     ) -> None:
         super().__init__(seed=seed, name=name)
         self._layers: list[Layer] = []
+        if not isinstance(layers, Iterable):
+            raise DtypeError(f"layers must be a list of layers, got {layers!r:.80}")
         for layer in layers:
             self._layers.append(_checked(layer))
         self._input_shape = None if input_shape is None else door.shape_option("input_shape", input_shape)

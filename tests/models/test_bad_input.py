@@ -186,6 +186,11 @@ def test_methods_at_the_wrong_time() -> None:
         (lambda: rn.optimizers.Adam(float("nan")), "learning_rate"),
         (lambda: rn.RedeNeural([4]), "at least two sizes"),
         (lambda: rn.RedeNeural([4, 0, 1]), "sizes"),
+        (lambda: rn.RedeNeural(4), "at least two sizes"),
+        (lambda: Input(None), "shape"),
+        (lambda: rn.layers.LeakyReLU("steep"), "alpha"),
+        (lambda: rn.layers.LeakyReLU(float("inf")), "alpha"),
+        (lambda: rn.Sequencial([Dense(1)]).compile(metrics=["mse", "mse"]), "two metrics are called 'mse'"),
         (lambda: rn.Sequencial([Dense(1, name="a"), Dense(1, name="a")], input_shape=2), "two layers are called 'a'"),
     ],
 )
@@ -280,6 +285,7 @@ def test_state_dicts_that_do_not_fit() -> None:
         {k: v for k, v in state.items() if k != "0.weight"},
         method="load_state_dict",
     )
+    refused(model, OptionError, "unknown: 3", {**state, 3: X}, method="load_state_dict")
     refused(model, OptionError, "unknown: 7.weight", {**state, "7.weight": X}, method="load_state_dict")
     refused(model, ShapeError, r"dense_2.*weight.*\(3, 5\)", {**state, "1.weight": X}, method="load_state_dict")
     refused(model, DtypeError, "bias", {**state, "1.bias": np.array(["a", "b", "c"])}, method="load_state_dict")
@@ -419,3 +425,17 @@ def test_a_layer_that_no_name_leads_back_to_is_not_saved(tmp_path: Path) -> None
     path = tmp_path / "model.rn"
     refused(rn.Sequencial([Mine(3)], input_shape=2), OptionError, "not registered", path, method="save")
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: rn.Sequencial(Dense(3)),
+        lambda: rn.Sequencial([Dense(3)]).compile(metrics=None),
+        lambda: classifier().load_state_dict([X]),
+        lambda: Dense(3, kernel_initializer=5),
+    ],
+)
+def test_what_is_of_another_type_altogether(make: object) -> None:
+    with pytest.raises(DtypeError, match=r"list of layers|metric must be a name|state dict maps|initializer must be"):
+        make()  # type: ignore[operator]

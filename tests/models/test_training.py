@@ -111,10 +111,14 @@ def test_rede_neural_has_the_bits_of_the_sequencial_of_its_layers(tmp_path: Path
         model.compile(rn.optimizers.SGD(0.01, momentum=0.9), "cross_entropy")
         model.fit(x, y, epochs=5, batch_size=16, verbose=0)
     assert same_bits(light, stack)
+    light.layers[1].name = "hidden"
+    light.layers[0].trainable = False
     light.save(tmp_path / "light.rn")
     again = rn.load(tmp_path / "light.rn")
     assert isinstance(again, rn.RedeNeural)
     assert again.sizes == (4, 10, 10, 3)
+    assert [layer.name for layer in again.layers] == ["dense_1", "hidden", "dense_3"]
+    assert [layer.trainable for layer in again.layers] == [False, True, True]
     assert np.array_equal(again.predict(x), light.predict(x))
 
 
