@@ -111,7 +111,8 @@ static inline void vf_load_turned(const float *p, ptrdiff_t row, vf block[VL]) {
     for (int half = 0; half < 8; half += 4) {
         __m256 r[4], pair[4];
         for (int i = 0; i < 4; i++)
-            r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + i * row + half)), _mm_loadu_ps(p + (i + 4) * row + half), 1);
+            r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + i * row + half)),
+                                        _mm_loadu_ps(p + (i + 4) * row + half), 1);
         pair[0] = _mm256_unpacklo_ps(r[0], r[1]);
         pair[1] = _mm256_unpackhi_ps(r[0], r[1]);
         pair[2] = _mm256_unpacklo_ps(r[2], r[3]);
@@ -191,7 +192,9 @@ static inline vd vd_fma(vd a, vd b, vd c) { /* a b + c */
 static inline vd vf_to_double(vf a) {
     return (vd){_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1))};
 }
-static inline vd vd_load_floats(const float *p) { return (vd){_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))}; }
+static inline vd vd_load_floats(const float *p) {
+    return (vd){_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))};
+}
 static inline vf vd_to_float(vd a) { return _mm256_set_m128(_mm256_cvtpd_ps(a.high), _mm256_cvtpd_ps(a.low)); }
 /* In vf_sum_double's order. */
 static inline double vd_sum(vd a) {

@@ -215,9 +215,7 @@ static inline vf vf_interleave(vf a, vf b, vf *high) {
 
 /* Sums in the order (0+2) + (1+3): halves onto halves. */
 static inline float vf_sum(vf a) { return (AT(a, 0) + AT(a, 2)) + (AT(a, 1) + AT(a, 3)); }
-static inline double vf_sum_double(vf a) {
-    return ((double)AT(a, 0) + (double)AT(a, 2)) + ((double)AT(a, 1) + (double)AT(a, 3));
-}
+static inline double vf_sum_double(vf a) { return ((double)AT(a, 0) + (double)AT(a, 2)) + ((double)AT(a, 1) + (double)AT(a, 3)); }
 
 /* VL doubles, for sums that float32 would blur. */
 typedef struct {
