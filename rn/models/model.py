@@ -55,6 +55,7 @@ class Model:
         self._state: dict[str, _core.Tensor4D] = {}  # the optimizer's arrays, laid out as the flat parameters
         self._plans = PlanPool()
         self._fitting = threading.Lock()
+        self._building = threading.RLock()  # one thread builds; the others wait for what it has built
 
     # ---- what subclasses and files need
 
@@ -83,13 +84,14 @@ class Model:
         another shape.
         """
         shape = door.shape_option("input_shape", input_shape)
-        if self.network is not None:
-            if self.network.input_shape != shape:
-                raise StateError(f"the model is built for samples of shape {self.network.input_shape}, not {shape}")
-            return
-        if not self.layers:
-            raise StateError("the model has no layers; add some first")
-        self._use(Network(self.layers, shape, self.seed))
+        with self._building:
+            if self.network is not None:
+                if self.network.input_shape != shape:
+                    raise StateError(f"the model is built for samples of shape {self.network.input_shape}, not {shape}")
+                return
+            if not self.layers:
+                raise StateError("the model has no layers; add some first")
+            self._use(Network(self.layers, shape, self.seed))
 
     def _use(self, network: Network) -> None:
         self._plans.clear()
@@ -321,7 +323,7 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("_plans", "_fitting"):
+        for name in ("_plans", "_fitting", "_building"):
             del state[name]
         if self.network is not None:
             del state["_state"]
@@ -333,6 +335,7 @@ class Model:
         self.__dict__.update(state)
         self._plans = PlanPool()
         self._fitting = threading.Lock()
+        self._building = threading.RLock()  # one thread builds; the others wait for what it has built
         if self.network is not None:
             self.network.flatten()
             self._state = {}
@@ -373,18 +376,19 @@ class Model:
         if self.network is not None:
             yield
             return
-        names = [layer.name for layer in self.layers]
-        try:
-            yield
-        except BaseException:
-            if self.network is not None:
-                for layer, name in zip(self.layers, names, strict=True):
-                    unbuild(layer)
-                    layer.name = name
-                self.network = None
-                self._plans.clear()
-                self._reset_optimizer()
-            raise
+        with self._building:
+            was_built, names = self.network is not None, [layer.name for layer in self.layers]
+            try:
+                yield
+            except BaseException:
+                if self.network is not None and not was_built:
+                    for layer, name in zip(self.layers, names, strict=True):
+                        unbuild(layer)
+                        layer.name = name
+                    self.network = None
+                    self._plans.clear()
+                    self._reset_optimizer()
+                raise
 
     def _enter(self, x: Any, what: str = "x") -> tuple[Network, FloatArray]:
         """Return the network, built for ``x`` where no shape was known, and ``x`` as its input."""
@@ -394,7 +398,8 @@ class Model:
             shape = door.numbers(x, what).shape
             if len(shape) not in (2, 4):
                 raise ShapeError(f"x must be (n, features) or (n, channels, height, width), got shape {shape}")
-            self.build(shape[1:])
+            if self.network is None:
+                self.build(shape[1:])
             network = self._built()
             return network, door.inputs(x, network.input_shape, what)
 

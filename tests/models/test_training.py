@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -313,6 +314,32 @@ def test_several_threads_predict_at_once() -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    assert not wrong
+
+
+def test_several_threads_meet_a_model_that_is_not_built_yet() -> None:
+    wrong: list[object] = []
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):
+            model = rn.Sequencial([Dense(8) for _ in range(20)], seed=0)
+            barrier = threading.Barrier(4)
+
+            def work(model: rn.Sequencial = model, barrier: threading.Barrier = barrier) -> None:
+                barrier.wait()
+                try:
+                    model.predict(X[:3, 0, 0])
+                except rn.errors.RnError as error:
+                    wrong.append(error)
+
+            threads = [threading.Thread(target=work) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert not wrong
 
 
