@@ -205,8 +205,6 @@ cdef class Plan:
         rn_aligned_free(self.arena)
         rn_aligned_free(self.scratch)
 
-    # ---- tensors
-
     cdef Slot _slot(self, Root root, tuple shape):
         cdef Slot slot = Slot.__new__(Slot)
         slot.plan = self
@@ -290,8 +288,6 @@ cdef class Plan:
     cdef void _mine(self, Slot slot) except *:
         if slot.plan is not self:
             raise StateError("this tensor belongs to another plan")
-
-    # ---- recording
 
     def backward(self):
         """Return a context: calls recorded in it run after the forward calls, later contexts before earlier ones."""
@@ -382,8 +378,6 @@ cdef class Plan:
         if scalar.size != 2:
             raise ShapeError(f"a float64 lives in a tensor of 2 floats, not of shape {scalar.shape}")
 
-    # ---- sealing
-
     def seal(self) -> None:
         """Fix the order of the calls, place every tensor, reserve the memory; nothing can be recorded afterwards."""
         if self.sealed:
@@ -428,8 +422,6 @@ cdef class Plan:
         self.scratch = scratch
         self.scratch_threads = threads
 
-    # ---- values
-
     def array(self, Slot slot) -> Tensor4D:
         """Return the slot's memory as a tensor, valid while this plan lives; of a sealed plan only."""
         self._placed(slot)
@@ -445,8 +437,6 @@ cdef class Plan:
         self._mine(slot)
         if not self.sealed:
             raise StateError("a plan's tensors have no memory before seal()")
-
-    # ---- running
 
     def set_step(self, step, update, double learning_rate) -> None:
         """Set the counters that random numbers and the optimizer key on, and the learning rate."""
@@ -489,10 +479,8 @@ cdef class Plan:
                     self._callbacks[self.calls[i].callback]()
         return 0
 
-    # ---- whole epochs
-
     def feed(self, Slot slot, rows) -> None:
-        """Let ``train`` fill ``slot`` from ``rows``, a contiguous array of float32 or int32; batches are picked from axis 0."""
+        """Let ``train`` fill ``slot`` from ``rows``, contiguous float32 or int32; a batch is picked from its axis 0."""
         self._placed(slot)
         cdef Feed feed = Feed.__new__(Feed)
         feed.source = memoryview(rows).cast("B")
@@ -546,8 +534,6 @@ cdef class Plan:
                     totals[i] += feeds.scalars[i][0] * self.batch
                 self.step.step += 1
                 self.step.update += 1
-
-    # ---- looking
 
     def listing(self) -> list[tuple[str, str, str, float, float]]:
         """Return (phase, layer, kernel, FLOPs, bytes) of every call, in running order once sealed."""

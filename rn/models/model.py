@@ -57,8 +57,6 @@ class Model:
         self._fitting = threading.Lock()
         self._building = threading.RLock()  # one thread builds; the others wait for what it has built
 
-    # ---- what subclasses and files need
-
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, in order."""
@@ -72,8 +70,6 @@ class Model:
     def from_config(cls, config: dict[str, Any]) -> Model:
         """Return a new model as ``config()`` described it."""
         raise NotImplementedError
-
-    # ---- building and compiling
 
     def build(self, input_shape: int | Sequence[int]) -> None:
         """Settle every layer's shape and draw the weights.
@@ -129,8 +125,6 @@ class Model:
             self.gradient_chunks = chunks
             self._plans.clear()
             self._reset_optimizer()
-
-    # ---- training
 
     def fit(
         self,
@@ -220,8 +214,6 @@ class Model:
             fitting.train(np.arange(len(inputs)), totals)
         return {name: float(total) / len(inputs) for name, total in zip(fitting.names, totals, strict=True)}
 
-    # ---- using
-
     def evaluate(
         self, x: ArrayLike, y: ArrayLike | None = None, *, batch_size: int = 256, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
@@ -294,8 +286,6 @@ class Model:
             bound.plan.run("backward")
             return bound.read("dx", inputs.shape)
 
-    # ---- looking, keeping
-
     def summary(self, batch_size: int = 32) -> None:
         """Print the layers, output shapes, parameters, and the memory that training on ``batch_size`` samples takes."""
         print(table.summary(self, door.count_option("batch_size", batch_size)))
@@ -347,8 +337,6 @@ class Model:
         name = f" {self.name!r}" if self.name else ""
         built = "not built" if self.network is None else f"{self.network.parameter_count:,} parameters"
         return f"<{type(self).__name__}{name}: {len(self.layers)} layers, {built}>"
-
-    # ---- inside
 
     def _built(self) -> Network:
         if self.network is None:
