@@ -84,8 +84,8 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t filters
         ptrdiff_t splits
 
-# Floats of scratch that the padded part of an image, or the block of a scattered output, should stay below: half the second
-# cache.
+# Floats of scratch that the padded part of an image, or the block of a scattered output, should stay below: half of a
+# second cache.
 cdef Py_ssize_t MOST_COPIED = 65536
 # Floats of partial sums of the gradient by weights, over all splits of the batch; and the number of splits.
 cdef Py_ssize_t MOST_PARTIALS = 262144
@@ -93,14 +93,14 @@ cdef Py_ssize_t MOST_SPLITS = 16
 
 
 cdef class _Convolution:
-    """The sizes of a convolution, checked: x (n, c, h, w), weight (filters, c / groups, kh, kw), y (n, filters, oh, ow)."""
+    """The sizes of a convolution, checked; shapes as in ``conv2d``. Pairs are (rows, columns)."""
 
     cdef Py_ssize_t n, groups, channels, filters  # channels and filters of one group
-    cdef Py_ssize_t[2] image, kernel, grid, stride, dilation, low, high  # rows, columns; low and high are the padding
+    cdef Py_ssize_t[2] image, kernel, grid, stride, dilation
+    cdef Py_ssize_t[2] low, high  # padding: (top, left) and (bottom, right)
 
     def __cinit__(self, Slot x, Slot weight, Slot y, stride, padding, dilation, Py_ssize_t groups):
         cdef Py_ssize_t filters = weight.shape[0]
-        cdef int axis
         if groups < 1 or x.shape[1] % groups or filters % groups:
             raise OptionError(f"groups divide the channels of x and weight, {x.shape[1]} and {filters}; {groups} do not")
         self.n = x.shape[0]
@@ -108,35 +108,38 @@ cdef class _Convolution:
         self.channels = x.shape[1] // groups
         self.filters = filters // groups
         if weight.shape[1] != self.channels:
-            raise ShapeError(f"weights of shape {weight.shape} take {weight.shape[1]} channels a group, "
-                             f"but x of shape {x.shape} has {self.channels}")
-        (self.stride[0], self.stride[1]) = stride
-        (self.dilation[0], self.dilation[1]) = dilation
+            raise ShapeError(
+                f"weights of shape {weight.shape} take {weight.shape[1]} channels a group, "
+                f"but x of shape {x.shape} has {self.channels}")
+        (self.stride[0], self.stride[1]), (self.dilation[0], self.dilation[1]) = stride, dilation
         (self.low[0], self.high[0]), (self.low[1], self.high[1]) = padding
+        cdef int axis
         for axis in range(2):
             self.image[axis] = x.shape[2 + axis]
             self.kernel[axis] = weight.shape[2 + axis]
             if min(self.stride[axis], self.dilation[axis], self.kernel[axis]) < 1 or min(self.low[axis], self.high[axis]) < 0:
-                raise OptionError("a kernel, strides and dilations are at least 1 and padding at least 0, got kernel "
-                                  f"{weight.shape[2:]}, stride {stride}, dilation {dilation}, padding {padding}")
-            length = self.image[axis] + self.low[axis] + self.high[axis] - self.dilation[axis] * (self.kernel[axis] - 1) - 1
-            if length < 0:
-                raise ShapeError(f"a kernel of {weight.shape[2:]}, dilation {dilation}, is larger than the image of "
-                                 f"{x.shape[2:]} with padding {padding}")
-            self.grid[axis] = length // self.stride[axis] + 1
+                raise OptionError(
+                    f"kernel, stride and dilation are at least 1 and padding at least 0, got kernel {weight.shape[2:]}, "
+                    f"stride {stride}, dilation {dilation}, padding {padding}")
+            length = self.image[axis] + self.low[axis] + self.high[axis]
+            reached = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+            if reached > length:
+                raise ShapeError(
+                    f"a kernel of {weight.shape[2:]}, dilation {dilation}, is larger than the image of {x.shape[2:]} "
+                    f"with padding {padding}")
+            self.grid[axis] = (length - reached) // self.stride[axis] + 1
         expected = (self.n, filters, self.grid[0], self.grid[1])
         if y.shape != expected:
-            raise ShapeError(f"the convolution of x {x.shape} with weights {weight.shape} has shape {expected}, not {y.shape}")
+            raise ShapeError(f"x {x.shape} convolved with weights {weight.shape} has shape {expected}, not {y.shape}")
 
     cdef double flops(self):
-        return (2.0 * self.n * self.groups * self.channels * self.filters * self.kernel[0] * self.kernel[1] * self.grid[0]
-                * self.grid[1])
+        cdef double positions = <double> self.n * self.grid[0] * self.grid[1]
+        return 2.0 * positions * self.groups * self.filters * self.channels * self.kernel[0] * self.kernel[1]
 
     cdef double bytes(self):
-        return 4.0 * self.groups * (
-            <double> self.n * self.channels * self.image[0] * self.image[1]
-            + <double> self.n * self.filters * self.grid[0] * self.grid[1]
-            + <double> self.filters * self.channels * self.kernel[0] * self.kernel[1])
+        cdef double x = <double> self.n * self.channels * self.image[0] * self.image[1]
+        cdef double y = <double> self.n * self.filters * self.grid[0] * self.grid[1]
+        return 4.0 * self.groups * (x + y + <double> self.filters * self.channels * self.kernel[0] * self.kernel[1])
 
     cdef rn_window window(self):
         """How an output's taps reach into x."""
@@ -151,7 +154,8 @@ cdef class _Convolution:
         return w
 
 
-cdef bint leaves_axis(Py_ssize_t length, Py_ssize_t grid, Py_ssize_t stride, Py_ssize_t taps, Py_ssize_t first, Py_ssize_t step):
+cdef bint leaves_axis(Py_ssize_t length, Py_ssize_t grid, Py_ssize_t stride, Py_ssize_t taps, Py_ssize_t first,
+                      Py_ssize_t step):
     cdef Py_ssize_t last = first + max(taps - 1, 0) * step
     return min(first, last) < 0 or (grid - 1) * stride + max(first, last) >= length
 
@@ -167,78 +171,76 @@ cdef Py_ssize_t reach(Py_ssize_t length, Py_ssize_t stride, Py_ssize_t taps, Py_
     return (length - 1) * stride + max(taps - 1, 0) * abs(step) + 1
 
 
-cdef Py_ssize_t record_convolve(Plan plan, str name, const rn_window *window, Py_ssize_t images, Py_ssize_t groups,
-                                Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t out_plane, Py_ssize_t out_row,
-                                Py_ssize_t out_column, double flops, double bytes, rn_convolve_args **recorded) except -1:
-    """Record a `convolve` call; the caller links its pointers and sets bias and activation."""
-    cdef rn_convolve_args a
-    cdef Py_ssize_t positions = window.grid_height * window.grid_width, taps = window.tap_rows * window.tap_columns
-    a.window = window[0]
-    a.source = a.weight = a.bias = a.out = NULL
-    a.images, a.groups, a.channels, a.rows = images, groups, channels, rows
-    a.out_plane, a.out_row, a.out_column = out_plane, out_row, out_column
-    a.out_first = 0
-    a.activation = RN_LINEAR
-    a.alpha = 0
-    a.scattered = not (out_column == 1 and out_row == window.grid_width)
-    a.in_place = (taps == 1 and not window.padded and window.stride_y == window.stride_x == 1
-                  and window.grid_width == window.width and positions <= LONGEST_IN_PLACE)
-    a.weight_packed = channels * taps % 1024 == 0 and positions >= 64 and channels > 0
+cdef rn_convolve_args *record_convolve(Plan plan, str name, const rn_convolve_args *wanted, double flops,
+                                       double bytes) except NULL:
+    """Record a `convolve` call of the sizes in `wanted`, cut into blocks; the caller links the pointers."""
+    cdef rn_convolve_args a = wanted[0]
+    cdef const rn_window *w = &wanted.window
+    cdef Py_ssize_t positions = w.grid_height * w.grid_width, taps = w.tap_rows * w.tap_columns
+    a.scattered = not (a.out_column == 1 and a.out_row == w.grid_width)
+    a.in_place = (taps == 1 and not w.padded and w.stride_y == w.stride_x == 1 and w.grid_width == w.width
+                  and positions <= LONGEST_IN_PLACE)
+    a.weight_packed = taps > 0 and a.channels * taps % 1024 == 0 and positions >= 64
 
     # Few blocks: the offsets of taps, and the weights where they are packed, are made for each.
-    cdef Py_ssize_t copied_channels = min(channels, (RN_KC - 1) // max(taps, 1) + 2)
-    cdef Py_ssize_t copied_width = reach(window.grid_width, window.stride_x, window.tap_columns, window.tap_step_x)
-    cdef double tile_flops = 2.0 * rows * positions * channels * taps
-    cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(divide_up(WANTED_TILES, max(images * groups, 1)), tile_flops / TILE_FLOPS))
-    cdef Py_ssize_t blocks = max(wanted, divide_up(positions, 4096))
-    if window.padded:
-        blocks = max(blocks, copied_channels * copied_width * window.grid_height * window.stride_y // MOST_COPIED)
+    cdef Py_ssize_t copied_channels = min(a.channels, (RN_KC - 1) // max(taps, 1) + 2)
+    cdef Py_ssize_t copied_width = reach(w.grid_width, w.stride_x, w.tap_columns, w.tap_step_x)
+    cdef Py_ssize_t image_tiles = max(a.images * a.groups, 1)
+    cdef double image_flops = flops / image_tiles
+    cdef Py_ssize_t blocks = <Py_ssize_t> min(<double> divide_up(WANTED_TILES, image_tiles), image_flops / TILE_FLOPS)
+    blocks = max(blocks, divide_up(positions, 4096))
+    if w.padded:
+        blocks = max(blocks, copied_channels * copied_width * w.grid_height * w.stride_y // MOST_COPIED)
     if a.scattered:
-        blocks = max(blocks, rows * positions // MOST_COPIED)
+        blocks = max(blocks, a.rows * positions // MOST_COPIED)
     a.block = even_block(positions, blocks, RN_PANEL)
     a.blocks = divide_up(positions, a.block)
 
-    cdef Py_ssize_t scratch = RN_KC * RN_PANEL
+    cdef Py_ssize_t scratch = RN_KC * RN_PANEL, grid_rows
     if a.weight_packed:
-        scratch += rows * RN_KC
+        scratch += a.rows * RN_KC
     if a.scattered:
-        scratch += rows * a.block
-    cdef Py_ssize_t grid_rows = min(window.grid_height, (a.block - 1) // max(window.grid_width, 1) + 2)
-    if window.padded:
-        scratch += copied_channels * copied_width * reach(grid_rows, window.stride_y, window.tap_rows, window.tap_step_y)
+        scratch += a.rows * a.block
+    if w.padded:
+        grid_rows = min(w.grid_height, (a.block - 1) // w.grid_width + 2)
+        scratch += copied_channels * copied_width * reach(grid_rows, w.stride_y, w.tap_rows, w.tap_step_y)
         scratch += RN_PANEL  # the copy writes whole vectors
     cdef rn_convolve_args *call = <rn_convolve_args *> plan.record(
-        name, KERNELS.convolve, sizeof(rn_convolve_args), images * groups * a.blocks,
+        name, KERNELS.convolve, sizeof(rn_convolve_args), a.images * a.groups * a.blocks,
         RN_KC * sizeof(ptrdiff_t) + scratch * sizeof(float), flops, bytes)
     call[0] = a
-    recorded[0] = call
-    return 0
+    return call
 
 
-def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1),
-           Py_ssize_t groups=1, str activation="linear", float alpha=0.0) -> None:
-    """Record ``y[n, m, i, j] = act(sum over c, u, v of weight[m, c, u, v] x[n, c, i s + u d - p, j s + v d - p] + bias[m])``.
+def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1, 1), padding=((0, 0), (0, 0)),
+           dilation=(1, 1), Py_ssize_t groups=1, str activation="linear", float alpha=0.0) -> None:
+    """Record y = act(x * weight + bias), the convolution (cross-correlation) of images.
 
-    x (n, c, h, w), weight (filters, c / groups, kh, kw), bias (filters), y (n, filters, oh, ow) with oh = (h + top + bottom
-    - d (kh - 1) - 1) // s + 1. ``stride`` s and ``dilation`` d are (rows, columns), ``padding`` p is ((top, bottom), (left,
-    right)) zeros. With groups, filters and channels fall into that many parts that know nothing of each other. ``activation``
-    as in ``activate``.
+    ``y[n, m, i, j] = act(sum over c, u, v of weight[m, c, u, v] x[n, c, i s + u d - p, j s + v d - p] + bias[m])``
+
+    x (n, c, h, w), weight (filters, c / groups, kh, kw), bias (filters), y (n, filters, oh, ow) with
+    oh = (h + top + bottom - d (kh - 1) - 1) // s + 1 and ow likewise. ``stride`` s and ``dilation`` d are (rows, columns),
+    ``padding`` p is ((top, bottom), (left, right)) zeros. With groups, filters and channels fall into that many parts that
+    know nothing of each other. ``activation`` and ``alpha`` are those of ``activate``.
 
     The bits of a sample's output depend neither on the batch nor on threads.
-    Raises ``ShapeError`` where shapes do not fit or the kernel is larger than the padded image, ``OptionError`` for options out
-    of range.
+
+    Raises ``ShapeError`` where shapes do not fit or the kernel is larger than the padded image, ``OptionError`` for options
+    out of range and for a ``y`` that is also an input.
     """
     cdef _Convolution conv = _Convolution(x, weight, y, stride, padding, dilation, groups)
     cdef int code = activation_code(activation)
     if bias is not None and bias.size != weight.shape[0]:
         raise ShapeError(f"a bias of {weight.shape[0]} filters has as many elements, not {bias.size}")
     refuse_overlap("conv2d", y, (x, weight, bias))
-    cdef rn_window window = conv.window()
-    cdef rn_convolve_args *a
-    record_convolve(plan, "conv2d", &window, conv.n, groups, conv.channels, conv.filters, conv.grid[0] * conv.grid[1],
-                    conv.grid[1], 1, conv.flops(), conv.bytes(), &a)
-    a.activation = code
-    a.alpha = alpha
+    cdef rn_convolve_args wanted
+    memset(&wanted, 0, sizeof(wanted))
+    wanted.window = conv.window()
+    wanted.images, wanted.groups, wanted.channels, wanted.rows = conv.n, groups, conv.channels, conv.filters
+    wanted.out_plane, wanted.out_row, wanted.out_column = conv.grid[0] * conv.grid[1], conv.grid[1], 1
+    wanted.activation = code
+    wanted.alpha = alpha
+    cdef rn_convolve_args *a = record_convolve(plan, "conv2d", &wanted, conv.flops(), conv.bytes())
     plan.link(&a.source, x, READ)
     plan.link(&a.weight, weight, READ)
     plan.link(&a.out, y, WRITE)
@@ -246,12 +248,14 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
         plan.link(&a.bias, bias, READ)
 
 
-def conv2d_input_gradient(Plan plan, Slot dy, Slot weight, Slot dx, *, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1),
-                          Py_ssize_t groups=1) -> None:
+def conv2d_input_gradient(Plan plan, Slot dy, Slot weight, Slot dx, *, stride=(1, 1), padding=((0, 0), (0, 0)),
+                          dilation=(1, 1), Py_ssize_t groups=1) -> None:
     """Record dx = d loss / d x of ``conv2d`` from dy = d loss / d y (of the convolution, before its activation).
 
-    Shapes and options are those of ``conv2d``: dx as x, dy as y. Pixels of x fall into stride rows times stride columns phases;
-    the gradient of each is a convolution of dy, at stride 1, with the taps that meet it.
+    Shapes and options are those of ``conv2d``: dx as x, dy as y. Pixels of x fall into stride rows times stride columns
+    phases; the gradient of each is a convolution of dy, at stride 1, with the taps that meet it.
+
+    Raises ``ShapeError`` and ``OptionError`` as ``conv2d`` does.
     """
     cdef _Convolution conv = _Convolution(dx, weight, dy, stride, padding, dilation, groups)
     refuse_overlap("conv2d_input_gradient", dx, (dy, weight))
@@ -263,10 +267,10 @@ def conv2d_input_gradient(Plan plan, Slot dy, Slot weight, Slot dx, *, stride=(1
 
 cdef struct PhaseTaps:  # of one axis
     Py_ssize_t count
-    Py_ssize_t first  # of the kernel's
+    Py_ssize_t first  # of the kernel's rows (columns)
     Py_ssize_t step
-    Py_ssize_t reads  # the row of dy that the first tap reads at the phase's first pixel, and how far the next is from there
-    Py_ssize_t reads_step
+    Py_ssize_t reads  # the row of dy that the first tap reads at the phase's first pixel
+    Py_ssize_t reads_step  # from there to what the next tap reads
 
 
 cdef PhaseTaps phase_taps(_Convolution conv, int axis, Py_ssize_t phase):
@@ -289,17 +293,7 @@ cdef PhaseTaps phase_taps(_Convolution conv, int axis, Py_ssize_t phase):
 cdef void record_phase(Plan plan, _Convolution conv, Slot dy, Slot weight, Slot dx, Py_ssize_t i, Py_ssize_t j) except *:
     """Record the gradient of the pixels (i + stride y, j + stride x)."""
     cdef PhaseTaps down = phase_taps(conv, 0, i), across = phase_taps(conv, 1, j)
-    cdef rn_window window
-    window.height, window.width = conv.grid[0], conv.grid[1]
-    window.grid_height = divide_up(conv.image[0] - i, conv.stride[0])
-    window.grid_width = divide_up(conv.image[1] - j, conv.stride[1])
-    window.stride_y = window.stride_x = 1
-    window.tap_rows, window.tap_columns = down.count, across.count
-    window.first_y, window.first_x = down.reads, across.reads
-    window.tap_step_y, window.tap_step_x = down.reads_step, across.reads_step
     cdef Py_ssize_t taps = down.count * across.count
-    window.padded = taps > 0 and leaves_image(&window)
-
     cdef Py_ssize_t turned_size = conv.groups * conv.channels * conv.filters * taps
     cdef Slot turned = plan.tensor((turned_size,))
     cdef rn_turn_weights_args *t = <rn_turn_weights_args *> plan.record(
@@ -313,32 +307,46 @@ cdef void record_phase(Plan plan, _Convolution conv, Slot dy, Slot weight, Slot 
     plan.link(&t.weight, weight, READ)
     plan.link(&t.turned, turned, WRITE)
 
-    cdef rn_convolve_args *a
+    cdef rn_convolve_args wanted
+    memset(&wanted, 0, sizeof(wanted))
+    cdef rn_window *w = &wanted.window
+    w.height, w.width = conv.grid[0], conv.grid[1]
+    w.grid_height = divide_up(conv.image[0] - i, conv.stride[0])
+    w.grid_width = divide_up(conv.image[1] - j, conv.stride[1])
+    w.stride_y = w.stride_x = 1
+    w.tap_rows, w.tap_columns = down.count, across.count
+    w.first_y, w.first_x = down.reads, across.reads
+    w.tap_step_y, w.tap_step_x = down.reads_step, across.reads_step
+    w.padded = taps > 0 and leaves_image(w)
+    wanted.images, wanted.groups, wanted.channels, wanted.rows = conv.n, conv.groups, conv.filters, conv.channels
+    wanted.out_plane = conv.image[0] * conv.image[1]
+    wanted.out_row, wanted.out_column = conv.stride[0] * conv.image[1], conv.stride[1]
+    wanted.out_first = i * conv.image[1] + j
     cdef double share = <double> taps / (conv.kernel[0] * conv.kernel[1])
-    record_convolve(plan, "conv2d_input_gradient", &window, conv.n, conv.groups, conv.filters, conv.channels,
-                    conv.image[0] * conv.image[1], conv.stride[0] * conv.image[1], conv.stride[1], conv.flops() * share,
-                    conv.bytes() * share, &a)
+    cdef rn_convolve_args *a = record_convolve(
+        plan, "conv2d_input_gradient", &wanted, conv.flops() * share, conv.bytes() * share)
     plan.link(&a.source, dy, READ)
     plan.link(&a.weight, turned, READ)
-    # one phase is all of dx; of several, each writes its own pixels
+    # One phase is all of dx; of several, each writes its own pixels.
     plan.link(&a.out, dx, WRITE if conv.stride[0] == conv.stride[1] == 1 else UPDATE)
-    a.out_first = i * conv.image[1] + j
 
 
-def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbias=None, stride=(1, 1), padding=((0, 0), (0, 0)),
-                           dilation=(1, 1), Py_ssize_t groups=1) -> None:
-    """Record dweight = d loss / d weight of ``conv2d`` from dy = d loss / d y (before the activation), and dbias if wanted.
+def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbias=None, stride=(1, 1),
+                           padding=((0, 0), (0, 0)), dilation=(1, 1), Py_ssize_t groups=1) -> None:
+    """Record dweight = d loss / d weight of ``conv2d`` from dy = d loss / d y (before the activation); dbias if wanted.
 
-    Shapes and options are those of ``conv2d``: dweight as weight, dbias as bias. The batch is summed in a number of splits that
-    depends on sizes only, so the bits do not depend on threads.
+    Shapes and options are those of ``conv2d``: dweight as weight, dbias as bias. The batch is summed in a number of splits
+    that depends on sizes only, so the bits do not depend on threads.
+
+    Raises ``ShapeError`` and ``OptionError`` as ``conv2d`` does.
     """
     cdef _Convolution conv = _Convolution(x, dweight, dy, stride, padding, dilation, groups)
     if dbias is not None and dbias.size != dweight.shape[0]:
         raise ShapeError(f"the gradient by bias of {dweight.shape[0]} filters has as many elements, not {dbias.size}")
     refuse_overlap("conv2d_weight_gradient", dweight, (x, dy, dbias))
     cdef rn_weight_gradient_args a
+    memset(&a, 0, sizeof(a))
     a.window = conv.window()
-    a.x = a.dy = a.partial = NULL
     a.images, a.groups, a.channels, a.filters = conv.n, groups, conv.channels, conv.filters
     a.with_bias = dbias is not None
     cut_weight_gradient(&a, conv.flops())
@@ -346,26 +354,28 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     cdef rn_window *w = &a.window
     cdef Py_ssize_t taps = w.tap_rows * w.tap_columns, rows = conv.channels * taps
     cdef Py_ssize_t wide = reach(a.block_columns, w.stride_x, w.tap_columns, w.tap_step_x)
-    a.ones = (a.block_rows - 1) * w.stride_y * (wide if w.padded else w.width) + (a.block_columns - 1) * w.stride_x + 1
+    cdef Py_ssize_t pitch = wide if w.padded else w.width
+    a.ones = (a.block_rows - 1) * w.stride_y * pitch + (a.block_columns - 1) * w.stride_x + 1
     cdef Py_ssize_t scratch = RN_KC * RN_WIDE_PANEL + a.ones
     if w.padded:
-        scratch += a.channel_block * wide * reach(a.block_rows, w.stride_y, w.tap_rows, w.tap_step_y) + RN_PANEL
+        scratch += a.channel_block * wide * reach(a.block_rows, w.stride_y, w.tap_rows, w.tap_step_y)
+        scratch += RN_PANEL  # the copy writes whole vectors
     cdef Slot partial = plan.tensor((a.splits * groups * (rows + 1) * conv.filters,))
     cdef rn_weight_gradient_args *call = <rn_weight_gradient_args *> plan.record(
         "conv2d_weight_gradient", KERNELS.weight_gradient, sizeof(rn_weight_gradient_args),
         a.splits * groups * a.channel_blocks * a.filter_blocks,
-        (a.channel_block * taps + 8) * sizeof(ptrdiff_t) + scratch * sizeof(float),
-        conv.flops(), conv.bytes() + 4.0 * partial.size)
+        (a.channel_block * taps + 8) * sizeof(ptrdiff_t) + scratch * sizeof(float), conv.flops(),
+        conv.bytes() + 4.0 * partial.size)
     call[0] = a
     plan.link(&call.x, x, READ)
     plan.link(&call.dy, dy, READ)
     plan.link(&call.partial, partial, WRITE)
 
+    cdef double weights = <double> groups * rows * conv.filters
+    cdef Py_ssize_t tiles = groups * divide_up(rows + 1, RN_SUM_BLOCK) * divide_up(conv.filters, RN_SUM_BLOCK)
     cdef rn_sum_splits_args *s = <rn_sum_splits_args *> plan.record(
-        "conv2d_sum_splits", KERNELS.sum_splits, sizeof(rn_sum_splits_args),
-        groups * divide_up(rows + 1, RN_SUM_BLOCK) * divide_up(conv.filters, RN_SUM_BLOCK),
-        RN_SUM_BLOCK * RN_SUM_BLOCK * sizeof(float),
-        <double> (a.splits - 1) * groups * rows * conv.filters, 4.0 * (a.splits + 1) * groups * rows * conv.filters)
+        "conv2d_sum_splits", KERNELS.sum_splits, sizeof(rn_sum_splits_args), tiles,
+        RN_SUM_BLOCK * RN_SUM_BLOCK * sizeof(float), (a.splits - 1) * weights, 4.0 * (a.splits + 1) * weights)
     s.groups, s.rows, s.filters, s.splits = groups, rows, conv.filters, a.splits
     plan.link(&s.partial, partial, READ)
     plan.link(&s.dweight, dweight, WRITE)
@@ -375,20 +385,17 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
 
 cdef void cut_weight_gradient(rn_weight_gradient_args *a, double flops):
     """Fill in splits and blocks, from the sizes alone."""
-    cdef Py_ssize_t taps = a.window.tap_rows * a.window.tap_columns
+    cdef const rn_window *w = &a.window
+    cdef Py_ssize_t rows = a.channels * w.tap_rows * w.tap_columns
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
-    # Splits of the batch cost memory, blocks of filters a copy of x, blocks of channels the packing of dy.
-    cdef Py_ssize_t partials = a.groups * (a.channels * taps + 1) * a.filters
-    a.splits = max(1, min(min(a.images, MOST_SPLITS), min(wanted, MOST_PARTIALS // max(partials, 1))))
+    # Splits of the batch cost memory; blocks of filters a copy of x each, blocks of channels the packing of dy each.
+    cdef Py_ssize_t partials = max(a.groups * (rows + 1) * a.filters, 1)
+    a.splits = max(1, min(min(a.images, MOST_SPLITS), min(wanted, MOST_PARTIALS // partials)))
     cdef Py_ssize_t tiles = a.splits * a.groups
-    cdef Py_ssize_t filter_blocks = max(1, min(a.filters // 64, divide_up(wanted, tiles)))
-    a.filter_block = max(even_block(a.filters, filter_blocks, RN_PANEL), 1)
+    a.filter_block = even_block(a.filters, min(a.filters // 64, divide_up(wanted, tiles)), RN_PANEL)
     a.filter_blocks = max(divide_up(a.filters, a.filter_block), 1)
     tiles *= a.filter_blocks
-    cdef Py_ssize_t channel_blocks = max(1, min(a.channels * taps // 96, divide_up(wanted, tiles)))
-    channel_blocks = max(channel_blocks, a.channels * taps // 1024)
-    a.channel_block = even_block(a.channels, channel_blocks, 1)
+    a.channel_block = even_block(a.channels, max(min(rows // 96, divide_up(wanted, tiles)), rows // 1024), 1)
     a.channel_blocks = max(divide_up(a.channels, a.channel_block), 1)
-    a.block_columns = min(a.window.grid_width, RN_KC)
-    a.block_rows = max(1, min(a.window.grid_height, RN_KC // max(a.block_columns, 1)))
-    a.block_rows = even_block(a.window.grid_height, divide_up(a.window.grid_height, a.block_rows), 1)
+    a.block_columns = min(w.grid_width, RN_KC)
+    a.block_rows = even_block(w.grid_height, divide_up(w.grid_height, max(1, RN_KC // a.block_columns)), 1)

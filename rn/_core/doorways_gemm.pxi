@@ -37,8 +37,8 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t n
         int accumulate
 
-# Tiles are cut until there are this many, so that several threads find work, but none below this much work: packing would not
-# pay.
+# Tiles are cut until there are this many, so that several threads find work, but none below this much work: packing would
+# not pay.
 cdef Py_ssize_t WANTED_TILES = 16
 cdef double TILE_FLOPS = 1e6
 # Rows of a that stay in the second cache while panels pass; rows below which packing a panel of b costs too much.
@@ -59,6 +59,11 @@ cdef Py_ssize_t even_block(Py_ssize_t length, Py_ssize_t parts, Py_ssize_t multi
     return max(divide_up(divide_up(length, max(parts, 1)), multiple), 1) * multiple
 
 
+cdef Py_ssize_t row_size(Slot slot):
+    """The columns of a slot that is read as a matrix (n, c h w)."""
+    return slot.shape[1] * slot.shape[2] * slot.shape[3]
+
+
 cdef void refuse_overlap(str what, Slot output, tuple inputs) except *:
     """An output that shares memory with an input would be read after it was written."""
     cdef Slot slot
@@ -71,29 +76,30 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
          str bias_axis="columns", str activation="linear", float alpha=0.0, bint accumulate=False) -> None:
     """Record ``c = act(op(a) op(b) + bias)``, or ``act(c + op(a) op(b) + bias)`` with ``accumulate``.
 
-    A slot of shape (n, c, h, w) is the matrix (n, c h w); ``op`` transposes where asked. op(a) is (m, k), op(b) (k, n), c (m, n);
-    ``bias`` has n elements (``bias_axis="columns"``) or m (``"rows"``). ``activation`` and ``alpha`` are those of ``activate``.
+    A slot of shape (n, c, h, w) is the matrix (n, c h w); ``op`` transposes where asked. op(a) is (m, k), op(b) (k, n),
+    c (m, n); ``bias`` has n elements (``bias_axis="columns"``) or m (``"rows"``). ``activation`` and ``alpha`` are those of
+    ``activate``.
 
     The bits of a row of c do not depend on m, on threads, or on how the operands are stored. With k = 0, c is act(bias).
 
-    Raises ``ShapeError`` where the matrices do not fit, ``OptionError`` for an unknown option or a ``c`` that is also an input.
+    Raises ``ShapeError`` where the matrices do not fit, ``OptionError`` for an unknown option and for a ``c`` that is also
+    an input.
     """
-    cdef Py_ssize_t a_rows = a.shape[0], a_columns = a.size // a_rows if a_rows else a.shape[1] * a.shape[2] * a.shape[3]
-    cdef Py_ssize_t b_rows = b.shape[0], b_columns = b.size // b_rows if b_rows else b.shape[1] * b.shape[2] * b.shape[3]
-    cdef Py_ssize_t c_columns = c.shape[1] * c.shape[2] * c.shape[3]
+    cdef Py_ssize_t a_rows = a.shape[0], a_columns = row_size(a)
+    cdef Py_ssize_t b_rows = b.shape[0], b_columns = row_size(b)
     cdef Py_ssize_t m = a_columns if transpose_a else a_rows
     cdef Py_ssize_t k = a_rows if transpose_a else a_columns
     cdef Py_ssize_t n = b_rows if transpose_b else b_columns
     cdef Py_ssize_t b_k = b_columns if transpose_b else b_rows
     if k != b_k:
         raise ShapeError(f"op(a) of shape ({m}, {k}) cannot be multiplied by op(b) of shape ({b_k}, {n})")
-    if c.shape[0] != m or c_columns != n:
-        raise ShapeError(f"the product has shape ({m}, {n}), but c is ({c.shape[0]}, {c_columns})")
+    if c.shape[0] != m or row_size(c) != n:
+        raise ShapeError(f"the product has shape ({m}, {n}), but c is ({c.shape[0]}, {row_size(c)})")
     if bias_axis not in ("columns", "rows"):
         raise OptionError(f"bias_axis is 'columns' or 'rows', not {bias_axis!r}")
-    biases = n if bias_axis == "columns" else m
-    if bias is not None and bias.size != biases:
-        raise ShapeError(f"a bias along the {bias_axis} of ({m}, {n}) has {biases} elements, not {bias.size}")
+    cdef Py_ssize_t bias_size = n if bias_axis == "columns" else m
+    if bias is not None and bias.size != bias_size:
+        raise ShapeError(f"a bias along the {bias_axis} of ({m}, {n}) has {bias_size} elements, not {bias.size}")
     cdef int code = activation_code(activation)
     refuse_overlap("gemm", c, (a, b, bias))
 
@@ -156,16 +162,16 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
 def sum_rows(Plan plan, Slot x, Slot total, bint accumulate=False) -> None:
     """Record ``total[j] = sum_i x[i, j]``, or with ``accumulate`` add that to ``total``.
 
-    ``x`` of shape (n, c, h, w) is the matrix (n, c h w); ``total`` has c h w elements. Raises ``ShapeError`` where it has not.
+    ``x`` of shape (n, c, h, w) is the matrix (n, c h w); ``total`` has c h w elements, else ``ShapeError`` is raised.
     """
     cdef Py_ssize_t m = x.shape[0]
-    cdef Py_ssize_t n = x.shape[1] * x.shape[2] * x.shape[3]
+    cdef Py_ssize_t n = row_size(x)
     if total.size != n:
         raise ShapeError(f"the sum of the rows of ({m}, {n}) has {n} elements, not {total.size}")
     refuse_overlap("sum_rows", total, (x,))
     cdef rn_sum_rows_args *a = <rn_sum_rows_args *> plan.record(
-        "sum_rows", KERNELS.sum_rows, sizeof(rn_sum_rows_args), divide_up(n, RN_SUM_COLUMNS), 0,
-        <double> m * n, 4.0 * (m + 1) * n)
+        "sum_rows", KERNELS.sum_rows, sizeof(rn_sum_rows_args), divide_up(n, RN_SUM_COLUMNS), 0, <double> m * n,
+        4.0 * (m + 1) * n)
     a.m = m
     a.n = n
     a.accumulate = accumulate
