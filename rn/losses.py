@@ -6,6 +6,7 @@ prediction.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from rn import _core, registry
@@ -22,6 +23,14 @@ class Loss:
     takes_classes: ClassVar[bool] = False
     from_logits: bool = False
 
+    def doorway(self) -> Callable[..., None]:
+        """Return the core's doorway that records this loss.
+
+        It takes (plan, prediction, target, loss) and by name ``gradient`` and ``weights``; where ``takes_classes``, also
+        ``target_classes``.
+        """
+        raise NotImplementedError
+
     def bind(
         self,
         plan: _core.Plan,
@@ -37,7 +46,10 @@ class Loss:
         ``target``: (n,) classes as int32 where ``target_classes``, else shaped as ``prediction``. ``weights``: (n,)
         factors of the samples; the loss is the sum of w_i l_i over n.
         """
-        raise NotImplementedError
+        loss = plan.kept((2,))
+        classes = {"target_classes": target_classes} if self.takes_classes else {}
+        self.doorway()(plan, prediction, target, loss, gradient=gradient, weights=weights, **classes)
+        return loss
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as JSON can hold them."""
@@ -48,38 +60,16 @@ class Loss:
 class MeanSquaredError(Loss):
     """L = mean (p - t)²; dL/dp = 2 (p - t) / (n outputs)."""
 
-    def bind(
-        self,
-        plan: _core.Plan,
-        prediction: _core.Slot,
-        target: _core.Slot,
-        *,
-        target_classes: bool,
-        gradient: _core.Slot | None,
-        weights: _core.Slot | None,
-    ) -> _core.Slot:
-        loss = plan.kept((2,))
-        _core.mse(plan, prediction, target, loss, gradient=gradient, weights=weights)
-        return loss
+    def doorway(self) -> Callable[..., None]:
+        return _core.mse
 
 
 @registry.register("loss", "mae")
 class MeanAbsoluteError(Loss):
     """L = mean |p - t|; dL/dp = sign(p - t) / (n outputs), 0 where p = t."""
 
-    def bind(
-        self,
-        plan: _core.Plan,
-        prediction: _core.Slot,
-        target: _core.Slot,
-        *,
-        target_classes: bool,
-        gradient: _core.Slot | None,
-        weights: _core.Slot | None,
-    ) -> _core.Slot:
-        loss = plan.kept((2,))
-        _core.mae(plan, prediction, target, loss, gradient=gradient, weights=weights)
-        return loss
+    def doorway(self) -> Callable[..., None]:
+        return _core.mae
 
 
 @registry.register("loss", "cross_entropy")
@@ -96,20 +86,8 @@ class CrossEntropy(Loss):
     def __init__(self, from_logits: bool = False) -> None:
         self.from_logits = bool(from_logits)
 
-    def bind(
-        self,
-        plan: _core.Plan,
-        prediction: _core.Slot,
-        target: _core.Slot,
-        *,
-        target_classes: bool,
-        gradient: _core.Slot | None,
-        weights: _core.Slot | None,
-    ) -> _core.Slot:
-        loss = plan.kept((2,))
-        kernel = _core.softmax_cross_entropy if self.from_logits else _core.cross_entropy
-        kernel(plan, prediction, target, loss, target_classes=target_classes, gradient=gradient, weights=weights)
-        return loss
+    def doorway(self) -> Callable[..., None]:
+        return _core.softmax_cross_entropy if self.from_logits else _core.cross_entropy
 
 
 @registry.register("loss", "binary_cross_entropy")
@@ -124,20 +102,8 @@ class BinaryCrossEntropy(Loss):
     def __init__(self, from_logits: bool = False) -> None:
         self.from_logits = bool(from_logits)
 
-    def bind(
-        self,
-        plan: _core.Plan,
-        prediction: _core.Slot,
-        target: _core.Slot,
-        *,
-        target_classes: bool,
-        gradient: _core.Slot | None,
-        weights: _core.Slot | None,
-    ) -> _core.Slot:
-        loss = plan.kept((2,))
-        kernel = _core.sigmoid_binary_cross_entropy if self.from_logits else _core.binary_cross_entropy
-        kernel(plan, prediction, target, loss, gradient=gradient, weights=weights)
-        return loss
+    def doorway(self) -> Callable[..., None]:
+        return _core.sigmoid_binary_cross_entropy if self.from_logits else _core.binary_cross_entropy
 
 
 def get(value: str | Loss | type[Loss] | dict[str, Any]) -> Loss:

@@ -20,6 +20,7 @@ from rn.callbacks import Callback, ProgressBar, as_callbacks
 from rn.errors import OptionError, ShapeError, StateError
 from rn.layers import Layer
 from rn.models import door, files, fusion, table
+from rn.models.binding import Use, bind_plan
 from rn.models.fitting import Fitting, HeldOut
 from rn.models.network import Network, unbuild
 from rn.models.plans import BoundPlan, PlanPool
@@ -415,74 +416,14 @@ class Model:
         return ("loss", *(metric.name for metric in self.metrics))
 
     def _lend(
-        self, use: str, size: int, *, classes: bool = False, weighted: bool = False
+        self, use: Use, size: int, *, classes: bool = False, weighted: bool = False
     ) -> AbstractContextManager[BoundPlan]:
         """Lend the plan for a use and batch size; see ``PlanPool.take``."""
         self._built()
         return self._plans.take(
             (use, size, classes, weighted, self._trainable()),
-            lambda: self._bind(use, size, classes=classes, weighted=weighted),
+            lambda: bind_plan(self, use, size, classes=classes, weighted=weighted),
         )
-
-    def _bind(self, use: str, size: int, *, classes: bool, weighted: bool) -> BoundPlan:
-        network = self._built()
-        training = use in ("train", "training call")
-        plan = _core.Plan(size, training=training, gradients=use in ("train", "input gradient"), seed=self.seed)
-        slots: dict[str, _core.Slot] = {}
-        if use == "update":
-            self._bind_update(plan, network)
-        elif use in ("predict", "training call", "outputs"):
-            slots["x"] = plan.input((size, *network.input_shape))
-            outputs: dict[str, _core.Slot] = {}
-            slots["y"] = fusion.bind_layers(
-                plan, network.layers, slots["x"], separate=use == "outputs", outputs=outputs
-            )
-            if use == "outputs":
-                slots.update({f"layer {name}": slot for name, slot in outputs.items()})
-        else:
-            slots = self._bind_loss(plan, network, use, classes=classes, weighted=weighted)
-        for slot in slots.values():
-            plan.keep(slot)
-        plan.seal()
-        return BoundPlan(plan, slots)
-
-    def _bind_loss(
-        self, plan: _core.Plan, network: Network, use: str, *, classes: bool, weighted: bool
-    ) -> dict[str, _core.Slot]:
-        _, loss = self._compiled(use)
-        slots = {
-            "x": plan.input((plan.batch, *network.input_shape)),
-            "target": plan.input((plan.batch,) if classes else (plan.batch, *network.output_shape)),
-        }
-        if use == "input gradient":
-            slots["dx"] = plan.gradient(slots["x"])
-        if weighted:
-            slots["weights"] = plan.input((plan.batch,))
-        slots["y"], value = fusion.bind_loss(
-            plan,
-            network.layers,
-            loss,
-            slots["x"],
-            slots["target"],
-            target_classes=classes,
-            weights=slots.get("weights"),
-        )
-        plan.report(value)
-        for metric in self.metrics:
-            plan.report(metric.bind(plan, slots["y"], slots["target"], target_classes=classes))
-        if use == "train" and self.gradient_chunks == 1:
-            self._bind_update(plan, network)
-        return slots
-
-    def _bind_update(self, plan: _core.Plan, network: Network) -> None:
-        optimizer, _ = self._compiled("fit")
-        with plan.update(), plan.scope("optimizer"):
-            for begin, end in network.trained_ranges():
-                parameters, gradients = (
-                    plan.bound(network.piece(flat, begin, end)) for flat in (network.values, network.gradients)
-                )
-                state = {name: plan.bound(network.piece(array, begin, end)) for name, array in self._state.items()}
-                optimizer.bind(plan, parameters, gradients, state)
 
 
 def _metric_list(chosen: Iterable[str | metrics.Metric] | str) -> tuple[metrics.Metric, ...]:

@@ -1,0 +1,88 @@
+"""From a model to a sealed plan: what is recorded for each use of it, and which slots its user fills and reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from rn import _core
+from rn.models import fusion
+from rn.models.plans import BoundPlan
+
+if TYPE_CHECKING:
+    from rn.models.model import Model
+
+__all__ = ["Use", "bind_plan"]
+
+# "train": a whole step; "update": the optimizer alone, after gradients computed in chunks; "evaluate": loss and metrics;
+# "predict"; "training call": the output with dropout on; "outputs": every layer's; "input gradient": d loss / d x with
+# dropout off.
+Use = Literal["train", "update", "evaluate", "predict", "training call", "outputs", "input gradient"]
+Slots = dict[str, _core.Slot]
+
+
+def bind_plan(model: Model, use: Use, size: int, *, classes: bool, weighted: bool) -> BoundPlan:
+    """Return the plan for one use of ``model`` on batches of ``size`` samples.
+
+    ``classes``: targets are integer classes; ``weighted``: samples have factors. Slots: "x" and "y", the output; with a
+    loss "target" and "weights"; "dx" for the input gradient; "layer <name>" for outputs.
+    """
+    training = use in ("train", "training call")
+    plan = _core.Plan(size, training=training, gradients=use in ("train", "input gradient"), seed=model.seed)
+    slots: Slots = {}
+    if use == "update":
+        _bind_update(plan, model)
+    elif use in ("predict", "training call", "outputs"):
+        slots = _bind_output(plan, model, every_layer=use == "outputs")
+    else:
+        slots = _bind_loss(plan, model, classes=classes, weighted=weighted, input_gradient=use == "input gradient")
+        if use == "train" and model.gradient_chunks == 1:
+            _bind_update(plan, model)
+    for slot in slots.values():
+        plan.keep(slot)
+    plan.seal()
+    return BoundPlan(plan, slots)
+
+
+def _bind_output(plan: _core.Plan, model: Model, *, every_layer: bool) -> Slots:
+    network = model._built()
+    x = plan.input((plan.batch, *network.input_shape))
+    outputs: Slots = {}
+    y = fusion.bind_layers(plan, network.layers, x, separate=every_layer, outputs=outputs)
+    named = {f"layer {name}": slot for name, slot in outputs.items()} if every_layer else {}
+    return {"x": x, "y": y, **named}
+
+
+def _bind_loss(plan: _core.Plan, model: Model, *, classes: bool, weighted: bool, input_gradient: bool) -> Slots:
+    network, (_, loss) = model._built(), model._compiled("a plan with a loss")
+    slots = {
+        "x": plan.input((plan.batch, *network.input_shape)),
+        "target": plan.input((plan.batch,) if classes else (plan.batch, *network.output_shape)),
+    }
+    if input_gradient:
+        slots["dx"] = plan.gradient(slots["x"])
+    if weighted:
+        slots["weights"] = plan.input((plan.batch,))
+    slots["y"], value = fusion.bind_loss(
+        plan,
+        network.layers,
+        loss,
+        slots["x"],
+        slots["target"],
+        target_classes=classes,
+        weights=slots.get("weights"),
+    )
+    plan.report(value)
+    for metric in model.metrics:
+        plan.report(metric.bind(plan, slots["y"], slots["target"], target_classes=classes))
+    return slots
+
+
+def _bind_update(plan: _core.Plan, model: Model) -> None:
+    network, (optimizer, _) = model._built(), model._compiled("an update")
+    with plan.update(), plan.scope("optimizer"):
+        for begin, end in network.trained_ranges():
+            parameters, gradients = (
+                plan.bound(network.piece(flat, begin, end)) for flat in (network.values, network.gradients)
+            )
+            state = {name: plan.bound(network.piece(array, begin, end)) for name, array in model._state.items()}
+            optimizer.bind(plan, parameters, gradients, state)
