@@ -195,6 +195,25 @@ def conv2d_windows(x, kernel, stride, padding, dilation):
     return np.lib.stride_tricks.as_strided(padded, shape, strides), padded
 
 
+def im2col(x, kernel, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
+    """Return the columns (n, 1, c kh kw, oh ow) of a convolution."""
+    windows, _ = conv2d_windows(x, kernel, stride, padding, dilation)
+    n, c, oh, ow, kh, kw = windows.shape
+    return windows.transpose(0, 1, 4, 5, 2, 3).reshape(n, 1, c * kh * kw, oh * ow)
+
+
+def col2im(columns, shape, kernel, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1)):
+    """Return images of ``shape``, each element of the columns added where im2col read it."""
+    windows, padded = conv2d_windows(np.zeros(shape), kernel, stride, padding, dilation)
+    n, c, oh, ow, kh, kw = windows.shape
+    taps = np.asarray(columns, np.float64).reshape(n, c, kh, kw, oh, ow)
+    for u in range(kh):
+        for v in range(kw):
+            windows[:, :, :, :, u, v] += taps[:, :, u, v]
+    (top, _), (left, _) = padding
+    return padded[:, :, top : top + shape[2], left : left + shape[3]]
+
+
 def conv2d(
     x,
     weight,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import EllipsisType
-from typing import Any, ClassVar, Final, Self, TypeAlias, final, overload
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ def allocations() -> int: ...
 # ---- tensors and plans
 
 _Shape: TypeAlias = tuple[int, int, int, int]
+_Padding: TypeAlias = Literal["valid", "same"] | int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]]
 _Index: TypeAlias = int | slice | EllipsisType | tuple[int | slice | EllipsisType, ...]
 
 class Tensor4D:
@@ -45,6 +46,14 @@ class Tensor4D:
     def eye(cls, rows: int, columns: int | None = None) -> Tensor4D: ...
     @classmethod
     def arange(cls, start: float, stop: float | None = None, step: float = 1) -> Tensor4D: ...
+    @classmethod
+    def uniform(
+        cls, shape: int | Sequence[int], low: float = 0.0, high: float = 1.0, *, seed: int | None = None
+    ) -> Tensor4D: ...
+    @classmethod
+    def normal(
+        cls, shape: int | Sequence[int], mean: float = 0.0, std: float = 1.0, *, seed: int | None = None
+    ) -> Tensor4D: ...
     @property
     def shape(self) -> _Shape: ...
     @property
@@ -93,6 +102,8 @@ class Tensor4D:
     def __pow__(self, other: Any, /) -> Tensor4D: ...
     def __rpow__(self, other: Any, /) -> Tensor4D: ...
     def __ipow__(self, other: Any, /) -> Self: ...
+    def __matmul__(self, other: Any, /) -> Tensor4D: ...
+    def __rmatmul__(self, other: Any, /) -> Tensor4D: ...
     def __neg__(self) -> Tensor4D: ...
     def __pos__(self) -> Tensor4D: ...
     def __abs__(self) -> Tensor4D: ...
@@ -153,6 +164,42 @@ class Tensor4D:
     def flatten(self) -> Tensor4D: ...
     def transpose(self, axes: Sequence[int] = (0, 1, 3, 2)) -> Tensor4D: ...
     def pad(self, widths: int | Sequence[tuple[int, int]], value: float = 0.0) -> Tensor4D: ...
+    def matmul(self, other: Any) -> Tensor4D: ...
+    def conv2d(
+        self,
+        weight: Any,
+        bias: Any = None,
+        *,
+        strides: int | tuple[int, int] = 1,
+        padding: _Padding = "valid",
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+    ) -> Tensor4D: ...
+    def im2col(
+        self,
+        kernel_size: int | tuple[int, int],
+        *,
+        strides: int | tuple[int, int] = 1,
+        padding: _Padding = "valid",
+        dilation: int | tuple[int, int] = 1,
+    ) -> Tensor4D: ...
+    def col2im(
+        self,
+        shape: Sequence[int],
+        kernel_size: int | tuple[int, int],
+        *,
+        strides: int | tuple[int, int] = 1,
+        padding: _Padding = "valid",
+        dilation: int | tuple[int, int] = 1,
+    ) -> Tensor4D: ...
+    def max_pool2d(
+        self,
+        pool_size: int | tuple[int, int] = 2,
+        strides: int | tuple[int, int] | None = None,
+        padding: _Padding = "valid",
+    ) -> Tensor4D: ...
+    def softmax(self, axis: int = 1) -> Tensor4D: ...
+    def dropout_mask(self, rate: float, seed: int, step: int = 0) -> Tensor4D: ...
 
 def tensor_from_bytes(shape: Sequence[int], data: Any) -> Tensor4D: ...
 

@@ -14,6 +14,8 @@ cdef extern from "rn.h" nogil:
         rn_kernel copy_block
         rn_kernel transpose_planes
         rn_kernel narrow
+        rn_kernel im2col
+        rn_kernel col2im
         rn_kernel add
         rn_kernel subtract
         rn_kernel multiply

@@ -102,6 +102,22 @@ cdef class Tensor4D:
         """
         return arange_tensor(start, stop, step)
 
+    @classmethod
+    def uniform(cls, shape, low=0.0, high=1.0, *, seed=None) -> Tensor4D:
+        """Return random numbers evenly spread over [low, high), the same for the same ``seed``; None takes a fresh one.
+
+        Raises ``OptionError`` unless both ends are finite and low <= high.
+        """
+        return uniform_tensor(shape, low, high, seed)
+
+    @classmethod
+    def normal(cls, shape, mean=0.0, std=1.0, *, seed=None) -> Tensor4D:
+        """Return normal random numbers, the same for the same ``seed``; None takes a fresh one.
+
+        Raises ``OptionError`` unless mean and std are finite and std >= 0.
+        """
+        return normal_tensor(shape, mean, std, seed)
+
     # ---- looking
 
     @property
@@ -256,6 +272,12 @@ cdef class Tensor4D:
         """Let NumPy's functions take tensors: ``array + tensor`` is a tensor, ``numpy.exp(tensor)`` an array."""
         return apply_ufunc(ufunc, method, inputs, options)
 
+    def __matmul__(self, other):
+        return multiply_matrices(self, other)
+
+    def __rmatmul__(self, other):
+        return multiply_matrices(other, self)
+
     # ---- comparison: NumPy arrays of booleans, broadcast
 
     def __lt__(self, other):
@@ -388,6 +410,69 @@ cdef class Tensor4D:
         """
         return pad_tensor(self, widths, value)
 
+    # ---- networks
+
+    def matmul(self, other) -> Tensor4D:
+        """Return ``self @ other``: y[i, j, p, q] = sum_k a[i, j, p, k] b[i, j, k, q], broadcast over the first two axes.
+
+        Each matrix lies in the last two axes. Raises ``ShapeError`` where they do not fit, ``DtypeError`` where ``other`` is
+        no tensor, array or nested sequence.
+        """
+        product = multiply_matrices(self, other)
+        if product is NotImplemented:
+            raise DtypeError(f"a tensor can be multiplied by tensors and arrays, got {other!r}")
+        return product
+
+    def conv2d(self, weight, bias=None, *, strides=1, padding="valid", dilation=1, groups=1) -> Tensor4D:
+        """Return y[n, f, i, j] = bias[f] + sum_{c, u, v} weight[f, c, u, v] x[n, c, i s + u d - top, j s + v d - left].
+
+        x is (n, c, h, w), ``weight`` (filters, c / groups, kh, kw), ``bias`` has ``filters`` elements; y is (n, filters, oh, ow)
+        with oh = (h + top + bottom - d (kh - 1) - 1) // s + 1, ow likewise. Outside the image x is 0. ``strides`` s and
+        ``dilation`` d are one whole number or (rows, columns); ``padding`` is "valid" (none), "same" (oh = ceil(h / s)), a whole
+        number of cells on every side, (rows, columns) or ((top, bottom), (left, right)). With groups, filter f sees the channels
+        of its own group only.
+
+        Raises ``ShapeError`` where shapes do not fit, ``OptionError`` for other options.
+        """
+        return tensor_conv2d(self, weight, bias, strides, padding, dilation, groups)
+
+    def im2col(self, kernel_size, *, strides=1, padding="valid", dilation=1) -> Tensor4D:
+        """Return the columns (n, 1, c kh kw, oh ow) whose product with a (1, 1, filters, c kh kw) matrix is a convolution.
+
+        Row (c kh + u) kw + v, column i ow + j is x[n, c, i s + u d - top, j s + v d - left], 0 outside the image; the options
+        are those of ``conv2d``. This shows how a convolution is a product of matrices; ``conv2d`` never writes the columns out.
+        """
+        return tensor_im2col(self, kernel_size, strides, padding, dilation)
+
+    def col2im(self, shape, kernel_size, *, strides=1, padding="valid", dilation=1) -> Tensor4D:
+        """Return images of ``shape`` (n, c, h, w): each element of these columns is added where ``im2col`` read it from.
+
+        The transpose of ``im2col`` with the same options: the sum of col2im(y) x equals the sum of y im2col(x). Raises
+        ``ShapeError`` where the columns are not those of such images.
+        """
+        return tensor_col2im(self, shape, kernel_size, strides, padding, dilation)
+
+    def max_pool2d(self, pool_size=2, strides=None, padding="valid") -> Tensor4D:
+        """Return y[n, c, i, j] = the largest x[n, c, i s - top + u, j s - left + v], u < kh, v < kw, inside the image.
+
+        y is (n, c, (h + top + bottom - kh) // s + 1, ...). ``pool_size`` is one whole number or (kh, kw); ``strides`` likewise,
+        by default the pool's size; ``padding`` as in ``conv2d``, less than the pool's size. Padding never wins, NaN does.
+        Raises ``ShapeError`` or ``OptionError``.
+        """
+        return tensor_max_pool2d(self, pool_size, strides, padding)
+
+    def softmax(self, axis=1) -> Tensor4D:
+        """Return exp(x - m) / sum(exp(x - m)) along ``axis``, m the largest x along it; by default over the channels."""
+        return tensor_softmax(self, axis)
+
+    def dropout_mask(self, rate, seed, step=0) -> Tensor4D:
+        """Return a tensor of this shape that holds 1 / (1 - rate) with probability 1 - rate, elsewhere 0.
+
+        Times x it is inverted dropout, whose mean is x. The same (seed, step) repeat a mask, other steps have others. Raises
+        ``OptionError`` unless 0 <= rate < 1.
+        """
+        return tensor_dropout_mask(self, rate, seed, step)
+
 
 cdef Tensor4D tensor_over(float *data, tuple shape, object owner, bint readonly):
     """A tensor over memory that `owner` keeps; where owner is None the tensor frees it."""
@@ -409,3 +494,4 @@ include "tensor4d_indexing.pxi"
 include "tensor4d_layout.pxi"
 include "tensor4d_arithmetic.pxi"
 include "tensor4d_reductions.pxi"
+include "tensor4d_network.pxi"

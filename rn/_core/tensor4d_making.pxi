@@ -1,6 +1,6 @@
 # How a tensor comes to be: from a shape, from numbers, from arrays.
 
-from libc.math cimport ceil, isfinite
+from libc.math cimport INFINITY, ceil, isfinite
 
 from numbers import Integral
 
@@ -41,6 +41,13 @@ cdef Tensor4D empty_tensor(const Py_ssize_t *axes, bint zeros=False):
     cdef Tensor4D t = Tensor4D.__new__(Tensor4D)
     set_memory(t, <float *> allocate(size * <Py_ssize_t> sizeof(float), zeros), axes, None, False)
     return t
+
+
+cdef Tensor4D tensor_of_shape(object shape):
+    """A tensor of uninitialised memory of its own, of a shape that may be too large for any memory."""
+    cdef Py_ssize_t[4] axes
+    read_shape(shape, axes)
+    return empty_tensor(axes)
 
 
 cdef bint is_shape(object x):
@@ -87,16 +94,21 @@ cdef int fill_axes(object shape, Py_ssize_t *axes) except -1:
     return 0
 
 
-cdef float number(object x, str what) except? -1.0:
-    """`x` as a float32; DtypeError where it is no real number."""
-    if isinstance(x, complex):
+cdef double real(object x, str what) except? -1.0:
+    """`x` as a float64, infinite where it is too large; DtypeError where it is no real number."""
+    if isinstance(x, (str, bytes, complex)):
         raise DtypeError(f"{what} is a real number, got {x!r}")
     try:
-        return <float> <double> float(x)
+        return float(x)
     except OverflowError:
-        return <float> (-1e300 if x < 0 else 1e300)
+        return -INFINITY if x < 0 else INFINITY
     except (TypeError, ValueError) as error:
         raise DtypeError(f"{what} is a number, got {x!r}") from error
+
+
+cdef float number(object x, str what) except? -1.0:
+    """`x` as a float32, infinite where it is too large; DtypeError where it is no real number."""
+    return <float> real(x, what)
 
 
 cdef int make_tensor(Tensor4D t, object x) except -1:
@@ -188,10 +200,8 @@ cdef Tensor4D zeros_tensor(object shape):
 
 
 cdef Tensor4D full_tensor(object shape, object value):
-    cdef Py_ssize_t[4] axes
     cdef float fill_value = number(value, "the value of a tensor")
-    read_shape(shape, axes)
-    cdef Tensor4D t = empty_tensor(axes)
+    cdef Tensor4D t = tensor_of_shape(shape)
     fill_elements(t.data, t.size, fill_value)
     return t
 

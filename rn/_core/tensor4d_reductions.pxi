@@ -1,7 +1,5 @@
 # Sums, means, extremes and their like over any axes.
 
-from libc.math cimport INFINITY, sqrt
-
 cdef extern from "rn.h" nogil:
     ctypedef enum rn_finish:
         RN_FINISH_SUM

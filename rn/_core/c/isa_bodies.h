@@ -16,4 +16,5 @@ RN_KERNELS(X)
 #include "body_layout.h"
 #include "body_elementwise.h"
 #include "body_reduce.h"
+#include "body_columns.h"
 #include "body_conv.h"
