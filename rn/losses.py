@@ -26,8 +26,8 @@ class Loss:
     def doorway(self) -> Callable[..., None]:
         """Return the core's doorway that records this loss.
 
-        It takes (plan, prediction, target, loss) and by name ``gradient`` and ``weights``; where ``takes_classes``, also
-        ``target_classes``.
+        It takes (plan, prediction, target, loss) and by name ``gradient`` and ``weights``; where ``takes_classes``,
+        ``target_classes`` as well.
         """
         raise NotImplementedError
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Use", "bind_plan"]
 
-# "train": a whole step; "update": the optimizer alone, after gradients computed in chunks; "evaluate": loss and metrics;
+# "train": a whole step; "update": the optimizer alone, after gradients in chunks; "evaluate": loss and metrics;
 # "predict"; "training call": the output with dropout on; "outputs": every layer's; "input gradient": d loss / d x with
 # dropout off.
 Use = Literal["train", "update", "evaluate", "predict", "training call", "outputs", "input gradient"]
