@@ -1,8 +1,8 @@
 /* The kernels of rn: what they are called, what they are given, and the table that holds one set of them.
  *
- * A kernel works one tile of outputs that no other tile writes. How many tiles there are follows from the shapes alone, so the bits
- * of a result cannot depend on how many threads share the tiles. Kernels cannot fail and allocate nothing: sizes are checked, and
- * scratch (one piece a thread) is reserved, before anything starts. All pointers belong to the caller. */
+ * A kernel works one tile of outputs that no other tile writes. How many tiles there are follows from the shapes alone, so the
+ * bits of a result cannot depend on how many threads share the tiles. Kernels cannot fail and allocate nothing: sizes are
+ * checked, and scratch (one piece a thread) is reserved, before anything starts. All pointers belong to the caller. */
 #ifndef RN_H
 #define RN_H
 
@@ -69,8 +69,8 @@ typedef struct {
     float value;
 } rn_fill_args;
 
-/* gather_rows: y[i, :] = source[order[i], :], i < rows, rows of row_size four-byte elements (floats or integers alike). One tile is
- * RN_GATHER_ROWS rows. order and source are the caller's, inside bounds. 0 FLOP, 8 bytes an element. */
+/* gather_rows: y[i, :] = source[order[i], :], i < rows, rows of row_size four-byte elements (floats or integers alike). One tile
+ * is RN_GATHER_ROWS rows. order and source are the caller's, inside bounds. 0 FLOP, 8 bytes an element. */
 enum { RN_GATHER_ROWS = 8 };
 typedef struct {
     const float *source;
@@ -259,17 +259,17 @@ typedef struct {
     ptrdiff_t planes, group, h, w, oh, ow, kh, kw, sh, sw, top, left, row;
 } rn_pool_args;
 
-/* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product of
- * the library sums in this order. A panel has at most RN_PANEL columns. */
+/* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product
+ * of the library sums in this order. A panel has at most RN_PANEL columns. */
 enum { RN_KC = 256, RN_PANEL = 16 };
 
 /* gemm: c[i, j] = act(sum_p left[i, p] right[p, j] (+ c[i, j]) + bias), i < m, j < n, p < k.
  *
- * left[i, p] = left[i * left_row + p * left_step], right[p, j] = right[p * right_step + j * right_column]; one stride of each is 1.
- * c[i, j] = c[i * c_row + j], or c[j * c_row + i] where transposed: the caller may swap the operands so that the smaller one is packed.
- * Bias: row_bias[i] or column_bias[j] or none. A tile is row_block x column_block of c; column_tiles of them lie side by side.
- * Scratch, in floats: RN_KC * RN_PANEL, row_block * RN_KC where left is packed, row_block * column_block where transposed.
- * 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
+ * left[i, p] = left[i * left_row + p * left_step], right[p, j] = right[p * right_step + j * right_column]; one stride of each
+ * is 1. c[i, j] = c[i * c_row + j], or c[j * c_row + i] where transposed: the caller may swap the operands so that the smaller
+ * one is packed. Bias: row_bias[i] or column_bias[j] or none. A tile is row_block x column_block of c; column_tiles of them lie
+ * side by side. Scratch, in floats: RN_KC * RN_PANEL, row_block * RN_KC where left is packed, row_block * column_block where
+ * transposed. 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
 typedef struct {
     const float *left, *right, *row_bias, *column_bias;
     float *c;
@@ -281,8 +281,8 @@ typedef struct {
     float alpha;
 } rn_gemm_args;
 
-/* sum_rows: total[j] = sum_i x[i, j] (+ total[j]), i < m, j < n, rows of n floats. A tile is RN_SUM_COLUMNS columns; blocks of RN_KC
- * rows are summed one after the other, each from 0. m n FLOPs; 4 (m + 1) n bytes. */
+/* sum_rows: total[j] = sum_i x[i, j] (+ total[j]), i < m, j < n, rows of n floats. A tile is RN_SUM_COLUMNS columns; blocks of
+ * RN_KC rows are summed one after the other, each from 0. m n FLOPs; 4 (m + 1) n bytes. */
 enum { RN_SUM_COLUMNS = 256 };
 typedef struct {
     const float *x;
@@ -302,16 +302,16 @@ typedef struct {
     int padded; /* some tap of some position lies outside */
 } rn_window;
 
-/* convolve: out[n, g rows + m, p] = act(sum_k weight[g rows + m, k] source[n, g channels + c, tap t of p] + bias[g rows + m]) for m < rows,
- * grid position p = (y, x) and k = c taps + t, c < channels.
+/* convolve: out[n, g rows + m, p] = act(sum_k weight[g rows + m, k] source[n, g channels + c, tap t of p] + bias[g rows + m]) for
+ * m < rows, grid position p = (y, x) and k = c taps + t, c < channels.
  *
  * source is [images, groups * channels, height, width]; p lies at out_first + y out_row + x out_column in its plane of out_plane
- * floats, which is p itself unless scattered. The forward pass, and each phase of the gradient by input (see turn_weights). No column matrix is written
- * out: RN_KC rows of it and one panel of pixels at a time are packed into scratch, and all filters pass over them.
- * A tile is `block` positions of one group of one image; there are `blocks` of them. in_place: one tap, nothing between the pixels.
- * Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PANEL; rows * RN_KC where weights are packed; rows * block where scattered; the
- * block's part of the image for the channels of RN_KC rows, where padded.
- * 2 images groups rows positions channels taps FLOPs; 4 (source + weight + out) bytes. */
+ * floats, which is p itself unless scattered. The forward pass, and each phase of the gradient by input (see turn_weights). No
+ * column matrix is written out: RN_KC rows of it and one panel of pixels at a time are packed into scratch, and all filters pass
+ * over them. A tile is `block` positions of one group of one image; there are `blocks` of them. in_place: one tap, nothing
+ * between the pixels. Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PANEL; rows * RN_KC where weights are packed; rows *
+ * block where scattered; the block's part of the image for the channels of RN_KC rows, where padded. 2 images groups rows
+ * positions channels taps FLOPs; 4 (source + weight + out) bytes. */
 typedef struct {
     rn_window window;
     const float *source, *weight, *bias;
@@ -323,10 +323,10 @@ typedef struct {
     float alpha;
 } rn_convolve_args;
 
-/* turn_weights: turned[g, c, m, i, j] = weight[g filters + m, c, first_row + i step_row, first_column + j step_column], i < tap_rows,
- * j < tap_columns. With a stride s the pixels of the gradient by input fall into s phases (in each direction), each a convolution of
- * the output's gradient with every s-th tap; these are its weights. weight is [groups * filters, channels, height, width].
- * A tile is one (g, c). 0 FLOP, 8 bytes an element of turned. */
+/* turn_weights: turned[g, c, m, i, j] = weight[g filters + m, c, first_row + i step_row, first_column + j step_column], i <
+ * tap_rows, j < tap_columns. With a stride s the pixels of the gradient by input fall into s phases (in each direction), each a
+ * convolution of the output's gradient with every s-th tap; these are its weights. weight is [groups * filters, channels, height,
+ * width]. A tile is one (g, c). 0 FLOP, 8 bytes an element of turned. */
 typedef struct {
     const float *weight;
     float *turned;
@@ -334,13 +334,14 @@ typedef struct {
     ptrdiff_t tap_rows, tap_columns, first_row, first_column, step_row, step_column;
 } rn_turn_weights_args;
 
-/* weight_gradient: partial[s, g, k, m] = sum over the images of split s and positions p of x[n, g channels + c, tap t of p] dy[n, g filters
+/* weight_gradient: partial[s, g, k, m] = sum over the images of split s and positions p of x[n, g channels + c, tap t of p] dy[n,
+ * g filters
  * + m, p], k = c taps + t; row k = channels taps is that of an x of ones, which is the gradient by bias. Split s has images
- * [images s / splits, images (s + 1) / splits). Rows of x are broadcast where they lie (or in a padded copy) against a transposed panel
- * of dy, for block_rows x block_columns <= RN_KC positions at a time.
- * A tile is channel_block channels, filter_block filters of a group of a split.
- * Scratch: channel_block * taps ptrdiff_t, up to a multiple of 8; then floats: RN_KC * RN_WIDE_PANEL, ones, and the part of the image.
- * 2 images groups channels taps filters positions FLOPs; 4 (x + dy + partial) bytes. */
+ * [images s / splits, images (s + 1) / splits). Rows of x are broadcast where they lie (or in a padded copy) against a transposed
+ * panel of dy, for block_rows x block_columns <= RN_KC positions at a time. A tile is channel_block channels, filter_block
+ * filters of a group of a split. Scratch: channel_block * taps ptrdiff_t, up to a multiple of 8; then floats: RN_KC *
+ * RN_WIDE_PANEL, ones, and the part of the image. 2 images groups channels taps filters positions FLOPs; 4 (x + dy + partial)
+ * bytes. */
 enum { RN_WIDE_PANEL = 24 };
 typedef struct {
     rn_window window;
@@ -353,8 +354,9 @@ typedef struct {
     int with_bias;
 } rn_weight_gradient_args;
 
-/* sum_splits: dweight[g filters + m, k] = sum_s partial[s, g, k, m], k < rows, in the order of s; dbias (NULL: none) from row `rows`.
- * A tile is RN_SUM_BLOCK^2 elements of a group. Scratch: RN_SUM_BLOCK^2 floats. splits - 1 FLOP and 4 (splits + 1) bytes an element. */
+/* sum_splits: dweight[g filters + m, k] = sum_s partial[s, g, k, m], k < rows, in the order of s; dbias (NULL: none) from row
+ * `rows`. A tile is RN_SUM_BLOCK^2 elements of a group. Scratch: RN_SUM_BLOCK^2 floats. splits - 1 FLOP and 4 (splits + 1) bytes
+ * an element. */
 enum { RN_SUM_BLOCK = 64 };
 typedef struct {
     const float *partial;

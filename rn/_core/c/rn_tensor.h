@@ -105,10 +105,10 @@ typedef struct {
 } rn_reduce_args;
 
 /* im2col: columns[i, (c * kh + u) * kw + v, y * ow + x] = image[i, c, Y, X] with Y = y * stride_y + u * dilation_y - top and
- * X = x * stride_x + v * dilation_x - left, 0 outside the image; images (n, channels, h, w), columns (n, channels * kh * kw, oh * ow),
- * oh x ow the places of the kernel. One tile is one row (i, c, u, v).
- * col2im: its transpose, each element of the columns is added to the cell that im2col read it from. One tile is one plane (i, c).
- * They show how a convolution is a product of matrices; `convolve` never writes the columns out. 0 and 1 FLOP, 8 bytes an element. */
+ * X = x * stride_x + v * dilation_x - left, 0 outside the image; images (n, channels, h, w), columns (n, channels * kh * kw, oh *
+ * ow), oh x ow the places of the kernel. One tile is one row (i, c, u, v). col2im: its transpose, each element of the columns is
+ * added to the cell that im2col read it from. One tile is one plane (i, c). They show how a convolution is a product of matrices;
+ * `convolve` never writes the columns out. 0 and 1 FLOP, 8 bytes an element. */
 typedef struct {
     const float *from;
     float *to;
