@@ -17,7 +17,16 @@ import numpy as np
 import pytest
 
 from rn import _core
-from tests.core import test_activation, test_loss, test_optimizer, test_pool, test_random, test_softmax
+from tests.core import (
+    test_activation,
+    test_conv,
+    test_gemm,
+    test_loss,
+    test_optimizer,
+    test_pool,
+    test_random,
+    test_softmax,
+)
 from tests.core.harness import Bench
 
 POSIX = os.name == "posix"
@@ -54,7 +63,16 @@ def guarded_bench(side: str) -> type[Bench]:
 
 def run_everything(side: str) -> None:
     faulthandler.enable()
-    for module in (test_activation, test_loss, test_optimizer, test_pool, test_random, test_softmax):
+    for module in (
+        test_activation,
+        test_conv,
+        test_gemm,
+        test_loss,
+        test_optimizer,
+        test_pool,
+        test_random,
+        test_softmax,
+    ):
         module.Bench = guarded_bench(side)  # type: ignore[misc]
     for name in test_activation.NAMES:
         for n in (1, 7, 8, 9, 16385):
@@ -78,6 +96,12 @@ def run_everything(side: str) -> None:
         test_pool.pool(*test_pool.inputs(*case), *case[1:])
     for shape in test_softmax.SHAPES:
         test_softmax.run(*test_softmax.inputs(shape))
+    for shape in test_gemm.SHAPES:
+        for transpose_a, transpose_b in test_gemm.FLAGS:
+            test_gemm.test_against_reference(*shape, transpose_a, transpose_b)
+        test_gemm.summed(np.ones(shape[:2], np.float32))
+    for case in test_conv.CASES:
+        test_conv.test_against_reference(*case)
     print("nothing touched")
 
 

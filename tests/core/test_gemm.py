@@ -80,26 +80,26 @@ def test_bias_and_activation_by_hand():
 # ---- reference
 
 
+SHAPES = [
+    (1, 1, 1),
+    (6, 16, 256),
+    (7, 17, 257),
+    (13, 9, 600),
+    (64, 64, 64),
+    (97, 131, 83),
+    (5, 1000, 70),
+    (40, 2048, 33),
+    (129, 100, 1024),
+    (400, 60, 20),
+]
+
+
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
-@pytest.mark.parametrize(
-    ("m", "n", "k"),
-    [
-        (1, 1, 1),
-        (6, 16, 256),
-        (7, 17, 257),
-        (13, 9, 600),
-        (64, 64, 64),
-        (97, 131, 83),
-        (5, 1000, 70),
-        (40, 2048, 33),
-        (129, 100, 1024),
-        (400, 60, 20),
-    ],
-)
+@pytest.mark.parametrize(("m", "n", "k"), SHAPES)
 def test_against_reference(m, n, k, transpose_a, transpose_b):
     rng = np.random.default_rng(m * 31 + n * 7 + k)
     a, b = operands(rng, m, n, k, transpose_a, transpose_b)
-    check(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+    check(a, b, bias=normal(rng, n), transpose_a=transpose_a, transpose_b=transpose_b)
 
 
 @settings(max_examples=150, deadline=None)
