@@ -1,16 +1,13 @@
 """The ``.rn`` file: a safetensors file with a model's arrays, its description as JSON, and a SHA-256 over every byte.
 
-From start to end, following https://huggingface.co/docs/safetensors:
+The safetensors library writes and checks the format (https://huggingface.co/docs/safetensors). In the file's metadata
+stands one entry, ``rn``, a JSON text:
 
-    8 bytes      the length L of the header, a little-endian unsigned integer
-    L bytes      the header, JSON in ASCII without white space, padded with spaces to a multiple of 8:
-                 {"__metadata__": {"sha256": ..., "rn_format": "1", "model": the description as JSON text},
-                  name: {"dtype": "F32" or "I64", "shape": [...], "data_offsets": [begin, end]}, ...}
-    the rest     the arrays, little-endian and C-contiguous, one after the other: int64 first, then by name
+    {"format": 1, "sha256": 64 hex digits, "bytes": length of all arrays, "model": the description}
 
 The sha256 is that of the whole file with 64 zeros where the digest itself stands, so no bit of it can change unnoticed.
-The header is written here and not by the safetensors library because that one leaves the order of the metadata to
-chance, and the same model must always give the same bytes; reading accepts only what writing would have written.
+It is one entry because the library leaves the order of several to chance, and the same model must always give the same
+bytes. The order of the arrays is the library's affair: any order with a digest that fits is read.
 """
 
 from __future__ import annotations
@@ -19,6 +16,7 @@ import contextlib
 import errno
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
@@ -39,17 +37,14 @@ FORMAT_VERSION = 1
 
 MAX_DEPTH = 200  # of lists and dicts in each other, far below what Python's JSON reader can take
 MAX_HEADER = 100_000_000  # bytes, the limit of safetensors readers
-MAX_AXES = 64  # NumPy's limit
 
 Array = NDArray[np.float32] | NDArray[np.int64]
-Spec = tuple[str, tuple[int, ...]]  # safetensors' name of the dtype, and the shape
 
 _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
-_NO_DIGEST = "0" * 64
-_DIGEST_AT = 8 + len('{"__metadata__":{"sha256":"')
-_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character: UTF-8 cannot hold it, and other readers refuse it
-# A string, which may lack its end, or a bracket. Nothing is ever tried twice: hostile text takes no longer.
-_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
+_NO_DIGEST = b"0" * 64
+# A string, which may lack its end. Nothing is ever tried twice: hostile text takes no longer.
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 
 
 def write_file(path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]], description: dict[str, Any]) -> None:
@@ -61,36 +56,37 @@ def write_file(path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]]
 
     A new file is written beside the old one, flushed to the disk and put in its place in one step, so whenever the
     process is killed ``path`` holds the old file or the new one. It keeps the permissions of the file it replaces; a
-    symbolic link stays a link, and its target is replaced. Equal arguments give equal bytes.
+    symbolic link stays a link, and its target is replaced. Equal arguments give equal bytes. For a moment writing takes
+    twice the file's length of memory.
 
     Raises ``DtypeError`` or ``OptionError`` for what the file cannot hold, naming it, ``FileError`` where ``path`` is a
     folder or a device, and ``OSError`` where the disk refuses (``PermissionError``, no space left, …); in each case the
     old file stays as it was.
     """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save
+
     arrays = {name: _checked_array(name, array) for name, array in tensors.items()}
     if not isinstance(description, dict):
         raise DtypeError(f"the description must be a dict, got {type(description).__name__}")
     _check_description(description, "description", MAX_DEPTH)
-    specs = _ordered({name: ("I64" if a.dtype.kind == "i" else "F32", a.shape) for name, a in arrays.items()})
-    header = _header(specs, json.dumps(description, allow_nan=False, separators=(",", ":")))
-    if len(header) - 8 > MAX_HEADER:
-        raise OptionError(f"the description makes a header of {len(header)} bytes; safetensors allows {MAX_HEADER}")
+    length = sum(array.nbytes for array in arrays.values())
+    about = {"format": FORMAT_VERSION, "sha256": _NO_DIGEST.decode(), "bytes": length, "model": description}
+    try:
+        content = save(arrays, {"rn": json.dumps(about, allow_nan=False, separators=(",", ":"))})
+    except SafetensorError as error:
+        raise OptionError(f"the description or the arrays' names are too long for safetensors: {error}") from None
     with _replacing(os.fsdecode(path)) as file:
-        digest = hashlib.sha256(header)
-        file.write(header)
-        for name in specs:
-            data = _bytes_of(arrays[name])
-            digest.update(data)
-            file.write(data)
-        file.seek(_DIGEST_AT)
-        file.write(digest.hexdigest().encode())
+        file.write(content)
+        file.seek(content.index(_NO_DIGEST))
+        file.write(hashlib.sha256(content).hexdigest().encode())
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return the arrays and the description that ``write_file`` put into ``path``.
 
-    The arrays are new, writable and C-contiguous. Reading runs nothing of the file and needs hardly more memory than
-    the file is long.
+    The arrays are new, writable and C-contiguous. Reading runs nothing of the file and takes at most twice the file's
+    length of memory, the arrays included.
 
     Raises ``FileNotFoundError`` where there is no such file, and ``FileError`` with the reason for every other trouble:
     the file cannot be read, is not a ``.rn`` file, comes from a newer rn, or differs in any bit from what was written.
@@ -106,6 +102,8 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str,
         raise
     except OSError as error:
         raise FileError(f"{name}: cannot be read: {error.strerror or error}") from error
+    except MemoryError:
+        raise FileError(f"{name}: there is no memory for it; reading takes twice the file's length") from None
     except FileError as reason:
         raise FileError(f"{name}: {reason}") from None
 
@@ -113,31 +111,19 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str,
 def _read(file: io.BufferedReader) -> tuple[dict[str, Array], dict[str, Any]]:
     size = os.fstat(file.fileno()).st_size
     header = _read_header(file, size)
-    found = _parse(_text(header[8:]), "header")
-    metadata = found.pop("__metadata__", None)
-    if not isinstance(metadata, dict) or "rn_format" not in metadata:
-        raise FileError("is a safetensors file, but not one that rn wrote; only .rn files hold a whole model")
-    _check_version(metadata["rn_format"])
-    model, sha256 = metadata.get("model"), metadata.get("sha256")
-    if not isinstance(model, str) or not isinstance(sha256, str):
-        raise FileError("its header is damaged: the model's description or the SHA-256 is missing")
-    specs = {name: _checked_spec(name, entry) for name, entry in found.items()}
-    expected = len(header) + sum(_length(*spec) for spec in specs.values())
-    if size != expected:
-        trouble = "its end is missing" if size < expected else "something was appended to it"
-        raise FileError(f"is damaged: it should be {expected} bytes long and is {size}, {trouble}")
-    blank = header[:_DIGEST_AT] + _NO_DIGEST.encode() + header[_DIGEST_AT + len(_NO_DIGEST) :]
-    if blank != _header(_ordered(specs), model):
-        raise FileError("is damaged or was edited: its header is not as rn writes it")
-    digest = hashlib.sha256(blank)
-    arrays = {}
-    for name, spec in specs.items():
-        arrays[name] = _read_array(file, name, spec)
-        digest.update(_bytes_of(arrays[name]))
-    if digest.hexdigest() != sha256:
+    sha256, length, model = _read_about(header)
+    found = size - len(header)
+    if found != length:
+        trouble = "its end is missing" if found < length else "something was appended to it"
+        raise FileError(f"is damaged: its arrays should take {length!s:.40} bytes and take {found}, {trouble}")
+    file.seek(0)
+    content = file.read(size)
+    # The copy needs as much memory as the arrays will: a lack of it shows here and not inside the library.
+    blank = content.replace(sha256.encode(errors="replace"), _NO_DIGEST, 1)
+    if hashlib.sha256(blank).hexdigest() != sha256:
         raise FileError("is damaged or was edited: its content does not fit its SHA-256")
-    native = {name: array.astype(array.dtype.newbyteorder("="), copy=False) for name, array in arrays.items()}
-    return native, _parse(model, "description of the model")
+    del blank
+    return _arrays(content), model
 
 
 def _read_header(file: io.BufferedReader, size: int) -> bytes:
@@ -146,56 +132,57 @@ def _read_header(file: io.BufferedReader, size: int) -> bytes:
     length = int.from_bytes(start[:8], "little")
     if size == 0:
         raise FileError("is empty")
-    if len(start) < 9 or start[8:] != b"{":
+    if start[8:] != b"{":
         raise FileError("is not a .rn file: it does not begin as a safetensors file does")
     if not 0 < length <= min(size - 8, MAX_HEADER):
         raise FileError(f"is damaged: it announces a header of {length} bytes and is itself {size} bytes long")
-    rest = file.read(length - 1)
-    if len(rest) != length - 1:
-        raise FileError("is damaged: its header is cut short")
-    return start + rest
+    return start + file.read(length - 1)
 
 
-def _read_array(file: io.BufferedReader, name: str, spec: Spec) -> NDArray[Any]:
-    dtype, shape = spec
+def _read_about(header: bytes) -> tuple[str, int, dict[str, Any]]:
+    """Return what the header says of the file: the SHA-256, the length of all arrays, and the description."""
+    # Bytes that are no UTF-8 need no refusal of their own: the SHA-256 is taken of the bytes as they are.
+    metadata = _parse(header[8:].decode(errors="replace"), "header").get("__metadata__")
+    if not isinstance(metadata, dict) or metadata.keys() != {"rn"} or not isinstance(metadata["rn"], str):
+        raise FileError("is a safetensors file, but not one that rn wrote; only .rn files hold a whole model")
+    about = _parse(metadata["rn"], "description of the model")
+    version = about.get("format")
+    if version != FORMAT_VERSION or type(version) is not int:
+        raise FileError(
+            f"was made by a newer rn, or is damaged: its format version is {version!a:.40}, this rn reads "
+            f"{FORMAT_VERSION}; upgrade redeneural"
+        )
+    match about:
+        case {"sha256": str(sha256), "bytes": int(length), "model": dict(model)}:
+            return sha256, length, model
+    raise FileError("its description of the model is damaged: it lacks the SHA-256, the length or the model")
+
+
+def _arrays(content: bytes) -> dict[str, Array]:
+    from safetensors import SafetensorError, deserialize
+
     try:
-        array = np.empty(shape, _DTYPES[dtype])
-    except (ValueError, OverflowError, MemoryError):
-        raise FileError(f"there is no memory for its array {name!a:.80} of shape {shape!a:.80}") from None
-    data = _bytes_of(array)
-    if file.readinto(data) != len(data):
-        raise FileError(f"is damaged: its array {name!a:.80} is cut short")
-    return array
-
-
-def _header(specs: Mapping[str, Spec], model: str) -> bytes:
-    """Return the file's start up to the first array, with zeros for the digest."""
-    content: dict[str, Any] = {"__metadata__": {"sha256": _NO_DIGEST, "rn_format": str(FORMAT_VERSION), "model": model}}
-    end = 0
-    for name, (dtype, shape) in specs.items():
-        begin, end = end, end + _length(dtype, shape)
-        content[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
-    text = json.dumps(content, separators=(",", ":")).encode("ascii")
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
-
-
-def _length(dtype: str, shape: tuple[int, ...]) -> int:
-    return math.prod(shape) * _DTYPES[dtype].itemsize
-
-
-def _ordered(specs: Mapping[str, Spec]) -> dict[str, Spec]:
-    """Return the arrays in their order in the file: int64 first, which keeps all of them aligned, then by name."""
-    return dict(sorted(specs.items(), key=lambda item: (item[1][0] != "I64", item[0])))
-
-
-def _bytes_of(array: NDArray[Any]) -> memoryview:
-    return array.reshape(-1).view(np.uint8).data
+        entries = deserialize(content)
+    except SafetensorError as error:
+        raise FileError(f"its header is damaged: {error!s:.300}") from None
+    arrays = {}
+    for name, entry in entries:
+        dtype = _DTYPES.get(entry["dtype"])
+        if dtype is None:
+            known = " and ".join(_DTYPES)
+            raise FileError(f"its array {name!a:.80} has the dtype {entry['dtype']}; a .rn file has {known}")
+        try:
+            array = np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
+        except ValueError as error:
+            raise FileError(f"its array {name!a:.80} has an impossible shape: {error}") from None
+        arrays[name] = array.astype(dtype.newbyteorder("="), copy=False)
+    return arrays
 
 
 def _checked_array(name: Any, array: Any) -> NDArray[Any]:
     """Return ``array`` as its bytes go into the file, copied only where its memory is laid out otherwise."""
-    if not isinstance(name, str) or name == "__metadata__" or _SURROGATE.search(name):
+    # Half a character, a surrogate, is none that UTF-8 can hold.
+    if not isinstance(name, str) or name == "__metadata__" or name != name.encode(errors="replace").decode():
         raise OptionError(f"an array's name must be valid text other than '__metadata__', got {name!a}")
     if not isinstance(array, np.ndarray) or array.dtype.newbyteorder("<") not in _DTYPES.values():
         kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
@@ -227,44 +214,15 @@ def _check_description(value: Any, where: str, depth: int) -> None:
         )
 
 
-def _check_version(version: Any) -> None:
-    if not isinstance(version, str) or not re.fullmatch("[1-9][0-9]{0,8}", version):
-        raise FileError(f"its header is damaged: {version!a:.40} is no format version")
-    if int(version) > FORMAT_VERSION:
-        raise FileError(
-            f"was made by a newer rn: its format version is {version}, this rn reads up to {FORMAT_VERSION}; "
-            "upgrade redeneural"
-        )
-
-
-def _checked_spec(name: str, entry: Any) -> Spec:
-    if _SURROGATE.search(name):
-        raise FileError(f"its header is damaged: {name!a:.80} is no valid text")
-    dtype, shape = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise FileError(f"its array {name!a:.80} has the dtype {dtype!a:.40}; a .rn file has {' and '.join(_DTYPES)}")
-    if (
-        not isinstance(shape, list)
-        or len(shape) > MAX_AXES
-        or not all(type(length) is int and 0 <= length < 2**63 for length in shape)
-    ):
-        raise FileError(f"its array {name!a:.80} has an impossible shape: {shape!a:.80}")
-    return dtype, tuple(shape)
-
-
-def _text(header: bytes) -> str:
-    try:
-        return header.decode()
-    except UnicodeDecodeError as error:
-        raise FileError(f"its header is damaged: {error}") from None
-
-
 def _parse(text: str, what: str) -> dict[str, Any]:
     """Return the dict that JSON ``text`` stands for; refuse deep nesting, keys given twice, NaN and infinity."""
     try:
         # Counted before parsing: how deep the parser may go depends on the interpreter's settings and the C stack.
-        _check_depth(text)
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_finite, parse_float=_finite)
+        steps = (1 if bracket in "[{" else -1 for bracket in _BRACKET.findall(_STRING.sub("", text)))
+        if max(itertools.accumulate(steps), default=0) > MAX_DEPTH + 1:  # + 1: the description stands in a dict
+            raise ValueError(f"nested deeper than {MAX_DEPTH} lists and dicts")
+        value = json.loads(text, object_pairs_hook=_unique)
+        json.dumps(value, allow_nan=False)  # raises for NaN and infinity
     except (ValueError, RecursionError) as error:
         raise FileError(f"its {what} is damaged: {error!s:.120}") from None
     if not isinstance(value, dict):
@@ -272,30 +230,11 @@ def _parse(text: str, what: str) -> dict[str, Any]:
     return value
 
 
-def _check_depth(text: str) -> None:
-    depth = 0
-    for token in _TOKEN.finditer(text):
-        first = text[token.start()]
-        if first in "[{":
-            depth += 1
-        elif first in "]}":
-            depth -= 1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"nested deeper than {MAX_DEPTH} lists and dicts")
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
         raise ValueError("a key is given twice")
     return content
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text:.40} is no finite number")
-    return value
 
 
 @contextlib.contextmanager

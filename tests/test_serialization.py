@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -76,8 +77,9 @@ def forged(header: str, data: bytes = b"") -> bytes:
     return content.replace(b"0" * 64, hashlib.sha256(content).hexdigest().encode(), 1)
 
 
-def header_of(entries: str = "", *, version: str = '"1"', model: str = '"{}"') -> str:
-    return f'{{"__metadata__":{{"sha256":"{"0" * 64}","rn_format":{version},"model":{model}}}{entries}}}'
+def header_of(entries: str = "", *, version: str = "1", length: int | str = 0, model: str = "{}") -> str:
+    about = f'{{"format":{version},"sha256":"{"0" * 64}","bytes":{length},"model":{model}}}'
+    return f'{{"__metadata__":{{"rn":{json.dumps(about)}}}{entries}}}'
 
 
 class TestRoundTrip:
@@ -99,13 +101,37 @@ class TestRoundTrip:
             assert loaded[name].shape == expected.shape
             assert loaded[name].tobytes() == expected.tobytes()
         with safetensors.safe_open(good, framework="np") as file:
-            assert json.loads(file.metadata()["model"]) == DESCRIPTION
+            assert json.loads(file.metadata()["rn"])["model"] == DESCRIPTION
             assert set(file.keys()) == some_tensors().keys()
 
     def test_same_model_same_bytes(self, good: Path, tmp_path: Path) -> None:
-        shuffled = dict(sorted(some_tensors().items(), key=lambda item: hash(item[0])))
-        write_file(tmp_path / "again.rn", shuffled, DESCRIPTION)
+        chance = random.Random(2)
+        for _ in range(20):
+            shuffled = dict(chance.sample(list(some_tensors().items()), len(some_tensors())))
+            write_file(tmp_path / "again.rn", shuffled, DESCRIPTION)
+            assert (tmp_path / "again.rn").read_bytes() == good.read_bytes()
+
+    @pytest.mark.parametrize("seed", ["0", "1", "2"])
+    def test_same_bytes_in_another_process(self, good: Path, tmp_path: Path, seed: str) -> None:
+        program = f"""
+            from rn.serialization import read_file, write_file
+            tensors, description = read_file({str(good)!r})
+            names = sorted(tensors, key=hash)
+            write_file({str(tmp_path / "again.rn")!r}, {{name: tensors[name] for name in names}}, description)
+        """
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, env=environment)
         assert (tmp_path / "again.rn").read_bytes() == good.read_bytes()
+
+    def test_the_digest_is_found_beside_names_that_look_like_it(self, tmp_path: Path) -> None:
+        zeros = "0" * 64
+        given = {zeros: np.float32([1]), f'"sha256":"{zeros}"': np.frombuffer(zeros.encode(), np.int64)}
+        write_file(tmp_path / "a.rn", given, {"a": zeros})
+        tensors, description = read_file(tmp_path / "a.rn")
+        assert description == {"a": zeros}
+        assert {name: value.tolist() for name, value in tensors.items()} == {
+            name: value.tolist() for name, value in given.items()
+        }
 
     def test_memory_layout_does_not_matter(self, tmp_path: Path) -> None:
         plain = np.arange(24, dtype=np.float32).reshape(4, 6)
@@ -155,7 +181,7 @@ class TestRoundTrip:
         assert {name: float(value[0]) for name, value in tensors.items()} == {name: len(name) for name in names}
         assert safetensors.numpy.load_file(path).keys() == names
 
-    def test_needs_little_more_memory_than_the_file_is_long(self, tmp_path: Path) -> None:
+    def test_needs_at_most_twice_the_memory_that_the_file_is_long(self, tmp_path: Path) -> None:
         import tracemalloc
 
         path, size = tmp_path / "big.rn", 8 << 20
@@ -172,8 +198,8 @@ class TestRoundTrip:
             writing = tracemalloc.get_traced_memory()[1] - held
         finally:
             tracemalloc.stop()
-        assert peak < 1.1 * size
-        assert writing < 0.1 * size
+        assert peak < 2.1 * size
+        assert writing < 2.1 * size
 
 
 class TestDamage:
@@ -225,6 +251,19 @@ class TestDamage:
             if bytes(damaged) != small:
                 refusal(tmp_path / "random.rn", bytes(damaged))
 
+    def test_random_headers_with_a_fitting_digest(self, tmp_path: Path) -> None:
+        chance = random.Random(4)
+        arrays = ',"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+        arrays += ',"":{"dtype":"I64","shape":[],"data_offsets":[4,12]}'
+        good = header_of(arrays, length=12, model='{"a":[1,2.5e3,"x",null]}')
+        for _ in range(500):
+            header = list(good)
+            for _ in range(chance.randint(1, 3)):
+                header[chance.randrange(1, len(header))] = chance.choice('{}[]:,"\\ 0123456789-+.eEuFInaté\x00\ufffd')
+            (tmp_path / "a.rn").write_bytes(forged("".join(header), bytes(12)))
+            with contextlib.suppress(FileError):  # some changes are none, or only other names and numbers
+                read_file(tmp_path / "a.rn")
+
 
 class TestForeignFiles:
     def test_other_kinds(self, tmp_path: Path) -> None:
@@ -250,11 +289,11 @@ class TestForeignFiles:
         refusal(good, safetensors.numpy.save(tensors, {**metadata, "by": "hand"}))
 
     def test_made_by_a_newer_rn(self, tmp_path: Path) -> None:
-        message = refusal(tmp_path / "new.rn", forged(header_of(version='"2"')))
+        message = refusal(tmp_path / "new.rn", forged(header_of(version="2")))
         assert "newer rn" in message
         assert "version is 2" in message
 
-    @pytest.mark.parametrize("version", ["1", '"0"', '"-1"', '"1.0"', '""', "null", '"\u0661"', f'"{"9" * 5000}"'])
+    @pytest.mark.parametrize("version", ['"1"', "0", "-1", "1.0", "true", '""', "null", "[]", '"\u0661"', "9" * 4000])
     def test_impossible_versions(self, tmp_path: Path, version: str) -> None:
         assert "format version" in refusal(tmp_path / "new.rn", forged(header_of(version=version)))
 
@@ -286,7 +325,7 @@ class TestForgedFiles:
 
     def test_the_forger_knows_the_format(self, tmp_path: Path) -> None:
         entry = ',"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
-        (tmp_path / "a.rn").write_bytes(forged(header_of(entry), bytes(4)))
+        (tmp_path / "a.rn").write_bytes(forged(header_of(entry, length=4), bytes(4)))
         tensors, description = read_file(tmp_path / "a.rn")
         assert tensors["w"].tolist() == [0.0]
         assert description == {}
@@ -305,11 +344,11 @@ class TestForgedFiles:
 
     def test_nested_deep_in_the_description(self, tmp_path: Path) -> None:
         for text in ('{"a":' * 100_000 + "1" + "}" * 100_000, '{"a":' + "[" * 100_000 + "]" * 100_000 + "}"):
-            content = forged(header_of(model=json.dumps(text)))
+            content = forged(header_of(model=text))
             assert "nested deeper" in refusal(tmp_path / "a.rn", content)
 
     def test_deep_nesting_with_the_interpreters_guard_raised(self, tmp_path: Path) -> None:
-        (tmp_path / "a.rn").write_bytes(forged(header_of(model=json.dumps('{"a":' * 1_000_000))))
+        (tmp_path / "a.rn").write_bytes(forged(header_of(model='{"a":' * 1_000_000)))
         program = f"""
             import sys
             sys.setrecursionlimit(10**8)
@@ -326,7 +365,7 @@ class TestForgedFiles:
     def test_hostile_strings_take_no_time(self, tmp_path: Path, text: str) -> None:
         start = time.process_time()
         refusal(tmp_path / "a.rn", forged("{" + text))
-        refusal(tmp_path / "a.rn", forged(header_of(model=json.dumps(text))))
+        refusal(tmp_path / "a.rn", forged(header_of(model=text)))
         assert time.process_time() - start < 5
 
     @pytest.mark.parametrize(
@@ -350,21 +389,55 @@ class TestForgedFiles:
         ],
     )
     def test_absurd_shapes(self, tmp_path: Path, shape: str) -> None:
-        entry = f',"w":{{"dtype":"F32","shape":{shape},"data_offsets":[0,4]}}'
-        refusal(tmp_path / "a.rn", forged(header_of(entry), bytes(4)))
+        for length in (4, 0):  # 0: a shape may be absurd and yet have no elements
+            entry = f',"w":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{length}]}}'
+            content = forged(header_of(entry, length=length), bytes(length))
+            reason = refusal(tmp_path / "a.rn", content)
+            assert "header is damaged" in reason or "array 'w' has an impossible shape" in reason
 
-    def test_more_data_than_memory(self, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def refuse(*_: object) -> None:
-            raise MemoryError
+    @pytest.mark.parametrize("length", ["4", "-1", "1e300", "1.0", '"0"', "null", "[]", "9" * 4000, "9" * 5000])
+    def test_wrong_length(self, tmp_path: Path, length: str) -> None:
+        assert "damaged" in refusal(tmp_path / "a.rn", forged(header_of(length=length)))
 
-        monkeypatch.setattr(np, "empty", refuse)
-        with pytest.raises(FileError, match=r"there is no memory for its array 'steps' of shape \(2,\)"):
+    def test_absurdly_large_files_are_not_read(self, good: Path, tmp_path: Path) -> None:
+        os.truncate(good, 2**36)  # no block of it is on the disk
+        with pytest.raises(FileError, match="appended"):
             read_file(good)
+        (tmp_path / "other.rn").write_bytes(safetensors.numpy.save({"w": np.zeros(3, np.float32)}))
+        os.truncate(tmp_path / "other.rn", 2**36)
+        with pytest.raises(FileError, match="not one that rn wrote"):
+            read_file(tmp_path / "other.rn")
 
-    @pytest.mark.parametrize("dtype", ['"F64"', '"BF16"', '"I8"', '"f32"', "null", "1", "[]", '["F32"]', "{}"])
+    @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS as Linux has it")
+    @pytest.mark.parametrize("share", [0.5, 1.5])  # of the file's length that is left: not enough to read, nor to check
+    def test_more_data_than_memory(self, tmp_path: Path, share: float) -> None:
+        size = 1 << 26
+        write_file(tmp_path / "a.rn", {"w": np.zeros(size // 4, np.float32)}, {})
+        program = f"""
+            import resource
+            import safetensors.numpy
+            from rn.serialization import read_file
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, [used + int({share} * {size})] * 2)
+            try:
+                read_file({str(tmp_path / "a.rn")!r})
+            except ValueError as error:
+                print(type(error).__name__, error)
+        """
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True)
+        assert done.stdout.startswith(f"FileError {tmp_path / 'a.rn'}: there is no memory for it"), done.stderr
+
+    @pytest.mark.parametrize("dtype", ["F64", "BF16", "I8", "BOOL"])
     def test_other_dtypes(self, tmp_path: Path, dtype: str) -> None:
+        size = {"F64": 8, "BF16": 2}.get(dtype, 1)
+        entry = f',"w":{{"dtype":"{dtype}","shape":[1],"data_offsets":[0,{size}]}}'
+        message = refusal(tmp_path / "a.rn", forged(header_of(entry, length=size), bytes(size)))
+        assert f"array 'w' has the dtype {dtype}; a .rn file has F32 and I64" in message
+
+    @pytest.mark.parametrize("dtype", ['"f32"', '"X"', "null", "1", "[]", '["F32"]', "{}"])
+    def test_impossible_dtypes(self, tmp_path: Path, dtype: str) -> None:
         entry = f',"w":{{"dtype":{dtype},"shape":[1],"data_offsets":[0,4]}}'
-        assert "dtype" in refusal(tmp_path / "a.rn", forged(header_of(entry), bytes(4)))
+        assert "header is damaged" in refusal(tmp_path / "a.rn", forged(header_of(entry, length=4), bytes(4)))
 
     @pytest.mark.parametrize(
         "entries",
@@ -373,13 +446,7 @@ class TestForgedFiles:
             ',"w":{"dtype":"F32","shape":[1],"data_offsets":[0,8]}',
             ',"w":{"dtype":"F32","shape":[1],"data_offsets":[-4,0]}',
             ',"w":{"dtype":"F32","shape":[1]}',
-            ',"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"more":1}',
-            ',"w":{"shape":[1],"dtype":"F32","data_offsets":[0,4]}',
-            ', "w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}',
-            ',"\\u0077":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}',
-            ',"é":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}',
             ',"\\ud800":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}',
-            ',"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[0],"data_offsets":[4,4]}',
             ',"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}',
             ',"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"shape":[1]}',
             ',"w":[]',
@@ -387,26 +454,51 @@ class TestForgedFiles:
             ',"":null',
         ],
     )
-    def test_headers_that_rn_never_writes(self, tmp_path: Path, entries: str) -> None:
-        refusal(tmp_path / "a.rn", forged(header_of(entries), bytes(4)))
+    def test_headers_that_nobody_may_write(self, tmp_path: Path, entries: str) -> None:
+        content = forged(header_of(entries, length=4), bytes(4))
+        assert "header is damaged" in refusal(tmp_path / "a.rn", content)
+
+    @pytest.mark.parametrize(
+        "entries",
+        [
+            ',"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"more":1},"v":{V}',
+            ',"w":{"shape":[1],"data_offsets":[0,4],"dtype":"F32"},"v":{V}',
+            ',"v":{V}, "w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}',
+            ',"v":{V},"\\u0077":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}',
+        ],
+    )
+    def test_other_versions_of_safetensors_may_order_the_header_otherwise(self, tmp_path: Path, entries: str) -> None:
+        entries = entries.replace("{V}", '{"dtype":"F32","shape":[],"data_offsets":[4,8]}')
+        (tmp_path / "a.rn").write_bytes(forged(header_of(entries, length=8), np.float32([1, 2]).tobytes()))
+        tensors, _ = read_file(tmp_path / "a.rn")
+        assert {name: (value.shape, value.sum()) for name, value in tensors.items()} == {"w": ((1,), 1), "v": ((), 2)}
+
+    @pytest.mark.parametrize(
+        "metadata",
+        ["{}", "[]", "null", '"rn"', '{"rn":1}', '{"rn":{}}', '{"rn":null}', '{"rn_format":"1","model":"{}"}'],
+    )
+    def test_metadata_that_rn_never_writes(self, tmp_path: Path, metadata: str) -> None:
+        assert "not one that rn wrote" in refusal(tmp_path / "a.rn", forged(f'{{"__metadata__":{metadata}}}'))
 
     def test_missing_and_double_keys(self, tmp_path: Path) -> None:
-        digest = "0" * 64
-        for metadata in (
-            '{"rn_format":"1"}',
-            f'{{"sha256":"{digest}","rn_format":"1"}}',
-            '{"rn_format":"1","model":"{}"}',
-            f'{{"sha256":"{digest}","rn_format":"1","model":{{}}}}',
-            '{"sha256":1,"rn_format":"1","model":"{}"}',
-            f'{{"sha256":"{digest}","rn_format":"1","model":"{{}}","model":"{{}}"}}',
-            f'{{"sha256":"{digest}","rn_format":"1","model":"{{}}","more":"1"}}',
-            f'{{"rn_format":"1","sha256":"{digest}","model":"{{}}"}}',
-            "[]",
-            "null",
-            '"rn_format"',
-        ):
-            refusal(tmp_path / "a.rn", forged(f'{{"__metadata__":{metadata}}}'))
-        refusal(tmp_path / "a.rn", forged(header_of(f',"__metadata__":{{"sha256":"{digest}"}}')))
+        good = {"format": "1", "sha256": f'"{"0" * 64}"', "bytes": "0", "model": "{}"}
+
+        def header(pairs: list[tuple[str, str]], more: str = "") -> str:
+            text = "{" + ",".join(f'"{key}":{value}' for key, value in pairs) + "}"
+            return f'{{"__metadata__":{{"rn":{json.dumps(text)}{more}}}}}'
+
+        (tmp_path / "a.rn").write_bytes(forged(header(list(good.items()))))
+        assert read_file(tmp_path / "a.rn") == ({}, {})
+        for key in good:
+            without = [pair for pair in good.items() if pair[0] != key]
+            refusal(tmp_path / "a.rn", forged(header(without)))
+            refusal(tmp_path / "a.rn", forged(header([*without, (key, "null")])))
+            refusal(tmp_path / "a.rn", forged(header([*good.items(), (key, good[key])])))
+        for digest in ("1", '""', '"0"', f'"{"0" * 63}x"', '"\\ud800"', '"' + "\\u0030" * 64 + '"'):
+            refusal(tmp_path / "a.rn", forged(header(list((good | {"sha256": digest}).items()))))
+        refusal(tmp_path / "a.rn", forged(header(list(good.items()), ',"more":"1"')))
+        refusal(tmp_path / "a.rn", forged(header(list(good.items()), ',"rn":"{}"')))
+        refusal(tmp_path / "a.rn", forged(header_of(',"__metadata__":{"rn":"{}"}')))
 
     @pytest.mark.parametrize(
         "model",
@@ -414,8 +506,8 @@ class TestForgedFiles:
          '{"a":1,"a":2}', '{"b":{"a":1,"a":2}}', f'{{"a":{"1" * 5000}}}', "{'a':1}", '{"a":"\n"}', "\ufeff{}"],
     )  # fmt: skip
     def test_descriptions_that_are_not_json_objects(self, tmp_path: Path, model: str) -> None:
-        content = forged(header_of(model=json.dumps(model)))
-        assert "description of the model" in refusal(tmp_path / "a.rn", content)
+        for header in (header_of(model=model), f'{{"__metadata__":{{"rn":{json.dumps(model)}}}}}'):
+            assert "description of the model is damaged" in refusal(tmp_path / "a.rn", forged(header))
 
 
 class TestRefusedToWrite:
@@ -465,10 +557,9 @@ class TestRefusedToWrite:
         with pytest.raises(OptionError, match="nested deeper"):
             write_file(tmp_path / "a.rn", {}, circle)
 
-    def test_header_too_long_for_safetensors(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(serialization, "MAX_HEADER", 1000)
-        with pytest.raises(OptionError, match="safetensors allows 1000"):
-            write_file(tmp_path / "a.rn", {}, {"a": "x" * 1000})
+    def test_header_too_long_for_safetensors(self, tmp_path: Path) -> None:
+        with pytest.raises(OptionError, match="too long for safetensors"):
+            write_file(tmp_path / "a.rn", {}, {"a": "x" * 100_000_000})
         assert list(tmp_path.iterdir()) == []
 
 
