@@ -42,15 +42,15 @@ def names(kind: str) -> list[str]:
 
 
 def lookup(kind: str, name: str) -> type:
-    """Return the class of ``kind`` called ``name``; ``OptionError`` with the nearest name if there is none."""
+    """Return the class of ``kind`` called ``name``; ``OptionError`` with the names there are if there is none."""
     known = _classes.get(kind, {})
     if name in known:
         return known[name]
     import difflib  # for errors alone
 
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f'did you mean "{near[0]}"?' if near else f"known names: {', '.join(sorted(known))}"
-    raise OptionError(f'unknown {kind} "{name}"; {hint}')
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    hint = f'did you mean "{near[0]}"? ' if near else ""
+    raise OptionError(f'unknown {kind} "{name}"; {hint}known names: {", ".join(sorted(known))}')
 
 
 def create(kind: str, value: Any, base: type[T]) -> T:

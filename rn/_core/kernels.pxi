@@ -94,7 +94,7 @@ cdef const rn_kernel_table *pick_kernels() except NULL:
     name = None if wanted is None else wanted.encode()
     table = rn_select(NULL) if name is None else rn_select(<const char *> name)
     if table == NULL:
-        raise OptionError(f"RN_ISA={wanted}: this machine cannot run it; use generic or avx2, or leave RN_ISA unset")
+        raise OptionError(f"RN_ISA={wanted}: not a set this machine runs; use generic or avx2, or leave RN_ISA unset")
     return table
 
 

@@ -16,7 +16,7 @@ FILE = Path(__file__).parent / "bundled" / "digits.csv.gz"
 BRIGHTEST = 16
 
 
-def load_digits(raw: bool = False) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+def load_digits(*, raw: bool = False) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Return ``(x, y)``: images of shape (n, 1, 8, 8) and their digits of shape (n,), n = 1797.
 
     x is float32 in [0, 1]; with ``raw=True`` it is uint8 from 0 to 16, as the file has it. y is int64. The set has no

@@ -32,7 +32,7 @@ MNIST = DataSet(
 
 
 def load_mnist(
-    raw: bool = False, *, directory: str | os.PathLike[str] | None = None
+    *, raw: bool = False, directory: str | os.PathLike[str] | None = None
 ) -> tuple[ImagesAndLabels, ImagesAndLabels]:
     """Return ``((x, y), (xt, yt))``: 60,000 training and 10,000 test images with their digits.
 

@@ -164,12 +164,25 @@ class Layer:
     def __getattr__(self, name: str) -> FloatArray:
         # Only names that are no ordinary attribute come here: layer.weight, layer.bias, a buffer's name.
         own = self.__dict__
+        if "_parameters" not in own and not name.startswith("__"):
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r}: its __init__ must call super().__init__() first"
+            )
         if name in own.get("_parameters", {}):
             return self.parameters[name]
         if name in own.get("_buffers", {}):
             return self.buffers[name]
         hint = "" if own.get("output_shape") is not None else "; the layer is not built yet"
         raise AttributeError(f"{type(self).__name__} {own.get('name', '')!r} has no attribute {name!r}{hint}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # An attribute of a parameter's name would hide it from the reader, and the model would not see it.
+        own = self.__dict__
+        if name in own.get("_parameters", {}) or name in own.get("_buffers", {}):
+            raise AttributeError(
+                f"{type(self).__name__} {self.name!r}: {name!r} cannot be assigned; write it by layer.set({name}=...)"
+            )
+        super().__setattr__(name, value)
 
     def set(self, **arrays: ArrayLike) -> None:
         """Write parameters or buffers by name, e.g. ``layer.set(weight=w)``.

@@ -121,6 +121,7 @@ def window_output(layer: str, size: Pair, padding: Sides, kernel: Pair, stride: 
     reach = [dilation[i] * (kernel[i] - 1) + 1 for i in range(2)]
     if padded[0] < reach[0] or padded[1] < reach[1]:
         hint = "" if any(map(any, padding)) else '; use a smaller kernel or padding="same"'
+        hint += "; shapes are (channels, height, width)"
         raise ShapeError(
             f"layer {layer!r}: a kernel that spans {reach[0]}x{reach[1]} is larger than its input of "
             f"{padded[0]}x{padded[1]}{hint}"

@@ -5,6 +5,7 @@ Nothing below checks these values again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = [
     "inputs",
     "numbers",
     "refuse_classes",
+    "refuse_not_finite",
     "shape_option",
     "targets",
     "weights",
@@ -54,30 +56,47 @@ def _shape_advice(what: str, got: Shape, shape: Shape) -> str:
     message = f"{what} has shape {got}, but the model takes {wanted}"
     if got == shape:
         return f"{message}: for a single sample, pass {what}[None]"
+    if len(shape) == 3 and shape[0] == 1 and got == shape[1:]:
+        return f"{message}: for a single sample, pass {what}[None, None]"
     if len(shape) == 3 and shape[0] == 1 and got[1:] == shape[1:]:
         return f"{message}: add the channel axis, {what}[:, None]"
     if len(shape) == 3 and got[1:] == (*shape[1:], shape[0]):
         return f"{message}: channels come before rows and columns, {what}.transpose(0, 3, 1, 2)"
     if len(shape) == 1 and len(got) > 2:
         return f"{message}: flatten the samples, {what}.reshape(len({what}), -1), or begin the model with Flatten()"
+    if len(shape) == 3 and len(got) == 2 and got[1] == math.prod(shape):
+        return f"{message}: pass {what}.reshape(-1, {', '.join(map(str, shape))})"
     if len(got) != len(shape) + 1:
         return f"{message}: {len(shape) + 1} axes are expected, not {len(got)}"
     return f"{message}: the {'channels, height and width' if len(shape) == 3 else 'number of features'} must agree"
 
 
-def numbers(values: Any, what: str) -> NDArray[Any]:
+def numbers(values: Any, what: str, advice: str = "") -> NDArray[Any]:
     """Return ``values`` as an array of real numbers, of whatever dtype they have.
 
-    ``DtypeError`` where they are none.
+    ``DtypeError``, with ``advice`` at its end, where they are none.
     """
     try:
         array = np.asarray(values)
     except (ValueError, TypeError):
         raise ShapeError(f"{what} must be an array: its rows have different lengths") from None
+    if array.dtype.kind == "O" and array.ndim == 0:
+        raise DtypeError(f"{what} must hold numbers, got {type(values).__name__}")
     if array.dtype.kind not in "fiub":
         kind = "Python objects" if array.dtype.kind == "O" else f"dtype {array.dtype}"
-        raise DtypeError(f"{what} must hold numbers, got an array of {kind}")
+        raise DtypeError(f"{what} must hold numbers, got an array of {kind}{advice}")
     return array
+
+
+def refuse_not_finite(x: FloatArray, what: str) -> None:
+    """Raise ``OptionError`` where a sample holds NaN or an infinity: one such step makes every weight NaN."""
+    finite = np.isfinite(x)
+    if not finite.all():
+        sample = int(np.argwhere(~finite)[0][0])
+        raise OptionError(
+            f"{what} is not finite as float32 in sample {sample}: it holds NaN, an infinity or a number beyond 3.4e38; "
+            "remove or mend such samples"
+        )
 
 
 def _float32(array: NDArray[Any]) -> FloatArray:
@@ -95,7 +114,8 @@ def targets(
     """
     if y is None:
         raise LabelError(f"{what} is missing: the loss needs a target for every sample of x")
-    array = numbers(y, what)
+    named = f"; names become labels by names, labels = np.unique({what}, return_inverse=True)"
+    array = numbers(y, what, named if loss.takes_classes else "")
     if isinstance(y, _core.Tensor4D) and len(output_shape) == 1:
         matrix = array.shape[:2] == (1, 1) and array.shape[2] == samples
         array = array.reshape(array.shape[2:] if matrix else (len(array), -1))
@@ -217,7 +237,8 @@ def shape_option(what: str, value: Any) -> Shape:
     axes = tuple(value) if isinstance(value, Iterable) else (value,)
     shape = tuple(count_option(f"each axis of {what}", length) for length in axes)
     if len(shape) not in (1, 3):
-        raise ShapeError(f"{what} must be (features,) or (channels, height, width), got {shape}")
+        hint = f": an image of one channel is (1, {shape[0]}, {shape[1]})" if len(shape) == 2 else ""
+        raise ShapeError(f"{what} must be (features,) or (channels, height, width), got {shape}{hint}")
     return shape
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rn import _core, activations, losses
+from rn import _core, activations, losses, registry
 from rn.errors import OptionError
 from rn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Layer
 
@@ -21,6 +21,13 @@ FINISHED_IN_REGISTERS: frozenset[tuple[type[Layer], type[activations.ActivationF
     for layer in (Dense, Conv2D)
     for activation in (activations.ReLU, activations.LeakyReLU, activations.Sigmoid, activations.Tanh)
 )
+
+# After these the loss would be computed, and training would go nowhere: what they give are no probabilities, with
+# sigmoid none that sum to 1, and a softmax of one column is always 1.
+NO_PROBABILITIES: dict[type[losses.Loss], tuple[type[activations.ActivationFunction], ...]] = {
+    losses.CrossEntropy: (activations.ReLU, activations.LeakyReLU, activations.Tanh, activations.Sigmoid),
+    losses.BinaryCrossEntropy: (activations.ReLU, activations.LeakyReLU, activations.Tanh, activations.Softmax),
+}
 
 # (last activation, loss): the kernel that takes the logits instead.
 JOINED_LOSSES: dict[tuple[type[activations.ActivationFunction], type[losses.Loss]], Any] = {
@@ -126,19 +133,26 @@ def is_activation(layer: Layer) -> bool:
 
 
 def refuse_mismatch(layers: Sequence[Layer], loss: losses.Loss) -> None:
-    """Raise ``OptionError`` for a loss of probabilities after a layer that gives logits, and the other way round."""
+    """Raise ``OptionError`` for a loss of probabilities after a layer that gives none, and the other way round."""
     ending = [layer for layer in layers if not isinstance(layer, (Dropout, Flatten))]
     if not ending or not isinstance(loss, (losses.CrossEntropy, losses.BinaryCrossEntropy)):
         return
-    wanted, name = (
-        (activations.Softmax, "softmax") if isinstance(loss, losses.CrossEntropy) else (activations.Sigmoid, "sigmoid")
-    )
+    wanted: type[activations.ActivationFunction]
+    if isinstance(loss, losses.CrossEntropy):
+        wanted, name, others = activations.Softmax, "softmax", NO_PROBABILITIES[losses.CrossEntropy]
+    else:
+        wanted, name, others = activations.Sigmoid, "sigmoid", NO_PROBABILITIES[losses.BinaryCrossEntropy]
     activation, layer = activation_of(ending[-1]), ending[-1].name or type(ending[-1]).__name__
     kind = type(loss).__name__
     if type(activation) is activations.Linear and not loss.from_logits:
         raise OptionError(
             f'layer {layer!r} is linear, but {kind} takes probabilities: give it activation="{name}", '
             f"or use loss=rn.losses.{kind}(from_logits=True)"
+        )
+    if type(activation) in others and not loss.from_logits:
+        raise OptionError(
+            f"layer {layer!r} ends with {registry.name_of('activation', type(activation))}, but {kind} takes the "
+            f'probabilities that {name} gives: use activation="{name}" (of a RedeNeural: output_activation)'
         )
     if type(activation) is wanted and loss.from_logits:
         raise OptionError(

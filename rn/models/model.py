@@ -5,6 +5,7 @@ How its layers come about is the subclasses' business.
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -115,7 +116,7 @@ class Model:
 
         ``gradient_chunks``: a batch's gradient is computed in that many parts, one after the other, and summed in a
         fixed order: less memory for the same step. Raises ``OptionError`` for unknown names, and for a loss that takes
-        probabilities after a linear layer; ``StateError`` while the model is being fitted.
+        probabilities after a layer that gives none; ``StateError`` while the model is being fitted.
         """
         chosen_optimizer, chosen_loss = optimizers.get(optimizer), losses.get(loss)
         chosen_metrics = _metric_list(metrics)
@@ -146,12 +147,13 @@ class Model:
         """Train for ``epochs`` more epochs and return their ``History``.
 
         ``x``: (n, features) or (n, channels, height, width). ``y``: integer classes (n,) for cross_entropy, else
-        targets shaped as the output. ``batch_size``: samples a step; the last batch of an epoch may be smaller.
-        ``validation_data`` (x, y), or ``validation_split``, the share of samples taken from the end: evaluated after
-        each epoch as "val_loss" and so on. ``shuffle``: visit the samples in another order in each epoch, by the
-        model's seed. ``class_weight`` {label: factor} and ``sample_weight`` (n,): factors of the samples' losses.
-        ``callbacks``: objects, or functions called at the end of each epoch. ``verbose``: 0 is quiet.
-        ``initial_epoch``: the number of the first epoch; as many as were trained before unless given.
+        targets shaped as the output; (n,) serves for one output column. ``batch_size``: samples a step; the last batch
+        of an epoch may be smaller. ``validation_data`` (x, y), or else ``validation_split``, the share of samples taken
+        from the end: evaluated after each epoch as "val_loss" and so on. ``shuffle``: visit the samples in another
+        order in each epoch, by the model's seed. ``class_weight`` {label: factor} and ``sample_weight`` (n,): factors
+        of the samples' losses, 1 for labels not named. ``callbacks``: ``rn.callbacks`` objects, or functions called as
+        function(epoch, logs) at the end of each epoch. ``verbose``: 0 is quiet. ``initial_epoch``: the number of the
+        first epoch; as many as were trained before unless given.
 
         Raises ``StateError`` before ``compile`` and while another ``fit`` of this model runs; ``ShapeError``,
         ``LabelError``, ``DtypeError`` and ``OptionError`` for data and options that do not fit, before anything is
@@ -312,6 +314,10 @@ class Model:
         """
         files.save(self, path)
 
+    def __copy__(self) -> Model:
+        # Two models over the same weights would each train under the other's counters.
+        return copy.deepcopy(self)
+
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         for name in ("_plans", "_fitting", "_building"):
@@ -386,7 +392,10 @@ class Model:
         with self._unbuilt_again_on_error():
             shape = door.numbers(x, what).shape
             if len(shape) not in (2, 4):
-                raise ShapeError(f"x must be (n, features) or (n, channels, height, width), got shape {shape}")
+                hint = f": for one number a sample, pass {what}.reshape(-1, 1)" if len(shape) == 1 else ""
+                raise ShapeError(
+                    f"{what} must be (n, features) or (n, channels, height, width), got shape {shape}{hint}"
+                )
             if self.network is None:
                 self.build(shape[1:])
             network = self._built()
@@ -398,6 +407,8 @@ class Model:
         fusion.refuse_mismatch(self.layers, loss)  # compile has asked, but layers may have been added since
         with self._unbuilt_again_on_error():
             network, inputs = self._enter(x, f"{what}x")
+            if method in ("fit", "train_on_batch"):
+                door.refuse_not_finite(inputs, f"{what}x")
             targets, classes = door.targets(y, len(inputs), network.output_shape, loss, f"{what}y")
             if classes:
                 door.refuse_classes(self.metrics, f"{what}y")

@@ -86,7 +86,12 @@ def test_scaled_and_raw(tiny, tmp_path):
 def test_all_arrays_are_contiguous(tiny, tmp_path):
     tiny.put(tmp_path)
     for raw in (False, True):
-        assert all(a.flags.c_contiguous for pair in load_mnist(raw, directory=tmp_path) for a in pair)
+        assert all(a.flags.c_contiguous for pair in load_mnist(raw=raw, directory=tmp_path) for a in pair)
+
+
+def test_a_folder_is_not_taken_for_raw(tmp_path):
+    with pytest.raises(TypeError, match="positional"):
+        load_mnist(tmp_path)
 
 
 # ---- where files are found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,8 @@ def test_vectors_of_wrong_shape(method: str, x: np.ndarray, words: str) -> None:
         (IMAGES[:, :1], "channels"),
         (IMAGES[0], r"\[None\]"),
         (IMAGES.transpose(0, 2, 3, 1), "transpose"),
-        (IMAGES.reshape(6, -1), "4 axes"),
+        (IMAGES.reshape(6, -1), r"x\.reshape\(-1, 2, 8, 8\)"),
+        (IMAGES[:, :, 0, :5], "4 axes"),
         (IMAGES[:, :, :7], "height"),
     ],
 )
@@ -83,6 +85,14 @@ def test_images_of_wrong_shape(x: np.ndarray, words: str) -> None:
 def test_channel_axis_is_missing() -> None:
     model = rn.Sequencial([Conv2D(3, 3), Flatten(), Dense(2)], input_shape=(1, 8, 8))
     refused(model, ShapeError, r"x\[:, None\]", IMAGES[:, 0], method="predict")
+    refused(model, ShapeError, r"single sample.*x\[None, None\]", IMAGES[0, 0], method="predict")
+    for shape in ((8, 8), (8, 8, 1)):
+        with pytest.raises(ShapeError, match=r"\(channels, height, width\)"):
+            rn.Sequencial([Conv2D(3, 3)], input_shape=shape)
+
+
+def test_a_column_of_numbers_for_a_model_without_a_shape() -> None:
+    refused(rn.Sequencial([Dense(1)]), ShapeError, r"\(12,\).*x\.reshape\(-1, 1\)", X[:, 0], method="predict")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +105,9 @@ def test_channel_axis_is_missing() -> None:
         (CLASSES[:11], ShapeError, "12 samples.*11"),
         (CLASSES[:0], ShapeError, "12 samples.*0"),
         (None, LabelError, "missing"),
-        (np.array(["a"] * 12), DtypeError, "numbers"),
+        (np.array(["a"] * 12), DtypeError, r"numbers.*np\.unique\(y, return_inverse=True\)"),
+        (np.array(["a", "b", "c"], object)[CLASSES], DtypeError, r"objects.*np\.unique"),
+        ([[0], [1, 2]], ShapeError, "different lengths"),
         (CLASSES.astype(object), DtypeError, "objects"),
         (np.zeros((12, 3)), LabelError, "sum to 1"),
         (np.eye(4)[np.arange(12) % 4], ShapeError, r"\(n, 3\)"),
@@ -147,6 +159,20 @@ def test_inputs_that_are_no_numbers(method: str) -> None:
     refused(classifier(), DtypeError, "dtype", X.astype(complex), *y, method=method)
     refused(classifier(), DtypeError, "dtype", X.astype(str), *y, method=method)
     refused(classifier(), ShapeError, "different lengths", [[1.0, 2.0], [1.0]], *y, method=method)
+    refused(classifier(), DtypeError, "x must hold numbers, got NoneType", None, *y, method=method)
+    refused(classifier(), DtypeError, "x must hold numbers, got dict", {"x": X}, *y, method=method)
+
+
+@pytest.mark.parametrize("method", ["fit", "train_on_batch"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_one_number_that_is_not_finite_would_make_every_weight_nan(method: str, value: float) -> None:
+    x = X.astype(np.float64)
+    x[7, 2] = value
+    refused(classifier(), OptionError, "x is not finite as float32 in sample 7", x, CLASSES, method=method)
+    if method == "fit":
+        held_out = (x, CLASSES)
+        refused(classifier(), OptionError, "validation x is not finite", X, CLASSES, validation_data=held_out)
+    assert np.isfinite(classifier().predict(x)[:7]).all()
 
 
 def test_methods_at_the_wrong_time() -> None:
@@ -164,7 +190,12 @@ def test_methods_at_the_wrong_time() -> None:
     ("make", "words"),
     [
         (lambda: Dense(3, activation="relux"), 'unknown activation "relux"; did you mean "relu"'),
+        (lambda: Dense(3, activation="ReLU"), 'did you mean "relu"'),
         (lambda: Dense(3, kernel_initializer="glorot_unifrom"), "glorot_uniform"),
+        (
+            lambda: rn.Sequencial([Dense(1)]).compile(loss="categorical_crossentropy"),
+            "known names: .*, cross_entropy, ",
+        ),
         (lambda: rn.Sequencial([Dense(1)]).compile(optimizer="adm"), 'did you mean "adam"'),
         (lambda: rn.Sequencial([Dense(1)]).compile(loss="crossentropy"), 'did you mean "cross_entropy"'),
         (lambda: rn.Sequencial([Dense(1)]).compile(metrics=["acuracy"]), 'did you mean "accuracy"'),
@@ -244,6 +275,11 @@ def test_adding_a_layer_that_does_not_fit_changes_nothing() -> None:
         ([Dense(3)], "cross_entropy", "dense_1.*softmax.*from_logits=True"),
         ([Dense(3), Dropout(0.5)], "cross_entropy", "dense_1"),
         ([Dense(1)], "binary_cross_entropy", "sigmoid"),
+        ([Dense(3, "sigmoid")], "cross_entropy", "dense_1.*ends with sigmoid.*softmax"),
+        ([Dense(3, "relu")], "cross_entropy", "dense_1.*ends with relu.*softmax"),
+        ([Dense(3), rn.layers.Tanh()], "cross_entropy", "tanh_1.*softmax"),
+        ([Dense(1, "softmax")], "binary_cross_entropy", "dense_1.*ends with softmax.*sigmoid"),
+        ([Dense(1, "leaky_relu")], "binary_cross_entropy", "ends with leaky_relu.*sigmoid"),
         ([Dense(3, "softmax")], rn.losses.CrossEntropy(from_logits=True), "takes logits"),
     ],
 )
@@ -439,3 +475,31 @@ def test_a_layer_that_no_name_leads_back_to_is_not_saved(tmp_path: Path) -> None
 def test_what_is_of_another_type_altogether(make: object) -> None:
     with pytest.raises(DtypeError, match=r"list of layers|metric must be a name|state dict maps|initializer must be"):
         make()  # type: ignore[operator]
+
+
+def test_a_parameter_is_not_hidden_behind_an_attribute() -> None:
+    model = classifier()
+    before = model.predict(X)
+    with pytest.raises(AttributeError, match=r"'dense_1'.*layer\.set\(weight=\.\.\.\)"):
+        model.layers[0].weight = np.zeros((5, 4))
+    assert np.array_equal(model.predict(X), before)
+    assert model.layers[0].weight.any()
+
+
+def test_a_copied_model_trains_by_itself() -> None:
+    model = classifier()
+    model.fit(X, CLASSES, verbose=0)
+    before = model.state_dict()
+    copied = copy.copy(model)
+    copied.fit(X, CLASSES, verbose=0)
+    assert (model.epochs, copied.epochs) == (1, 2)
+    assert all(np.array_equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_a_layer_whose_init_forgets_the_contract() -> None:
+    class Scale(rn.layers.Layer):
+        def __init__(self, factor: float) -> None:
+            self.factor = factor
+
+    with pytest.raises(AttributeError, match=r"Scale.*super\(\).__init__\(\)"):
+        rn.Sequencial([Scale(2.0)], input_shape=4)
