@@ -150,9 +150,14 @@ def refuse_mismatch(layers: Sequence[Layer], loss: losses.Loss) -> None:
             f"or use loss=rn.losses.{kind}(from_logits=True)"
         )
     if type(activation) in others and not loss.from_logits:
+        other = ""
+        if isinstance(activation, activations.Sigmoid):
+            other = '; for outputs that are each yes or no, loss="binary_cross_entropy"'
+        elif isinstance(activation, activations.Softmax):
+            other = '; for one class of several, loss="cross_entropy"'
         raise OptionError(
             f"layer {layer!r} ends with {registry.name_of('activation', type(activation))}, but {kind} takes the "
-            f'probabilities that {name} gives: use activation="{name}" (of a RedeNeural: output_activation)'
+            f'probabilities that {name} gives: use activation="{name}" (of a RedeNeural: output_activation){other}'
         )
     if type(activation) is wanted and loss.from_logits:
         raise OptionError(
