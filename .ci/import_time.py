@@ -29,10 +29,13 @@ def main() -> None:
     for _ in range(RUNS):
         for module, taken in times.items():
             taken.append(seconds(module) * 1e3)
+    more = []
     for name, pick in (("lowest", min), ("median", statistics.median)):
         numpy, rn = (pick(taken) for taken in times.values())
-        print(f"{name} of {RUNS}: import numpy {numpy:.1f} ms, import rn {rn:.1f} ms: {rn - numpy:+.1f} ms")
-    if rn - numpy > MOST_MILLISECONDS:
+        more.append(rn - numpy)
+        print(f"{name} of {RUNS}: import numpy {numpy:.1f} ms, import rn {rn:.1f} ms: {more[-1]:+.1f} ms")
+    # Either may suffer from what else the machine is doing; both, only from what the import does.
+    if min(more) > MOST_MILLISECONDS:
         raise SystemExit(f"import rn may take at most {MOST_MILLISECONDS:.0f} ms more than import numpy")
 
 
