@@ -2,8 +2,6 @@
 
 cimport cython
 from cpython.buffer cimport (
-    PyBUF_ANY_CONTIGUOUS,
-    PyBUF_C_CONTIGUOUS,
     PyBUF_F_CONTIGUOUS,
     PyBUF_FORMAT,
     PyBUF_ND,

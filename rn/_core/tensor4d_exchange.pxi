@@ -136,22 +136,22 @@ cdef bint copy_buffer(Tensor4D t, object x) except -1:
         PyObject_GetBuffer(x, &buffer, PyBUF_FORMAT | PyBUF_STRIDES)
     except (BufferError, TypeError, ValueError):
         return False
+    cdef bint single = has_format(&buffer, b"f")
     try:
-        if buffer.ndim > 4 or not PyBuffer_IsContiguous(&buffer, b"C") or <size_t> buffer.buf % buffer.itemsize != 0:
+        if not (single or has_format(&buffer, b"d")) or buffer.ndim > 4 or not PyBuffer_IsContiguous(&buffer, b"C"):
+            return False
+        if <size_t> buffer.buf % <size_t> buffer.itemsize != 0:
             return False
         buffer_axes(&buffer, axes)
-        if has_format(&buffer, b"f"):
-            set_memory(t, <float *> allocate(count_elements(axes) * <Py_ssize_t> sizeof(float)), axes, None, False)
+        set_memory(t, <float *> allocate(count_elements(axes) * <Py_ssize_t> sizeof(float)), axes, None, False)
+        if single:
             copy_elements(t.data, <const float *> buffer.buf, t.size)
-            return True
-        if has_format(&buffer, b"d"):
-            set_memory(t, <float *> allocate(count_elements(axes) * <Py_ssize_t> sizeof(float)), axes, None, False)
+        else:
             narrow.x = <const double *> buffer.buf
             narrow.y = t.data
             narrow.n = t.size
             launch(KERNELS.narrow, &narrow, element_tiles(t.size), 0.0, 12.0 * t.size)
-            return True
-        return False
+        return True
     finally:
         PyBuffer_Release(&buffer)
 
@@ -260,9 +260,9 @@ cdef object export_dlpack(Tensor4D t, object stream, object max_version, object 
     """A capsule that lends the memory of `t`, or of a copy, to its consumer."""
     if stream is not None:
         raise OptionError(f"a Tensor4D lives on the CPU, which has no streams, got stream={stream!r}")
-    if dl_device is not None and tuple(dl_device) != (DLPACK_CPU, 0):
+    if dl_device is not None and dl_device != (DLPACK_CPU, 0):
         raise BufferError(f"a Tensor4D lives on the CPU, (1, 0), and cannot be exported to device {dl_device!r}")
-    cdef bint versioned = max_version is not None and max_version[0] >= 1
+    cdef bint versioned = isinstance(max_version, tuple) and max_version >= (1, 0)
     cdef bint copied = copy is not None and copy
     if copied:
         t = copy_tensor(t)

@@ -442,6 +442,7 @@ def test_a_consumer_may_let_go_in_another_thread():
         (np.zeros(3, complex), DtypeError),
         (np.zeros(3, "M8[s]"), DtypeError),
         (np.zeros(3, [("a", "f4")]), DtypeError),
+        (np.zeros(3, "V0"), DtypeError),
         ([2**70], DtypeError),
         (len, DtypeError),
     ],

@@ -241,50 +241,46 @@ static RN_ALWAYS_INLINE placed better_of(placed a, placed b) {
     return (placed){vf_select(better, b.best, a.best), vf_as_int(vf_select(better, vi_as_float(b.place), vi_as_float(a.place)))};
 }
 
-/* The largest of n >= 1 numbers side by side, at *place, the first of equals. Any NaN reaches the result, and is then looked for.
- */
+/* The largest of n >= 1 numbers side by side, at *place, the first of equals. If there is a NaN, the first one is it. */
 static float place_along(const float *x, ptrdiff_t n, int32_t *place) {
-    enum { CHAINS = 4 };
-    placed p[CHAINS];
-    vi at = vi_lanes();
-    vi any_nan = vi_set(0);
-    for (int c = 0; c < CHAINS; c++) p[c] = (placed){vf_set(-INFINITY), vi_add(at, vi_set(c * VL))};
+    placed even = {vf_set(-INFINITY), vi_lanes()}, odd = even; /* vectors in turn, so that neither waits for the other */
+    vi at = vi_lanes(), any_nan = vi_set(0);
+    const vi step = vi_set(VL);
     ptrdiff_t i = 0;
-    for (; i + CHAINS * VL <= n; i += CHAINS * VL) {
-        RN_UNROLL
-        for (int c = 0; c < CHAINS; c++) {
-            const vf value = vf_load(x + i + c * VL);
-            const vi better = vf_lt(p[c].best, value);
-            any_nan = vi_or(any_nan, vf_is_nan(value));
-            p[c].best = vf_max(value, p[c].best);
-            p[c].place = vf_as_int(vf_select(better, vi_as_float(at), vi_as_float(p[c].place)));
-            at = vi_add(at, vi_set(VL));
-        }
+    for (; i + 2 * VL <= n; i += 2 * VL) {
+        const vf first = vf_load(x + i), second = vf_load(x + i + VL);
+        even.place = vf_as_int(vf_select(vf_lt(even.best, first), vi_as_float(at), vi_as_float(even.place)));
+        even.best = vf_max(first, even.best);
+        at = vi_add(at, step);
+        odd.place = vf_as_int(vf_select(vf_lt(odd.best, second), vi_as_float(at), vi_as_float(odd.place)));
+        odd.best = vf_max(second, odd.best);
+        at = vi_add(at, step);
+        any_nan = vi_or(any_nan, vi_or(vf_is_nan(first), vf_is_nan(second)));
     }
+    even = better_of(even, odd);
     for (; i < n; i += VL) {
-        const vf value = vf_select(vi_first(n - i), vf_load_first(x + i, n - i), vf_set(-INFINITY));
-        any_nan = vi_or(any_nan, vf_is_nan(value));
-        p[0] = better_of(p[0], (placed){value, at});
-        at = vi_add(at, vi_set(VL));
+        const vf last = vf_select(vi_first(n - i), vf_load_first(x + i, n - i), vf_set(-INFINITY));
+        any_nan = vi_or(any_nan, vf_is_nan(last));
+        even = better_of(even, (placed){last, at});
+        at = vi_add(at, step);
     }
     if (vi_bits(any_nan)) {
         *place = (int32_t)first_nan(x, n);
         return NAN;
     }
-    p[0] = better_of(better_of(p[0], p[1]), better_of(p[2], p[3]));
-    const float largest = largest_lane(p[0].best);
+    const float largest = largest_lane(even.best);
+    const vi found = vf_eq(even.best, vf_set(largest));
     int32_t places[VL];
-    vi_store(places, p[0].place);
-    unsigned bits = vi_bits(vf_eq(p[0].best, vf_set(largest)));
-    *place = INT32_MAX;
-    for (int k = 0; bits != 0; k++, bits >>= 1)
-        if ((bits & 1) && places[k] < *place) *place = places[k];
+    vi_store(places, vf_as_int(vf_select(found, vi_as_float(even.place), vi_as_float(vi_set(INT32_MAX)))));
+    for (int half = VL / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++) places[k] = places[k] < places[k + half] ? places[k] : places[k + half];
+    *place = places[0];
     return largest;
 }
 
 /* The same for any n: where there is much, the place is looked for only in the block that holds the largest. */
 static float place_in_blocks(const float *x, ptrdiff_t n, int32_t *place) {
-    enum { BLOCK = 1024 };
+    enum { BLOCK = 2048 };
     if (n <= BLOCK) return place_along(x, n, place);
     float best = -INFINITY;
     ptrdiff_t block = 0;
