@@ -55,8 +55,6 @@ cdef class Tensor4D:
         if self.owned:
             rn_aligned_free(self.data)
 
-    # ---- making
-
     @classmethod
     def wrap(cls, x) -> Tensor4D:
         """Return a tensor that shares the memory of ``x`` and keeps ``x`` alive; read-only where ``x`` is.
@@ -116,8 +114,6 @@ cdef class Tensor4D:
         """
         return normal_tensor(shape, mean, std, seed)
 
-    # ---- looking
-
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """The lengths of the axes (n, c, h, w)."""
@@ -145,11 +141,13 @@ cdef class Tensor4D:
     def __float__(self):
         return single_element(self, "the value")
 
+    def __int__(self) -> int:
+        """The one element, without its fraction."""
+        return int(float(self))
+
     def __repr__(self):
         values = numpy.array2string(numpy.asarray(self), separator=", ")
         return f"Tensor4D of shape {self.shape}{', read-only' if self.readonly else ''}\n{values}"
-
-    # ---- exchange
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         export_buffer(self, buffer, flags)
@@ -186,8 +184,6 @@ cdef class Tensor4D:
     def __deepcopy__(self, memo):
         return copy_tensor(self)
 
-    # ---- indexing
-
     def __getitem__(self, index):
         """Return a copy of the part that ``index`` names, always of four axes; four integers give a float.
 
@@ -205,8 +201,6 @@ cdef class Tensor4D:
         ``ShapeError`` where ``value`` does not broadcast to the part, and ``StateError`` where the tensor is read-only.
         """
         set_part(self, index, value)
-
-    # ---- arithmetic: numbers, tensors, arrays and nested sequences, broadcast; new tensors of float32
 
     def __add__(self, other):
         return arithmetic(KERNELS.add, self, other)
@@ -276,8 +270,6 @@ cdef class Tensor4D:
     def __rmatmul__(self, other):
         return multiply_matrices(other, self)
 
-    # ---- comparison: NumPy arrays of booleans, broadcast
-
     def __lt__(self, other):
         return compare(KERNELS.less, self, other)
 
@@ -306,8 +298,6 @@ cdef class Tensor4D:
         Infinities are close to themselves, NaN to nothing. Raises ``ShapeError`` where the shapes do not broadcast.
         """
         return hold_everywhere(KERNELS.near, self, other, number(atol, "atol"), number(rtol, "rtol"))
-
-    # ---- functions of one element
 
     def clip(self, low=None, high=None) -> Tensor4D:
         """Return min(max(x, low), high); None leaves a side open, NaN stays NaN. Raises ``OptionError`` where low > high."""
@@ -345,8 +335,6 @@ cdef class Tensor4D:
         """
         return map_tensor(self, function)
 
-    # ---- reductions: `axis` is an integer, several, or None for all; reduced axes stay, at length 1, and None gives a float
-
     def sum(self, axis=None) -> Tensor4D | float:
         """Return the sum over ``axis``, added up in float64; 0 where there is nothing to add."""
         return reduce_axes(self, axis, REDUCE_SUM)
@@ -383,8 +371,6 @@ cdef class Tensor4D:
         """
         return reduce_axes(self, axis, REDUCE_ARGMAX)
 
-    # ---- layout
-
     def reshape(self, *shape) -> Tensor4D:
         """Return the same memory under another shape of as many elements, given as integers or as one tuple.
 
@@ -407,8 +393,6 @@ cdef class Tensor4D:
         (before, after) pairs, one an axis. Raises ``ShapeError`` for any other form and for negative widths.
         """
         return pad_tensor(self, widths, value)
-
-    # ---- networks
 
     def matmul(self, other) -> Tensor4D:
         """Return ``self @ other``: y[i, j, p, q] = sum_k a[i, j, p, k] b[i, j, k, q], broadcast over the first two axes.

@@ -167,8 +167,6 @@ cdef bint equal_tensors(Tensor4D t, object other) except -1:
     return same_axes(t.axes, x.axes) and hold_everywhere(KERNELS.equal, t, x, 0.0, 0.0)
 
 
-# ---- powers
-
 cdef object power(object base, object exponent, Tensor4D target=None):
     """base ** exponent, into `target` or a new tensor. The exponents that people write are exact: products and square roots."""
     cdef Tensor4D t
@@ -206,8 +204,6 @@ cdef object into(rn_kernel kernel, object left, object right, Tensor4D target):
     run_binary(kernel, &args, target.size, 1.0, 12.0)
     return target
 
-
-# ---- functions of one element
 
 cdef Tensor4D activated(Tensor4D t, int code, double flops, Tensor4D target=None):
     """f(t), f one of rn.h's activations."""
@@ -255,8 +251,6 @@ cdef Tensor4D map_tensor(Tensor4D t, object function):
         y.data[i] = number(function(t.data[i]), "what a mapped function returns")
     return y
 
-
-# ---- arrays at the left
 
 cdef dict OPERATORS = {
     "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv, "power": operator.pow,

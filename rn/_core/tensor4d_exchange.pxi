@@ -60,8 +60,6 @@ cdef object export_array(Tensor4D t, object dtype, object copy):
     return array.copy() if copy else array
 
 
-# ---- sharing the memory of others
-
 cdef Tensor4D share(object x):
     """A tensor over the memory of `x`, or the reason why there is none."""
     cdef Tensor4D t
@@ -155,8 +153,6 @@ cdef bint copy_buffer(Tensor4D t, object x) except -1:
     finally:
         PyBuffer_Release(&buffer)
 
-
-# ---- DLPack: the structures of its version 1, as its specification lays them out
 
 cdef extern from *:
     """
@@ -301,8 +297,6 @@ cdef object export_dlpack(Tensor4D t, object stream, object max_version, object 
         release_export(export, <void *> t)
         raise
 
-
-# ---- copies and pickles
 
 cdef Tensor4D copy_tensor(Tensor4D t):
     cdef Tensor4D y = empty_tensor(t.axes)

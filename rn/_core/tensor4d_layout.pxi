@@ -48,8 +48,6 @@ cdef void launch(rn_kernel kernel, const void *args, Py_ssize_t tiles, double fl
         run(&call, threads, NULL, 0)
 
 
-# ---- walks
-
 cdef void set_walk(rn_walk *walk, Py_ssize_t n, Py_ssize_t c, Py_ssize_t h, Py_ssize_t w) noexcept:
     """A walk of the shape (n, c, h, w) whose strides are still 0."""
     walk.shape = [n, c, h, w]
@@ -109,8 +107,6 @@ cdef void copy_walk(rn_copy_args *a) noexcept:
     merge_axes(&a.walk)
     launch(KERNELS.copy_block, a, element_tiles(size), 0.0, 8.0 * size)
 
-
-# ---- other shapes
 
 cdef Tensor4D view_tensor(Tensor4D t, Py_ssize_t n, Py_ssize_t c, Py_ssize_t h, Py_ssize_t w):
     """The memory of `t` under another shape of as many elements."""

@@ -20,8 +20,6 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t left
 
 
-# ---- products of matrices
-
 cdef object multiply_matrices(object left, object right):
     """left @ right over the last two axes; NotImplemented where one of them is no tensor, array or sequence."""
     cdef Operand a_operand, b_operand
@@ -87,8 +85,6 @@ cdef int multiply_each(Tensor4D a, Tensor4D b, Tensor4D c, Py_ssize_t n, Py_ssiz
     rn_aligned_free(scratch)
     return 0
 
-
-# ---- windows over images
 
 cdef tuple read_pair(object value, str what, int least):
     """A whole number or two, for rows and columns, as a pair; the upper bound keeps all that follows from it inside 64 bits."""
@@ -194,8 +190,6 @@ cdef Tensor4D tensor_max_pool2d(Tensor4D t, object pool_size, object strides, ob
     plan.run("forward")
     return y
 
-
-# ---- softmax, dropout, random numbers
 
 cdef Tensor4D tensor_softmax(Tensor4D t, object axis):
     cdef Py_ssize_t place = read_axis(axis)

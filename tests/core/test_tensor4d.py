@@ -503,6 +503,7 @@ def test_truth_and_value_need_one_element():
     assert Tensor4D(2.5)
     assert not Tensor4D(0.0)
     assert float(Tensor4D([[2.5]])) == 2.5
+    assert int(Tensor4D([[-2.5]])) == -2
     for shape in [2, 0]:
         for ask in [bool, float]:
             with pytest.raises(OptionError, match="elements"):
