@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from rn import _core, registry
@@ -10,14 +11,27 @@ __all__ = ["Accuracy", "MeanAbsoluteError", "MeanSquaredError", "Metric", "get"]
 
 
 class Metric:
-    """The contract: ``bind`` records the kernel and returns the float64 scalar's slot, a mean over the batch."""
+    """The contract. ``takes_classes``: whether the metric can be told of integer classes instead of arrays."""
 
     name: ClassVar[str]
     takes_classes: ClassVar[bool] = False
 
-    def bind(self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool) -> _core.Slot:
-        """Record the metric of a batch; ``target`` as in ``rn.losses.Loss.bind``."""
+    def doorway(self) -> Callable[..., None]:
+        """Return the core's doorway that records this metric.
+
+        It takes (plan, prediction, target, mean) and, where ``takes_classes``, by name ``target_classes``.
+        """
         raise NotImplementedError
+
+    def bind(self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool) -> _core.Slot:
+        """Record the metric of a batch and return the slot of its mean, a float64 scalar.
+
+        ``target`` as in ``rn.losses.Loss.bind``.
+        """
+        mean = plan.kept((2,))
+        classes = {"target_classes": target_classes} if self.takes_classes else {}
+        self.doorway()(plan, prediction, target, mean, **classes)
+        return mean
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as JSON can hold them."""
@@ -34,10 +48,8 @@ class Accuracy(Metric):
     name = "accuracy"
     takes_classes = True
 
-    def bind(self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool) -> _core.Slot:
-        share = plan.kept((2,))
-        _core.count_correct(plan, prediction, target, share, target_classes=target_classes)
-        return share
+    def doorway(self) -> Callable[..., None]:
+        return _core.count_correct
 
 
 @registry.register("metric", "mse")
@@ -46,10 +58,8 @@ class MeanSquaredError(Metric):
 
     name = "mse"
 
-    def bind(self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool) -> _core.Slot:
-        mean = plan.kept((2,))
-        _core.mse(plan, prediction, target, mean)
-        return mean
+    def doorway(self) -> Callable[..., None]:
+        return _core.mse
 
 
 @registry.register("metric", "mae")
@@ -58,10 +68,8 @@ class MeanAbsoluteError(Metric):
 
     name = "mae"
 
-    def bind(self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool) -> _core.Slot:
-        mean = plan.kept((2,))
-        _core.mae(plan, prediction, target, mean)
-        return mean
+    def doorway(self) -> Callable[..., None]:
+        return _core.mae
 
 
 def get(value: str | Metric | type[Metric] | dict[str, Any]) -> Metric:

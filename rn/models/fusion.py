@@ -60,7 +60,7 @@ def bind_layers(
             not separate
             and type(activation) is activations.Linear
             and i + 1 < len(layers)
-            and is_activation(layers[i + 1])
+            and isinstance(layers[i + 1], Activation)
         ):
             activation = activation_of(layers[i + 1])
             joined = 2
@@ -125,11 +125,6 @@ def activation_of(layer: Layer) -> activations.ActivationFunction | None:
     """Return the activation that a layer ends with or is; None where it has none."""
     activation = layer.__dict__.get("activation")
     return activation if isinstance(activation, activations.ActivationFunction) else None
-
-
-def is_activation(layer: Layer) -> bool:
-    """Whether ``layer`` is an activation and nothing else."""
-    return isinstance(layer, Activation)
 
 
 def refuse_mismatch(layers: Sequence[Layer], loss: losses.Loss) -> None:
