@@ -87,6 +87,15 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t row_size
 
 
+def instruction_sets() -> tuple:
+    """Return the names of the instruction sets this machine runs, the best first: of ``("avx512", "avx2", "generic")``."""
+    names = []
+    for name in (b"avx512", b"avx2", b"generic"):
+        if rn_select(<const char *> name) != NULL:
+            names.append(name.decode())
+    return tuple(names)
+
+
 cdef const rn_kernel_table *pick_kernels() except NULL:
     """The table that RN_ISA names, or the best this machine runs."""
     cdef const rn_kernel_table *table
@@ -94,7 +103,8 @@ cdef const rn_kernel_table *pick_kernels() except NULL:
     name = None if wanted is None else wanted.encode()
     table = rn_select(NULL) if name is None else rn_select(<const char *> name)
     if table == NULL:
-        raise OptionError(f"RN_ISA={wanted}: not a set this machine runs; use generic or avx2, or leave RN_ISA unset")
+        runs = ", ".join(instruction_sets())
+        raise OptionError(f"RN_ISA={wanted}: not an instruction set this machine runs; use one of {runs}, or leave RN_ISA unset")
     return table
 
 
@@ -103,5 +113,5 @@ cdef const rn_kernel_table *KERNELS = pick_kernels()
 
 
 def instruction_set() -> str:
-    """Return the name of the instruction set whose kernels run: ``"avx2"`` or ``"generic"``."""
+    """Return the name of the instruction set whose kernels run, one of `instruction_sets`."""
     return (<bytes> KERNELS.isa).decode()

@@ -168,7 +168,7 @@ def test_any_shape_and_option(case):
     check(np.random.default_rng(seed), x_shape, weight_shape, "relu", **options)
 
 
-@pytest.mark.parametrize("filters", [1, 7, 8, 9, 15, 16, 17, 18, 24, 25, 31, 33, 40, 41])
+@pytest.mark.parametrize("filters", [1, 7, 8, 9, 15, 16, 17, 18, 24, 25, 31, 33, 40, 41, 48, 49])
 @pytest.mark.parametrize("channels", [1, 2, 11])
 def test_every_tail_of_filters_and_pixels(filters, channels):
     check(np.random.default_rng(filters), (2, channels, 7, 4 + filters % 5), (filters, channels, 3, 2))

@@ -6,32 +6,43 @@
 extern const rn_kernel_table rn_kernels_generic;
 
 #if defined(__x86_64__) || defined(_M_X64)
-extern const rn_kernel_table rn_kernels_avx2;
+extern const rn_kernel_table rn_kernels_avx2, rn_kernels_avx512;
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <immintrin.h>
 #include <intrin.h>
 
-static int runs_avx2(void) {
+/* Bits of leaf 7's ebx; what the system must save: the registers of 256 bits, the mask registers and those of 512 bits. */
+enum { AVX2 = 1 << 5, AVX512F = 1 << 16, AVX512DQ = 1 << 17, AVX512BW = 1 << 30, SAVES_256 = 0x06, SAVES_512 = 0xE6 };
+static const unsigned AVX512VL = 1u << 31;
+
+static int supports(unsigned features, unsigned saved) {
     int leaf[4];
     __cpuid(leaf, 0);
     if (leaf[0] < 7) return 0;
     __cpuid(leaf, 1);
     const int fma = leaf[2] >> 12 & 1, osxsave = leaf[2] >> 27 & 1;
-    if (!fma || !osxsave || (_xgetbv(0) & 6) != 6) return 0; /* the system saves the wide registers */
+    if (!fma || !osxsave || (_xgetbv(0) & saved) != saved) return 0;
     __cpuidex(leaf, 7, 0);
-    return leaf[1] >> 5 & 1;
+    return ((unsigned)leaf[1] & features) == features;
 }
+static int runs_avx2(void) { return supports(AVX2, SAVES_256); }
+static int runs_avx512(void) { return supports(AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL, SAVES_512); }
 #else
 static int runs_avx2(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+static int runs_avx512(void) {
+    return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #endif
 #endif
 
 const rn_kernel_table *rn_select(const char *isa) {
 #if defined(__x86_64__) || defined(_M_X64)
+    if ((isa == NULL || strcmp(isa, "avx512") == 0) && runs_avx512()) return &rn_kernels_avx512;
     if ((isa == NULL || strcmp(isa, "avx2") == 0) && runs_avx2()) return &rn_kernels_avx2;
 #endif
     if (isa == NULL || strcmp(isa, "generic") == 0) return &rn_kernels_generic;

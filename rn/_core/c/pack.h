@@ -3,7 +3,7 @@
 #if defined(__clang__)
 #define RN_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
-#define RN_UNROLL _Pragma("GCC unroll 8")
+#define RN_UNROLL _Pragma("GCC unroll 16")
 #else
 #define RN_UNROLL
 #endif

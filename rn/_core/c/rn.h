@@ -252,7 +252,7 @@ typedef struct {
  * - avg_pool2d_gradient: result = dx, sum of dy / (cells of its window) over the windows that hold this cell; dy read.
  * Scratch of the gradients: 2 oh rows of `row` four-byte elements, row = kw + RN_POOL_MARGIN + the larger of ow and
  * (w - 1 + left) / sw + 1. 1 FLOP (gradient of the maximum: 2) a cell of a window, 4 bytes for each element read or written. */
-enum { RN_POOL_MARGIN = 16 };
+enum { RN_POOL_MARGIN = 32 };
 typedef struct {
     const float *x, *y, *dy;
     float *result;
@@ -261,7 +261,7 @@ typedef struct {
 
 /* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product
  * of the library sums in this order. A panel has at most RN_PANEL columns. */
-enum { RN_KC = 256, RN_PANEL = 16 };
+enum { RN_KC = 256, RN_PANEL = 32 };
 
 /* gemm: c[i, j] = act(sum_p left[i, p] right[p, j] (+ c[i, j]) + bias), i < m, j < n, p < k.
  *
@@ -342,7 +342,7 @@ typedef struct {
  * filters of a group of a split. Scratch: channel_block * taps ptrdiff_t, up to a multiple of 8; then floats: RN_KC *
  * RN_WIDE_PANEL, ones, and the part of the image. 2 images groups channels taps filters positions FLOPs; 4 (x + dy + partial)
  * bytes. */
-enum { RN_WIDE_PANEL = 24 };
+enum { RN_WIDE_PANEL = 48 };
 typedef struct {
     rn_window window;
     const float *x, *dy;

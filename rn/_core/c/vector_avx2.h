@@ -21,7 +21,7 @@ static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
 static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
 static inline vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
 static inline vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
-/* The second operand where either is NaN, as the instruction does; both headers agree. */
+/* The second operand where either is NaN, as the instruction does; all headers agree. */
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }   /* a b + c */
@@ -90,7 +90,11 @@ static inline vf vf_gather(const float *p, vi index, vi mask) {
     return _mm256_mask_i32gather_ps(vf_zero(), p, index, vi_as_float(mask), 4);
 }
 
-/* The first count lanes, 0 <= count < VL. Many machines take ten times as long for a masked store as for a plain one. */
+/* The first count lanes, 0 <= count < VL; the others load as 0. Many machines take ten times as long for a masked store as for a
+ * plain one. */
+static inline vf vf_load_part(const float *p, ptrdiff_t count) {
+    return vf_load_masked(p, vi_gt(vi_set((int32_t)count), vi_lanes()));
+}
 static inline void vf_store_part(float *p, ptrdiff_t count, vf a) {
     __m128 part = _mm256_castps256_ps128(a);
     if (count & 4) {

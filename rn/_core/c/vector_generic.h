@@ -179,7 +179,8 @@ static inline void vf_store_masked(float *p, vi mask, vf a) {
 }
 static inline vf vf_gather(const float *p, vi index, vi mask) { EACH(vf, AT(mask, i) ? p[AT(index, i)] : 0.0f); }
 
-/* The first count lanes, 0 <= count < VL. */
+/* The first count lanes, 0 <= count < VL; the others load as 0. */
+static inline vf vf_load_part(const float *p, ptrdiff_t count) { EACH(vf, i < count ? p[i] : 0.0f); }
 static inline void vf_store_part(float *p, ptrdiff_t count, vf a) {
     for (ptrdiff_t i = 0; i < count; i++) p[i] = AT(a, i);
 }
