@@ -79,7 +79,7 @@ static RN_ALWAYS_INLINE vf v_activation_slope(int code, float alpha, vf known) {
     const vf one = vf_set(1.0f), x = known, y = known;
     switch (code) {
     case RN_RELU:
-        return vf_where(vi_not(vf_le(y, vf_zero())), one);
+        return vf_where(vm_not(vf_le(y, vf_zero())), one);
     case RN_LEAKY_RELU:
         return vf_select(vf_le(y, vf_zero()), vf_set(alpha), one);
     case RN_ELU:

@@ -49,7 +49,7 @@ KERNEL(activate) {
 /* relu passes or stops dy whatever it is, as its twin does; the others multiply. */
 static RN_ALWAYS_INLINE vf activation_gradient(int code, float alpha, vf known, vf dy) {
     if (code == RN_LINEAR) return dy;
-    if (code == RN_RELU) return vf_where(vi_not(vf_le(known, vf_zero())), dy);
+    if (code == RN_RELU) return vf_where(vm_not(vf_le(known, vf_zero())), dy);
     return vf_mul(dy, v_activation_slope(code, alpha, known));
 }
 

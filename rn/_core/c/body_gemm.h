@@ -81,7 +81,7 @@ KERNEL(sum_rows) {
                     block[1] = vf_add(block[1], vf_load(x + VL));
                 }
             } else {
-                const vi first = vi_first(left), second = vi_first(left > VL ? left - VL : 0);
+                const vm first = vm_first(left), second = vm_first(left > VL ? left - VL : 0);
                 for (ptrdiff_t i = begin; i < end; i++, x += a->n) {
                     block[0] = vf_add(block[0], vf_load_masked(x, first));
                     block[1] = vf_add(block[1], vf_load_masked(x + VL, second));

@@ -56,7 +56,7 @@ static RN_ALWAYS_INLINE double element_loss_stretch(int loss, const rn_element_l
             vf slope, probability;
             vf l = element_loss(loss, vf_load_first(a->prediction + i, rest), vf_load_first(a->target + i, rest), &slope,
                                 &probability);
-            part = vf_add(part, rest >= VL ? l : vf_where(vi_first(rest), l));
+            part = vf_add(part, rest >= VL ? l : vf_where(vm_first(rest), l));
             if (a->gradient) vf_store_first(a->gradient + i, rest, vf_mul(slope, vf_set(scale)));
             if (a->probabilities) vf_store_first(a->probabilities + i, rest, probability);
         }
@@ -158,16 +158,16 @@ static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, 
         const ptrdiff_t stop = c - j < RN_SUM_VECTORS * VL ? c : j + RN_SUM_VECTORS * VL;
         vf below = vf_zero(), tied = vf_zero(), share = vf_zero(), short_of = vf_zero();
         for (; j < stop; j += VL) {
-            const vi mask = vi_first(c - j);
+            const vm mask = vm_first(c - j);
             vf d = vf_sub(vf_load_first(z + j, c - j), largest);
             vf y = v_exp(d);
-            vi tie = vf_eq(d, vf_zero());
-            tied = vf_add(tied, vf_where(vi_and(tie, mask), vf_set(1.0f)));
-            below = vf_add(below, vf_where(vi_and(vi_not(tie), mask), y));
+            vm tie = vf_eq(d, vf_zero());
+            tied = vf_add(tied, vf_where(vm_and(tie, mask), vf_set(1.0f)));
+            below = vf_add(below, vf_where(vm_and(vm_not(tie), mask), y));
             if (t) {
                 vf target = vf_load_first(t + j, c - j);
                 share = vf_add(share, target);
-                d = vf_where(vi_not(vf_eq(target, vf_zero())), d); /* 0 of minus infinity is 0 */
+                d = vf_where(vm_not(vf_eq(target, vf_zero())), d); /* 0 of minus infinity is 0 */
                 short_of = vf_fnma(target, d, short_of);
             }
             if (e) vf_store_first(e + j, c - j, y);
@@ -200,7 +200,7 @@ static inline double softmax_cross_entropy_row(const rn_class_loss_args *a, ptrd
     if (e)
         for (ptrdiff_t j = 0; j < c; j += VL) {
             vf p = vf_mul(vf_load_first(e + j, c - j), share);
-            vi chosen_lane = vi_eq(vi_add(vi_lanes(), vi_set((int32_t)j)), vi_set(label));
+            vm chosen_lane = vi_eq(vi_add(vi_lanes(), vi_set((int32_t)j)), vi_set(label));
             vf target = t ? vf_load_first(t + j, c - j) : vf_where(chosen_lane, total);
             if (probabilities) vf_store_first(probabilities + j, c - j, p);
             if (gradient) vf_store_first(gradient + j, c - j, vf_mul(vf_sub(vf_mul(p, total), target), vf_set(scale)));
@@ -226,16 +226,17 @@ KERNEL(softmax_cross_entropy) {
  * compared. */
 static inline ptrdiff_t row_argmax(const float *x, ptrdiff_t n) {
     vf best = vf_set(-INFINITY);
-    vi best_at = vi_set(INT32_MAX), strange = vi_set(0), at = vi_lanes();
+    vi best_at = vi_set(INT32_MAX), at = vi_lanes();
+    vm strange = vm_none();
     for (ptrdiff_t j = 0; j < n; j += VL, at = vi_add(at, vi_set(VL))) {
-        const vi mask = vi_first(n - j);
+        const vm mask = vm_first(n - j);
         vf value = vf_load_first(x + j, n - j);
-        strange = vi_or(strange, vi_and(mask, vf_is_nan(value)));
-        vi better = vi_and(mask, vi_or(vf_lt(best, value), vi_eq(best_at, vi_set(INT32_MAX))));
+        strange = vm_or(strange, vm_and(mask, vf_is_nan(value)));
+        vm better = vm_and(mask, vm_or(vf_lt(best, value), vi_eq(best_at, vi_set(INT32_MAX))));
         best = vf_select(better, value, best);
-        best_at = vf_as_int(vf_select(better, vi_as_float(at), vi_as_float(best_at)));
+        best_at = vi_select(better, at, best_at);
     }
-    if (vi_any(strange)) return -1;
+    if (vm_any(strange)) return -1;
     float values[VL];
     int32_t places[VL];
     vf_store(values, best);

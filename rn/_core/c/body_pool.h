@@ -50,16 +50,16 @@ static inline vf pool_counts(const rn_pool_args *a, pool_block block) {
 static RN_ALWAYS_INLINE vf load_steps(const float *p, ptrdiff_t step) {
     if (step == 1) return vf_load(p);
     if (step == 2) return vf_even(vf_load(p), vf_load(p + VL));
-    return vf_gather(p, vi_mul(vi_lanes(), vi_set((int32_t)step)), vi_set(-1));
+    return vf_gather(p, vi_mul(vi_lanes(), vi_set((int32_t)step)), vm_all());
 }
 
-static inline vi columns_inside(ptrdiff_t column, ptrdiff_t step, ptrdiff_t w) {
+static inline vm columns_inside(ptrdiff_t column, ptrdiff_t step, ptrdiff_t w) {
     vi at = vi_add(vi_set((int32_t)column), vi_mul(vi_lanes(), vi_set((int32_t)step)));
-    return vi_and(vi_gt(at, vi_set(-1)), vi_gt(vi_set((int32_t)w), at));
+    return vm_and(vi_gt(at, vi_set(-1)), vi_gt(vi_set((int32_t)w), at));
 }
 
 /* Columns column, column + step, … of a row of w: 0, and nothing read, where *inside says that there is none. */
-static inline vf load_steps_inside(const float *row, ptrdiff_t column, ptrdiff_t step, ptrdiff_t w, vi *inside) {
+static inline vf load_steps_inside(const float *row, ptrdiff_t column, ptrdiff_t step, ptrdiff_t w, vm *inside) {
     *inside = columns_inside(column, step, w);
     if (step == 1) return vf_load_masked(row + column, *inside);
     if (step != 2) return vf_gather(row + column, vi_mul(vi_lanes(), vi_set((int32_t)step)), *inside);
@@ -88,10 +88,10 @@ static inline float window_max(const rn_pool_args *a, const float *x, pool_cells
     vf best = vf_set(-INFINITY);
     for (ptrdiff_t i = cells.top; i < cells.bottom; i++)
         for (ptrdiff_t j = cells.left; j < cells.right; j += VL) {
-            const vi mask = vi_first(cells.right - j);
+            const vm mask = vm_first(cells.right - j);
             best = larger_or_nan(best, vf_select(mask, vf_load_masked(x + i * a->w + j, mask), best));
         }
-    return vi_any(vf_is_nan(best)) ? NAN : vf_largest(best);
+    return vm_any(vf_is_nan(best)) ? NAN : vf_largest(best);
 }
 
 static inline float window_sum(const rn_pool_args *a, const float *x, pool_cells cells) {
@@ -121,7 +121,7 @@ static RN_ALWAYS_INLINE vf block_result(int mean, int careful, ptrdiff_t step, c
     vf result = vf_set(mean ? 0.0f : -INFINITY);
     for (ptrdiff_t i = block.top; i < block.bottom; i++)
         for (ptrdiff_t j = 0; j < a->kw; j++) {
-            vi inside = vi_set(-1);
+            vm inside = vm_all();
             vf cell = careful ? load_steps_inside(x + i * a->w, block.column + j, step, a->w, &inside)
                               : load_steps(x + i * a->w + block.column + j, step);
             if (mean)
@@ -175,9 +175,9 @@ KERNEL(avg_pool2d) { (void)scratch, pool_forward(1, arguments, tile); }
 /* ---- gradients */
 
 /* dy where x is the window's maximum and no cell before it was; *open says for which windows none was yet. */
-static inline vi claim(vf x, vf y, vi *open) {
-    vi match = vi_and(*open, vi_or(vf_eq(x, y), vf_is_nan(x)));
-    *open = vi_and(*open, vi_not(match));
+static inline vm claim(vf x, vf y, vm *open) {
+    vm match = vm_and(*open, vm_or(vf_eq(x, y), vf_is_nan(x)));
+    *open = vm_and(*open, vm_not(match));
     return match;
 }
 
@@ -199,7 +199,7 @@ static RN_ALWAYS_INLINE void pool_gradient_halves(int mean, const rn_pool_args *
                 vf x00, x01, x10, x11, top = vf_load_first(y + oy * a->ow + ox, dy_end - dy - ox);
                 load_pairs(above, x_end, &x00, &x01);
                 load_pairs(above + w, x_end, &x10, &x11);
-                vi open = vi_set(-1);
+                vm open = vm_all();
                 d00 = vf_where(claim(x00, top, &open), slope);
                 d01 = vf_where(claim(x01, top, &open), slope);
                 d10 = vf_where(claim(x10, top, &open), slope);
@@ -261,11 +261,11 @@ static RN_ALWAYS_INLINE vi block_taps(int careful, ptrdiff_t step, const rn_pool
     vi tap = vi_set(-1);
     for (ptrdiff_t i = block.bottom - 1; i >= block.top; i--)
         for (ptrdiff_t j = a->kw - 1; j >= 0; j--) {
-            vi inside = vi_set(-1);
+            vm inside = vm_all();
             vf cell = careful ? load_steps_inside(x + i * a->w, block.column + j, step, a->w, &inside)
                               : load_steps(x + i * a->w + block.column + j, step);
             vi here = vi_set((int32_t)((i - oy * a->sh + a->top) * a->kw + j));
-            tap = vf_as_int(vf_select(vi_and(inside, vf_eq(cell, top)), vi_as_float(here), vi_as_float(tap)));
+            tap = vi_select(vm_and(inside, vf_eq(cell, top)), here, tap);
         }
     return tap;
 }
@@ -287,7 +287,7 @@ static RN_ALWAYS_INLINE void pool_shares_of_plane(int mean, const rn_pool_args *
                       : a->sw == 2  ? block_taps(0, 2, a, x, top, oy, block)
                                     : block_taps(0, a->sw, a, x, top, oy, block);
             vf_store_first((float *)tap + ox, count, vi_as_float(taps));
-            if (vi_any(vf_is_nan(top)))
+            if (vm_any(vf_is_nan(top)))
                 for (ptrdiff_t l = ox; l < a->ow && l < ox + VL; l++) tap[l] = (int32_t)window_tap(a, x, y[l], oy, l);
         }
     }

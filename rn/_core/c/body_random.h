@@ -44,9 +44,9 @@ KERNEL(dropout) {
         philox_chunk((uint64_t)i / 4, a->step->seed, (uint32_t)a->step->step, a->purpose, word);
         for (ptrdiff_t j = 0; j < 4 && i + j * VL < end; j++) {
             const ptrdiff_t at = i + j * VL;
-            vi dropped = vi_gt(threshold, vi_xor(word[j], flip));
+            vm dropped = vi_gt(threshold, vi_xor(word[j], flip));
             vf kept = vf_mul(vf_load_first(a->x + at, end - at), scale);
-            vf_store_first(a->y + at, end - at, vf_where(vi_not(dropped), kept));
+            vf_store_first(a->y + at, end - at, vf_where(vm_not(dropped), kept));
         }
     }
 }
@@ -87,9 +87,9 @@ static inline void normal_chunk(uint64_t block, uint64_t key, uint32_t step, uin
 static inline void truncated_normal_chunk(uint64_t block, uint64_t key, uint32_t step, uint32_t purpose, vf y[4]) {
     normal_chunk(block, key, step, purpose, y);
     for (uint64_t attempt = 1;; attempt++) {
-        vi beyond = vi_set(0);
-        for (int j = 0; j < 4; j++) beyond = vi_or(beyond, vf_lt(vf_set(2.0f), vf_abs(y[j])));
-        if (!vi_any(beyond)) return;
+        vm beyond = vm_none();
+        for (int j = 0; j < 4; j++) beyond = vm_or(beyond, vf_lt(vf_set(2.0f), vf_abs(y[j])));
+        if (!vm_any(beyond)) return;
         vf again[4];
         normal_chunk(block + (attempt << 48), key, step, purpose, again);
         for (int j = 0; j < 4; j++) y[j] = vf_select(vf_lt(vf_set(2.0f), vf_abs(y[j])), again[j], y[j]);

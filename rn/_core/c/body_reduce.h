@@ -6,23 +6,24 @@ typedef struct {
     const float *x;               /* of the first output, row (0, 0) */
     ptrdiff_t width, output;      /* how many outputs, and the first one's place among all */
     ptrdiff_t row_begin, row_end; /* of the chunk */
-    ptrdiff_t chunk, unit, unit_end;
+    ptrdiff_t chunk, left;        /* units to come, this one with them */
+    ptrdiff_t o, m, i;
 } reduce_unit;
 
 static inline void locate_unit(const rn_reduce_args *a, reduce_unit *u) {
-    const ptrdiff_t blocks = (a->inner + RN_REDUCE_COLUMNS - 1) / RN_REDUCE_COLUMNS;
-    const ptrdiff_t pair = u->unit / blocks, i = u->unit % blocks * RN_REDUCE_COLUMNS;
-    const ptrdiff_t o = pair / a->middle, m = pair % a->middle;
-    u->x = a->x + (o * a->first * a->middle + m) * a->second * a->inner + i;
-    u->width = u->unit < u->unit_end ? least(RN_REDUCE_COLUMNS, a->inner - i) : 0;
-    u->output = pair * a->inner + i;
+    u->x = a->x + (u->o * a->first * a->middle + u->m) * a->second * a->inner + u->i;
+    u->width = u->left > 0 ? least(RN_REDUCE_COLUMNS, a->inner - u->i) : 0;
+    u->output = (u->o * a->middle + u->m) * a->inner + u->i;
 }
 
 static inline reduce_unit first_unit(const rn_reduce_args *a, ptrdiff_t tile) {
-    const ptrdiff_t units = a->outer * a->middle * ((a->inner + RN_REDUCE_COLUMNS - 1) / RN_REDUCE_COLUMNS);
+    const ptrdiff_t blocks = (a->inner + RN_REDUCE_COLUMNS - 1) / RN_REDUCE_COLUMNS, units = a->outer * a->middle * blocks;
     const ptrdiff_t groups = (units + a->tile_units - 1) / a->tile_units;
-    reduce_unit u = {.chunk = tile / groups, .unit = tile % groups * a->tile_units};
-    u.unit_end = least(u.unit + a->tile_units, units);
+    const ptrdiff_t unit = tile % groups * a->tile_units, pair = unit / blocks;
+    reduce_unit u = {.chunk = tile / groups, .left = least(a->tile_units, units - unit)};
+    u.o = pair / a->middle;
+    u.m = pair % a->middle;
+    u.i = unit % blocks * RN_REDUCE_COLUMNS;
     u.row_begin = u.chunk * a->chunk_rows;
     u.row_end = least(u.row_begin + a->chunk_rows, a->first * a->second);
     locate_unit(a, &u);
@@ -30,7 +31,15 @@ static inline reduce_unit first_unit(const rn_reduce_args *a, ptrdiff_t tile) {
 }
 
 static inline void next_unit(const rn_reduce_args *a, reduce_unit *u) {
-    u->unit++;
+    u->left--;
+    u->i += RN_REDUCE_COLUMNS;
+    if (u->i >= a->inner) {
+        u->i = 0;
+        if (++u->m == a->middle) {
+            u->m = 0;
+            u->o++;
+        }
+    }
     locate_unit(a, u);
 }
 
@@ -43,7 +52,7 @@ typedef struct {
 
 static inline row_run run_from(const rn_reduce_args *a, const reduce_unit *u, ptrdiff_t row) {
     if (row >= u->row_end) return (row_run){0};
-    const ptrdiff_t p = row / a->second, s = row % a->second;
+    const ptrdiff_t p = a->first == 1 ? 0 : row / a->second, s = row - p * a->second;
     return (row_run){row, least(a->second - s, u->row_end - row), u->x + (p * a->middle * a->second + s) * a->inner};
 }
 
@@ -74,7 +83,7 @@ static RN_ALWAYS_INLINE void add_along(int kind, const float *x, ptrdiff_t n, fl
         for (int c = 0; c < chains; c++) add_vector(kind, vd_load_floats(x + i + c * VL), shift, &s[c], &q[c]);
     }
     for (; i < n; i += VL) {
-        const vf last = vf_select(vi_first(n - i), vf_load_first(x + i, n - i), vf_set(kind == MOMENTS ? origin : 0.0f));
+        const vf last = vf_select(vm_first(n - i), vf_load_first(x + i, n - i), vf_set(kind == MOMENTS ? origin : 0.0f));
         add_vector(kind, vf_to_double(last), shift, &s[0], &q[0]);
     }
     for (int c = 1; c < chains; c++) {
@@ -82,7 +91,7 @@ static RN_ALWAYS_INLINE void add_along(int kind, const float *x, ptrdiff_t n, fl
         q[0] = vd_add(q[0], q[c]);
     }
     *sum += vd_sum(s[0]);
-    *squares += vd_sum(q[0]);
+    if (kind == MOMENTS) *squares += vd_sum(q[0]);
 }
 
 static RN_ALWAYS_INLINE vd widen_first(const float *x, ptrdiff_t count) {
@@ -109,14 +118,23 @@ static RN_ALWAYS_INLINE void add_across(int kind, const row_run *r, ptrdiff_t st
     for (; row < r->rows; row++) add_rows(kind, 1, r->x + row * stride, stride, width, origin, sum, squares);
 }
 
+/* The results of `width` outputs; sum has room for whole vectors. */
+static void finish_sums(const rn_reduce_args *a, const double *sum, const double *squares, ptrdiff_t width, float *y) {
+    const double count = (double)(a->first * a->second);
+    if (a->finish == RN_FINISH_SUM) {
+        for (ptrdiff_t i = 0; i < width; i += VL) vf_store_first(y + i, width - i, vd_to_float(vd_load(sum + i)));
+        return;
+    }
+    for (ptrdiff_t i = 0; i < width; i++) y[i] = (float)rn_finished(a->finish, sum[i], squares != NULL ? squares[i] : 0.0, count);
+}
+
 static RN_ALWAYS_INLINE void sums_tile(int kind, const rn_reduce_args *a, ptrdiff_t tile) {
     const int values = kind == MOMENTS ? 2 : 1;
-    const double count = (double)(a->first * a->second);
     double sum[RN_REDUCE_COLUMNS], squares[RN_REDUCE_COLUMNS];
     for (reduce_unit u = first_unit(a, tile); u.width > 0; next_unit(a, &u)) {
         const ptrdiff_t whole = (u.width + VL - 1) / VL * VL;
         memset(sum, 0, (size_t)whole * sizeof *sum);
-        memset(squares, 0, (size_t)whole * sizeof *squares);
+        if (kind == MOMENTS) memset(squares, 0, (size_t)whole * sizeof *squares);
         for (row_run r = run_from(a, &u, u.row_begin); r.rows > 0; r = run_from(a, &u, r.row + r.rows)) {
             if (a->inner == 1)
                 add_along(kind, r.x, r.rows, *u.x, sum, squares);
@@ -127,8 +145,7 @@ static RN_ALWAYS_INLINE void sums_tile(int kind, const rn_reduce_args *a, ptrdif
             memcpy(partial_at(a, &u, values, 0), sum, (size_t)u.width * sizeof *sum);
             if (kind == MOMENTS) memcpy(partial_at(a, &u, values, 1), squares, (size_t)u.width * sizeof *squares);
         } else {
-            for (ptrdiff_t i = 0; i < u.width; i++)
-                ((float *)a->y)[u.output + i] = (float)rn_finished(a->finish, sum[i], squares[i], count);
+            finish_sums(a, sum, kind == MOMENTS ? squares : NULL, u.width, (float *)a->y + u.output);
         }
     }
 }
@@ -150,14 +167,7 @@ KERNEL(reduce_moments) {
 
 /* best, or x where that is larger; a NaN in either stays. */
 static RN_ALWAYS_INLINE vf larger(vf best, vf x) { return vf_select(vf_is_nan(best), best, vf_max(best, x)); }
-static inline float larger_of(float best, float x) { return best != best || x <= best ? best : x; }
-static inline float largest_lane(vf x) {
-    float lane[VL];
-    vf_store(lane, x);
-    for (int half = VL / 2; half > 0; half /= 2)
-        for (int k = 0; k < half; k++) lane[k] = larger_of(lane[k], lane[k + half]);
-    return lane[0];
-}
+static inline float largest_lane(vf x) { return vm_any(vf_is_nan(x)) ? NAN : vf_largest(x); }
 static RN_ALWAYS_INLINE vf signed_load(int sign, const float *x, ptrdiff_t count) {
     const vf value = vf_load_first(x, count);
     return sign < 0 ? vf_neg(value) : value;
@@ -172,7 +182,7 @@ static RN_ALWAYS_INLINE float largest_along(int sign, const float *x, ptrdiff_t 
         RN_UNROLL
         for (int c = 0; c < CHAINS; c++) b[c] = larger(b[c], signed_load(sign, x + i + c * VL, VL));
     }
-    for (; i < n; i += VL) b[0] = larger(b[0], vf_select(vi_first(n - i), signed_load(sign, x + i, n - i), b[0]));
+    for (; i < n; i += VL) b[0] = larger(b[0], vf_select(vm_first(n - i), signed_load(sign, x + i, n - i), b[0]));
     return largest_lane(larger(larger(b[0], b[1]), larger(b[2], b[3])));
 }
 
@@ -202,13 +212,12 @@ static RN_ALWAYS_INLINE void extreme_tile(int sign, const rn_reduce_args *a, ptr
             else
                 largest_across(sign, &r, a->inner, u.width, best);
         }
-        for (ptrdiff_t i = 0; i < u.width; i++) {
-            const float value = sign < 0 ? -best[i] : best[i];
-            if (a->partial != NULL)
-                partial_at(a, &u, 1, 0)[i] = value;
-            else
-                ((float *)a->y)[u.output + i] = value;
-        }
+        if (sign < 0)
+            for (ptrdiff_t i = 0; i < u.width; i++) best[i] = -best[i];
+        if (a->partial != NULL)
+            for (ptrdiff_t i = 0; i < u.width; i++) partial_at(a, &u, 1, 0)[i] = best[i];
+        else
+            memcpy((float *)a->y + u.output, best, (size_t)u.width * sizeof *best);
     }
 }
 
@@ -236,46 +245,45 @@ typedef struct {
     vi place;
 } placed;
 static RN_ALWAYS_INLINE placed better_of(placed a, placed b) {
-    const vi before = vi_and(vf_eq(a.best, b.best), vi_gt(a.place, b.place));
-    const vi better = vi_or(vf_lt(a.best, b.best), before);
-    return (placed){vf_select(better, b.best, a.best), vf_as_int(vf_select(better, vi_as_float(b.place), vi_as_float(a.place)))};
+    const vm before = vm_and(vf_eq(a.best, b.best), vi_gt(a.place, b.place));
+    const vm better = vm_or(vf_lt(a.best, b.best), before);
+    return (placed){vf_select(better, b.best, a.best), vi_select(better, b.place, a.place)};
+}
+
+/* The lanes' largest, none being NaN, and in *place the first place that has it. */
+static inline float first_of_largest(placed lanes, int32_t *place) {
+    const float largest = vf_largest(lanes.best);
+    *place = vi_least(vi_select(vf_eq(lanes.best, vf_set(largest)), lanes.place, vi_set(INT32_MAX)));
+    return largest;
 }
 
 /* The largest of n >= 1 numbers side by side, at *place, the first of equals. If there is a NaN, the first one is it. */
 static float place_along(const float *x, ptrdiff_t n, int32_t *place) {
     placed even = {vf_set(-INFINITY), vi_lanes()}, odd = even; /* vectors in turn, so that neither waits for the other */
-    vi at = vi_lanes(), any_nan = vi_set(0);
+    vi at = vi_lanes();
+    vm any_nan = vm_none();
     const vi step = vi_set(VL);
     ptrdiff_t i = 0;
     for (; i + 2 * VL <= n; i += 2 * VL) {
         const vf first = vf_load(x + i), second = vf_load(x + i + VL);
-        even.place = vf_as_int(vf_select(vf_lt(even.best, first), vi_as_float(at), vi_as_float(even.place)));
+        even.place = vi_select(vf_lt(even.best, first), at, even.place);
         even.best = vf_max(first, even.best);
         at = vi_add(at, step);
-        odd.place = vf_as_int(vf_select(vf_lt(odd.best, second), vi_as_float(at), vi_as_float(odd.place)));
+        odd.place = vi_select(vf_lt(odd.best, second), at, odd.place);
         odd.best = vf_max(second, odd.best);
         at = vi_add(at, step);
-        any_nan = vi_or(any_nan, vi_or(vf_is_nan(first), vf_is_nan(second)));
+        any_nan = vm_or(any_nan, vm_or(vf_is_nan(first), vf_is_nan(second)));
     }
-    even = better_of(even, odd);
+    if (i > 0) even = better_of(even, odd);
     for (; i < n; i += VL) {
-        const vf last = vf_select(vi_first(n - i), vf_load_first(x + i, n - i), vf_set(-INFINITY));
-        any_nan = vi_or(any_nan, vf_is_nan(last));
-        even = better_of(even, (placed){last, at});
+        const vf last = vf_select(vm_first(n - i), vf_load_first(x + i, n - i), vf_set(-INFINITY));
+        any_nan = vm_or(any_nan, vf_is_nan(last));
+        even = i > 0 ? better_of(even, (placed){last, at}) : (placed){last, at};
         at = vi_add(at, step);
     }
-    if (vi_bits(any_nan)) {
-        *place = (int32_t)first_nan(x, n);
-        return NAN;
-    }
-    const float largest = largest_lane(even.best);
-    const vi found = vf_eq(even.best, vf_set(largest));
-    int32_t places[VL];
-    vi_store(places, vf_as_int(vf_select(found, vi_as_float(even.place), vi_as_float(vi_set(INT32_MAX)))));
-    for (int half = VL / 2; half > 0; half /= 2)
-        for (int k = 0; k < half; k++) places[k] = places[k] < places[k + half] ? places[k] : places[k + half];
-    *place = places[0];
-    return largest;
+    if (!vm_any(any_nan)) return first_of_largest(even, place);
+    *place = (int32_t)first_nan(x, n);
+    return NAN;
 }
 
 /* The same for any n: where there is much, the place is looked for only in the block that holds the largest. */
@@ -298,42 +306,58 @@ static float place_in_blocks(const float *x, ptrdiff_t n, int32_t *place) {
 static inline void place_across(const float *x, ptrdiff_t width, int32_t row, float *best, int32_t *place) {
     for (ptrdiff_t i = 0; i < width; i += VL) {
         const vf value = vf_load_first(x + i, width - i), held = vf_load(best + i);
-        const vi better = vi_or(vf_lt(held, value), vi_and(vf_is_nan(value), vi_not(vf_is_nan(held))));
+        const vm better = vm_or(vf_lt(held, value), vm_and(vf_is_nan(value), vm_not(vf_is_nan(held))));
         vf_store(best + i, vf_select(better, value, held));
-        vi_store(place + i, vf_as_int(vf_select(better, vi_as_float(vi_set(row)), vi_as_float(vi_load(place + i)))));
+        vi_store(place + i, vi_select(better, vi_set(row), vi_load(place + i)));
     }
+}
+
+static inline void put_place(const rn_reduce_args *a, const reduce_unit *u, ptrdiff_t i, float best, int32_t place) {
+    if (a->partial != NULL) {
+        partial_at(a, u, 2, 0)[i] = best;
+        partial_at(a, u, 2, 1)[i] = (double)(u->row_begin + place);
+    } else {
+        ((int64_t *)a->y)[u->output + i] = u->row_begin + place;
+    }
+}
+
+/* Of one output, whose numbers lie side by side in each run. */
+static void argmax_along(const rn_reduce_args *a, const reduce_unit *u) {
+    row_run r = run_from(a, u, u->row_begin);
+    int32_t place = 0; /* rows of the chunk, which has fewer than 2^31 */
+    float best = r.rows > 0 ? place_in_blocks(r.x, r.rows, &place) : -INFINITY;
+    while (r.row + r.rows < u->row_end) {
+        r = run_from(a, u, r.row + r.rows);
+        int32_t at;
+        const float largest = place_in_blocks(r.x, r.rows, &at);
+        if (largest > best || (largest != largest && best == best)) {
+            best = largest;
+            place = (int32_t)(r.row - u->row_begin) + at;
+        }
+    }
+    put_place(a, u, 0, best, place);
+}
+
+static void argmax_across(const rn_reduce_args *a, const reduce_unit *u) {
+    float best[RN_REDUCE_COLUMNS];
+    int32_t place[RN_REDUCE_COLUMNS];
+    for (ptrdiff_t i = 0; i < u->width; i += VL) {
+        vf_store(best + i, vf_set(-INFINITY));
+        vi_store(place + i, vi_set(0));
+    }
+    for (row_run r = run_from(a, u, u->row_begin); r.rows > 0; r = run_from(a, u, r.row + r.rows))
+        for (ptrdiff_t k = 0; k < r.rows; k++)
+            place_across(r.x + k * a->inner, u->width, (int32_t)(r.row - u->row_begin + k), best, place);
+    for (ptrdiff_t i = 0; i < u->width; i++) put_place(a, u, i, best[i], place[i]);
 }
 
 KERNEL(reduce_argmax) {
     const rn_reduce_args *a = arguments;
     (void)scratch;
-    float best[RN_REDUCE_COLUMNS];
-    int32_t place[RN_REDUCE_COLUMNS]; /* rows of the chunk, which has fewer than 2^31 */
     for (reduce_unit u = first_unit(a, tile); u.width > 0; next_unit(a, &u)) {
-        for (ptrdiff_t i = 0; i < (u.width + VL - 1) / VL * VL; i++) {
-            best[i] = -INFINITY;
-            place[i] = 0;
-        }
-        for (row_run r = run_from(a, &u, u.row_begin); r.rows > 0; r = run_from(a, &u, r.row + r.rows)) {
-            const int32_t row = (int32_t)(r.row - u.row_begin);
-            if (a->inner == 1) {
-                int32_t at;
-                const float largest = place_in_blocks(r.x, r.rows, &at);
-                if (largest > *best || (largest != largest && *best == *best)) {
-                    *best = largest;
-                    *place = row + at;
-                }
-                continue;
-            }
-            for (ptrdiff_t k = 0; k < r.rows; k++) place_across(r.x + k * a->inner, u.width, row + (int32_t)k, best, place);
-        }
-        for (ptrdiff_t i = 0; i < u.width; i++) {
-            if (a->partial != NULL) {
-                partial_at(a, &u, 2, 0)[i] = best[i];
-                partial_at(a, &u, 2, 1)[i] = (double)(u.row_begin + place[i]);
-            } else {
-                ((int64_t *)a->y)[u.output + i] = u.row_begin + place[i];
-            }
-        }
+        if (a->inner == 1)
+            argmax_along(a, &u);
+        else
+            argmax_across(a, &u);
     }
 }

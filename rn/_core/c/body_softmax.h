@@ -8,7 +8,7 @@ static inline float row_max(const float *x, ptrdiff_t n) {
     ptrdiff_t j = 0;
     for (; j + VL <= n; j += VL) largest = vf_max(vf_load(x + j), largest);
     if (j < n) {
-        const vi mask = vi_first(n - j);
+        const vm mask = vm_first(n - j);
         largest = vf_max(vf_select(mask, vf_load_masked(x + j, mask), largest), largest);
     }
     return vf_largest(largest);
@@ -28,7 +28,7 @@ static inline void softmax_row(const float *x, float *y, ptrdiff_t n) {
         for (; j < stop; j += VL) {
             vf e = v_exp(vf_sub(vf_load_first(x + j, n - j), shift));
             vf_store_first(y + j, n - j, e);
-            part = vf_add(part, vf_where(vi_first(n - j), e));
+            part = vf_add(part, vf_where(vm_first(n - j), e));
         }
         sum += vf_sum_double(part);
     }

@@ -31,7 +31,7 @@ static void pack_panel(const float *from, ptrdiff_t from_row, ptrdiff_t k, ptrdi
         return;
     }
     const ptrdiff_t whole = columns >= VL ? VL : 0;
-    const vi tail = vi_first(columns - whole);
+    const vm tail = vm_first(columns - whole);
     for (ptrdiff_t p = 0; p < k; p++, from += from_row, to += PANEL) {
         if (whole) vf_store(to, vf_load(from));
         if (columns > whole) vf_store(to + whole, vf_load_masked(from + whole, tail));

@@ -9,7 +9,8 @@
 #define VL 8
 
 typedef __m256 vf;  /* VL floats */
-typedef __m256i vi; /* VL int32, or a mask: all bits of a lane set or none */
+typedef __m256i vi; /* VL int32 */
+typedef __m256i vm; /* a mask: all bits of a lane set, or none */
 
 static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
 static inline vf vf_set(float a) { return _mm256_set1_ps(a); }
@@ -24,8 +25,9 @@ static inline vf vf_sqrt(vf a) { return _mm256_sqrt_ps(a); }
 /* The second operand where either is NaN, as the instruction does; all headers agree. */
 static inline vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 static inline vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
-static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }   /* a b + c */
-static inline vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); } /* c - a b */
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }                      /* a b + c */
+static inline vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }                    /* c - a b */
+static inline vf vf_product_rest(vf a, vf b, vf product) { return _mm256_fmsub_ps(a, b, product); } /* what rounding a b lost */
 static inline vf vf_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vf vf_floor(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 
@@ -39,10 +41,9 @@ static inline vi vi_mul(vi a, vi b) { return _mm256_mullo_epi32(a, b); }
 static inline vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
 static inline vi vi_or(vi a, vi b) { return _mm256_or_si256(a, b); }
 static inline vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
-static inline vi vi_not(vi a) { return _mm256_xor_si256(a, _mm256_set1_epi32(-1)); }
-static inline vi vi_gt(vi a, vi b) { return _mm256_cmpgt_epi32(a, b); }
-static inline vi vi_eq(vi a, vi b) { return _mm256_cmpeq_epi32(a, b); }
-static inline int vi_any(vi mask) { return _mm256_movemask_ps(_mm256_castsi256_ps(mask)) != 0; }
+static inline vm vi_gt(vi a, vi b) { return _mm256_cmpgt_epi32(a, b); }
+static inline vm vi_eq(vi a, vi b) { return _mm256_cmpeq_epi32(a, b); }
+static inline int vm_any(vm mask) { return _mm256_movemask_ps(_mm256_castsi256_ps(mask)) != 0; }
 #define vi_shift_left(a, bits) _mm256_slli_epi32(a, bits)
 #define vi_shift_right(a, bits) _mm256_srli_epi32(a, bits) /* zeros come in */
 
@@ -71,12 +72,25 @@ static inline vi vf_as_int(vf a) { return _mm256_castps_si256(a); }
 static inline vf vi_to_float(vi a) { return _mm256_cvtepi32_ps(a); }
 static inline vi vf_to_int(vf a) { return _mm256_cvtps_epi32(a); } /* to the nearest, ties to even */
 
-static inline vi vf_lt(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
-static inline vi vf_le(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_LE_OQ)); }
-static inline vi vf_eq(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
-static inline vi vf_is_nan(vf a) { return vf_as_int(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)); }
-static inline vf vf_select(vi mask, vf yes, vf no) { return _mm256_blendv_ps(no, yes, vi_as_float(mask)); }
-static inline vf vf_where(vi mask, vf a) { return _mm256_and_ps(vi_as_float(mask), a); } /* a, or 0 */
+static inline vf vf_lookup(const float table[16], vi index) { /* the low 4 bits of index */
+    const vf low = _mm256_permutevar8x32_ps(vf_load(table), index), high = _mm256_permutevar8x32_ps(vf_load(table + 8), index);
+    return _mm256_blendv_ps(low, high, vi_as_float(vi_shift_left(index, 28)));
+}
+
+static inline vm vf_lt(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
+static inline vm vf_le(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_LE_OQ)); }
+static inline vm vf_eq(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
+static inline vm vf_is_nan(vf a) { return vf_as_int(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)); }
+static inline vm vm_all(void) { return _mm256_set1_epi32(-1); }
+static inline vm vm_none(void) { return _mm256_setzero_si256(); }
+static inline vm vm_and(vm a, vm b) { return _mm256_and_si256(a, b); }
+static inline vm vm_or(vm a, vm b) { return _mm256_or_si256(a, b); }
+static inline vm vm_not(vm a) { return _mm256_xor_si256(a, vm_all()); }
+static inline vm vm_first(ptrdiff_t count) { /* the first count lanes, 0 <= count; all lanes from VL up */
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count > VL ? VL : (int32_t)count), vi_lanes());
+}
+static inline vf vf_select(vm mask, vf yes, vf no) { return _mm256_blendv_ps(no, yes, vi_as_float(mask)); }
+static inline vf vf_where(vm mask, vf a) { return _mm256_and_ps(vi_as_float(mask), a); } /* a, or 0 */
 static inline vf vf_abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 static inline vf vf_neg(vf a) { return _mm256_xor_ps(_mm256_set1_ps(-0.0f), a); }
 static inline vf vf_sign_of(vf magnitude, vf sign) { /* magnitude >= 0, with the sign bit of sign */
@@ -84,17 +98,15 @@ static inline vf vf_sign_of(vf magnitude, vf sign) { /* magnitude >= 0, with the
 }
 
 /* Lanes whose mask is off are neither read nor written; they load as 0. */
-static inline vf vf_load_masked(const float *p, vi mask) { return _mm256_maskload_ps(p, mask); }
-static inline void vf_store_masked(float *p, vi mask, vf a) { _mm256_maskstore_ps(p, mask, a); }
-static inline vf vf_gather(const float *p, vi index, vi mask) {
+static inline vf vf_load_masked(const float *p, vm mask) { return _mm256_maskload_ps(p, mask); }
+static inline void vf_store_masked(float *p, vm mask, vf a) { _mm256_maskstore_ps(p, mask, a); }
+static inline vf vf_gather(const float *p, vi index, vm mask) {
     return _mm256_mask_i32gather_ps(vf_zero(), p, index, vi_as_float(mask), 4);
 }
 
 /* The first count lanes, 0 <= count < VL; the others load as 0. Many machines take ten times as long for a masked store as for a
  * plain one. */
-static inline vf vf_load_part(const float *p, ptrdiff_t count) {
-    return vf_load_masked(p, vi_gt(vi_set((int32_t)count), vi_lanes()));
-}
+static inline vf vf_load_part(const float *p, ptrdiff_t count) { return vf_load_masked(p, vm_first(count)); }
 static inline void vf_store_part(float *p, ptrdiff_t count, vf a) {
     __m128 part = _mm256_castps256_ps128(a);
     if (count & 4) {
@@ -174,6 +186,18 @@ static inline double vf_sum_double(vf a) {
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 
+/* The largest lane, where none is NaN; the least. */
+static inline float vf_largest(vf a) {
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+static inline int32_t vi_least(vi a) {
+    __m128i four = _mm_min_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    __m128i two = _mm_min_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+    return _mm_cvtsi128_si32(_mm_min_epi32(two, _mm_shuffle_epi32(two, 0xB1)));
+}
+
 /* VL doubles, for sums that float32 would blur. */
 typedef struct {
     __m256d low, high;
@@ -208,9 +232,9 @@ static inline double vd_sum(vd a) {
 }
 
 /* A mask as bits, lane 0's the lowest. */
-static inline unsigned vi_bits(vi mask) { return (unsigned)_mm256_movemask_ps(vi_as_float(mask)); }
+static inline unsigned vm_bits(vm mask) { return (unsigned)_mm256_movemask_ps(vi_as_float(mask)); }
 /* Four masks as 4 VL bytes of 0 or 1. */
-static inline void vi_store_bools(uint8_t *p, vi a, vi b, vi c, vi d) {
+static inline void vm_store_bools(uint8_t *p, vm a, vm b, vm c, vm d) {
     __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
     bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
     _mm256_storeu_si256((__m256i *)p, _mm256_and_si256(bytes, _mm256_set1_epi8(1)));

@@ -8,13 +8,9 @@
 
 #define VL 16
 
-typedef __m512 vf;  /* VL floats */
-typedef __m512i vi; /* VL int32, or a mask: all bits of a lane set or none */
-
-/* Masks cross to the mask registers only where an instruction wants one there. */
-static inline vi vi_from_bits(__mmask16 bits) { return _mm512_movm_epi32(bits); }
-static inline __mmask16 vi_to_bits(vi mask) { return _mm512_movepi32_mask(mask); }
-static inline __mmask16 first_bits(ptrdiff_t count) { return (__mmask16)((1u << count) - 1u); } /* 0 <= count <= VL */
+typedef __m512 vf;    /* VL floats */
+typedef __m512i vi;   /* VL int32 */
+typedef __mmask16 vm; /* a mask: one bit a lane */
 
 static inline vf vf_zero(void) { return _mm512_setzero_ps(); }
 static inline vf vf_set(float a) { return _mm512_set1_ps(a); }
@@ -29,8 +25,9 @@ static inline vf vf_sqrt(vf a) { return _mm512_sqrt_ps(a); }
 /* The second operand where either is NaN, as the instruction does; all headers agree. */
 static inline vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
-static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }   /* a b + c */
-static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); } /* c - a b */
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }                      /* a b + c */
+static inline vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }                    /* c - a b */
+static inline vf vf_product_rest(vf a, vf b, vf product) { return _mm512_fmsub_ps(a, b, product); } /* what rounding a b lost */
 static inline vf vf_round(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vf vf_floor(vf a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 
@@ -44,10 +41,9 @@ static inline vi vi_mul(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
 static inline vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 static inline vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
 static inline vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
-static inline vi vi_not(vi a) { return _mm512_xor_si512(a, _mm512_set1_epi32(-1)); }
-static inline vi vi_gt(vi a, vi b) { return vi_from_bits(_mm512_cmpgt_epi32_mask(a, b)); }
-static inline vi vi_eq(vi a, vi b) { return vi_from_bits(_mm512_cmpeq_epi32_mask(a, b)); }
-static inline int vi_any(vi mask) { return vi_to_bits(mask) != 0; }
+static inline vm vi_gt(vi a, vi b) { return _mm512_cmpgt_epi32_mask(a, b); }
+static inline vm vi_eq(vi a, vi b) { return _mm512_cmpeq_epi32_mask(a, b); }
+static inline int vm_any(vm mask) { return mask != 0; }
 #define vi_shift_left(a, bits) _mm512_slli_epi32(a, bits)
 #define vi_shift_right(a, bits) _mm512_srli_epi32(a, bits) /* zeros come in */
 
@@ -89,14 +85,26 @@ static inline vi vf_as_int(vf a) { return _mm512_castps_si512(a); }
 static inline vf vi_to_float(vi a) { return _mm512_cvtepi32_ps(a); }
 static inline vi vf_to_int(vf a) { return _mm512_cvtps_epi32(a); } /* to the nearest, ties to even */
 
-static inline vi vf_lt(vf a, vf b) { return vi_from_bits(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)); }
-static inline vi vf_le(vf a, vf b) { return vi_from_bits(_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)); }
-static inline vi vf_eq(vf a, vf b) { return vi_from_bits(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ)); }
-static inline vi vf_is_nan(vf a) { return vi_from_bits(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q)); }
-static inline vf vf_select(vi mask, vf yes, vf no) { /* bit by bit: mask ? yes : no */
-    return vi_as_float(_mm512_ternarylogic_epi32(mask, vf_as_int(yes), vf_as_int(no), 0xCA));
+#define RN_OWN_SCALE
+static inline vf vf_scale(vf a, vf n) { return _mm512_scalef_ps(a, n); } /* as in vector_common.h */
+static inline vf vf_lookup(const float table[16], vi index) {
+    return _mm512_permutexvar_ps(index, vf_load(table));
+} /* its low 4 bits */
+
+static inline vm vf_lt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+static inline vm vf_le(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+static inline vm vf_eq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+static inline vm vf_is_nan(vf a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+static inline vm vm_all(void) { return 0xFFFF; }
+static inline vm vm_none(void) { return 0; }
+static inline vm vm_and(vm a, vm b) { return _kand_mask16(a, b); }
+static inline vm vm_or(vm a, vm b) { return _kor_mask16(a, b); }
+static inline vm vm_not(vm a) { return _knot_mask16(a); }
+static inline vm vm_first(ptrdiff_t count) { /* the first count lanes, 0 <= count; all lanes from VL up */
+    return count >= VL ? 0xFFFF : (vm)((1u << count) - 1u);
 }
-static inline vf vf_where(vi mask, vf a) { return _mm512_and_ps(vi_as_float(mask), a); } /* a, or 0 */
+static inline vf vf_select(vm mask, vf yes, vf no) { return _mm512_mask_blend_ps(mask, no, yes); }
+static inline vf vf_where(vm mask, vf a) { return _mm512_maskz_mov_ps(mask, a); } /* a, or 0 */
 static inline vf vf_abs(vf a) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a); }
 static inline vf vf_neg(vf a) { return _mm512_xor_ps(_mm512_set1_ps(-0.0f), a); }
 static inline vf vf_sign_of(vf magnitude, vf sign) { /* magnitude >= 0, with the sign bit of sign */
@@ -104,15 +112,13 @@ static inline vf vf_sign_of(vf magnitude, vf sign) { /* magnitude >= 0, with the
 }
 
 /* Lanes whose mask is off are neither read nor written; they load as 0. */
-static inline vf vf_load_masked(const float *p, vi mask) { return _mm512_maskz_loadu_ps(vi_to_bits(mask), p); }
-static inline void vf_store_masked(float *p, vi mask, vf a) { _mm512_mask_storeu_ps(p, vi_to_bits(mask), a); }
-static inline vf vf_gather(const float *p, vi index, vi mask) {
-    return _mm512_mask_i32gather_ps(vf_zero(), vi_to_bits(mask), index, p, 4);
-}
+static inline vf vf_load_masked(const float *p, vm mask) { return _mm512_maskz_loadu_ps(mask, p); }
+static inline void vf_store_masked(float *p, vm mask, vf a) { _mm512_mask_storeu_ps(p, mask, a); }
+static inline vf vf_gather(const float *p, vi index, vm mask) { return _mm512_mask_i32gather_ps(vf_zero(), mask, index, p, 4); }
 
 /* The first count lanes, 0 <= count < VL; the others load as 0. */
-static inline vf vf_load_part(const float *p, ptrdiff_t count) { return _mm512_maskz_loadu_ps(first_bits(count), p); }
-static inline void vf_store_part(float *p, ptrdiff_t count, vf a) { _mm512_mask_storeu_ps(p, first_bits(count), a); }
+static inline vf vf_load_part(const float *p, ptrdiff_t count) { return _mm512_maskz_loadu_ps((vm)((1u << count) - 1u), p); }
+static inline void vf_store_part(float *p, ptrdiff_t count, vf a) { _mm512_mask_storeu_ps(p, (vm)((1u << count) - 1u), a); }
 
 /* block[j] holds p[i * row + j] in lane i. Loads put quarters in their places, which saves half of vf_transpose's shuffles. */
 static inline void vf_load_turned(const float *p, ptrdiff_t row, vf block[VL]) {
@@ -169,6 +175,20 @@ static inline float vf_sum(vf a) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
+/* The largest lane, where none is NaN; the least. */
+static inline float vf_largest(vf a) {
+    __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+static inline int32_t vi_least(vi a) {
+    __m256i eight = _mm256_min_epi32(_mm512_castsi512_si256(a), _mm512_extracti32x8_epi32(a, 1));
+    __m128i four = _mm_min_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    __m128i two = _mm_min_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+    return _mm_cvtsi128_si32(_mm_min_epi32(two, _mm_shuffle_epi32(two, 0xB1)));
+}
+
 /* VL doubles, for sums that float32 would blur. */
 typedef struct {
     __m512d low, high;
@@ -207,10 +227,10 @@ static inline double vd_sum(vd a) {
 static inline double vf_sum_double(vf a) { return vd_sum(vf_to_double(a)); }
 
 /* A mask as bits, lane 0's the lowest. */
-static inline unsigned vi_bits(vi mask) { return vi_to_bits(mask); }
+static inline unsigned vm_bits(vm mask) { return mask; }
 /* Four masks as 4 VL bytes of 0 or 1. */
-static inline void vi_store_bools(uint8_t *p, vi a, vi b, vi c, vi d) {
-    const uint64_t low = vi_bits(a) | vi_bits(b) << VL, high = vi_bits(c) | vi_bits(d) << VL;
+static inline void vm_store_bools(uint8_t *p, vm a, vm b, vm c, vm d) {
+    const uint64_t low = vm_bits(a) | vm_bits(b) << VL, high = vm_bits(c) | vm_bits(d) << VL;
     _mm512_storeu_si512(p, _mm512_maskz_set1_epi8(low | high << 2 * VL, 1));
 }
 

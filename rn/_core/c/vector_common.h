@@ -1,7 +1,6 @@
 /* What all vector headers share: written over their primitives, never included alone. */
 
-/* A mask of the first count lanes, 0 <= count; all lanes from VL up. */
-static inline vi vi_first(ptrdiff_t count) { return vi_gt(vi_set(count > VL ? VL : (int32_t)count), vi_lanes()); }
+static inline vi vi_select(vm mask, vi yes, vi no) { return vf_as_int(vf_select(mask, vi_as_float(yes), vi_as_float(no))); }
 static inline vf vf_or(vf a, vf b) { return vi_as_float(vi_or(vf_as_int(a), vf_as_int(b))); }
 static inline vf vf_load_first(const float *p, ptrdiff_t count) { return count >= VL ? vf_load(p) : vf_load_part(p, count); }
 static inline void vf_store_first(float *p, ptrdiff_t count, vf a) {
@@ -10,10 +9,13 @@ static inline void vf_store_first(float *p, ptrdiff_t count, vf a) {
     else
         vf_store_part(p, count, a);
 }
-static inline float vf_largest(vf a) {
-    float lane[VL];
-    vf_store(lane, a);
-    float largest = lane[0];
-    for (int i = 1; i < VL; i++) largest = lane[i] > largest ? lane[i] : largest;
-    return largest;
+#ifndef RN_OWN_SCALE
+/* a 2^n, rounded once, for whole n; held between -252 and 254, where a result of usual a is 0 or infinity. 2^n goes in two
+ * factors, as it may be no normal number by itself. */
+static inline vf vf_scale(vf a, vf n) {
+    const vi whole = vf_to_int(vf_max(vf_set(-252.0f), vf_min(vf_set(254.0f), n))), bias = vi_set(127);
+    const vi half = vi_sub(vi_shift_right(vi_add(whole, vi_set(256)), 1), vi_set(128));
+    a = vf_mul(a, vi_as_float(vi_shift_left(vi_add(half, bias), 23)));
+    return vf_mul(a, vi_as_float(vi_shift_left(vi_add(vi_sub(whole, half), bias), 23)));
 }
+#endif

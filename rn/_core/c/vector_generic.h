@@ -28,6 +28,7 @@ typedef struct {
 #define FOUR(a, b, c, d) {{a, b, c, d}}
 #define RN_OPERATORS 0
 #endif
+typedef vi vm; /* a mask: all bits of a lane set, or none */
 
 /* One lane at a time: r[i] = expression, for all i. */
 #define EACH(type, expression)                            \
@@ -41,12 +42,12 @@ typedef struct {
 #define BINARY(type, name, op) \
     static inline type name(type a, type b) { return a op b; }
 #define COMPARE(type, name, op) \
-    static inline vi name(type a, type b) { return (vi)(a op b); }
+    static inline vm name(type a, type b) { return (vm)(a op b); }
 #else
 #define BINARY(type, name, op) \
     static inline type name(type a, type b) { EACH(type, AT(a, i) op AT(b, i)); }
 #define COMPARE(type, name, op) \
-    static inline vi name(type a, type b) { EACH(vi, AT(a, i) op AT(b, i) ? -1 : 0); }
+    static inline vm name(type a, type b) { EACH(vm, AT(a, i) op AT(b, i) ? -1 : 0); }
 #endif
 
 static inline vf vf_set(float a) {
@@ -99,10 +100,17 @@ UNSIGNED(vi_mul, *)
 BINARY(vi, vi_and, &)
 BINARY(vi, vi_or, |)
 BINARY(vi, vi_xor, ^)
-static inline vi vi_not(vi a) { return vi_xor(a, vi_set(-1)); }
 COMPARE(vi, vi_gt, >)
 COMPARE(vi, vi_eq, ==)
-static inline int vi_any(vi mask) {
+static inline vm vm_all(void) { return vi_set(-1); }
+static inline vm vm_none(void) { return vi_set(0); }
+static inline vm vm_and(vm a, vm b) { return vi_and(a, b); }
+static inline vm vm_or(vm a, vm b) { return vi_or(a, b); }
+static inline vm vm_not(vm a) { return vi_xor(a, vm_all()); }
+static inline vm vm_first(ptrdiff_t count) { /* the first count lanes, 0 <= count; all lanes from VL up */
+    return vi_gt(vi_set(count > VL ? VL : (int32_t)count), vi_lanes());
+}
+static inline int vm_any(vm mask) {
     int32_t any = 0;
     for (int i = 0; i < VL; i++) any |= AT(mask, i);
     return any != 0;
@@ -136,6 +144,9 @@ BINARY(vf, vf_div, /)
 static inline vf vf_sqrt(vf a) { EACH(vf, sqrtf(AT(a, i))); }
 static inline vf vf_fma(vf a, vf b, vf c) { return vf_add(vf_mul(a, b), c); }  /* a b + c */
 static inline vf vf_fnma(vf a, vf b, vf c) { return vf_sub(c, vf_mul(a, b)); } /* c - a b */
+static inline vf vf_product_rest(vf a, vf b, vf product) {                     /* what rounding a b lost */
+    EACH(vf, (float)((double)AT(a, i) * (double)AT(b, i) - (double)AT(product, i)));
+}
 static inline vf vf_floor(vf a) { EACH(vf, floorf(AT(a, i))); }
 #if RN_OPERATORS
 static inline vf vi_to_float(vi a) { return __builtin_convertvector(a, vf); }
@@ -143,16 +154,18 @@ static inline vf vi_to_float(vi a) { return __builtin_convertvector(a, vf); }
 static inline vf vi_to_float(vi a) { EACH(vf, (float)AT(a, i)); }
 #endif
 
+static inline vf vf_lookup(const float table[16], vi index) { EACH(vf, table[AT(index, i) & 15]); } /* the low 4 bits of index */
+
 COMPARE(vf, vf_lt, <)
 COMPARE(vf, vf_le, <=)
 COMPARE(vf, vf_eq, ==)
 COMPARE(vf, vf_differs, !=)
-static inline vi vf_is_nan(vf a) { return vf_differs(a, a); }
-static inline vf vf_where(vi mask, vf a) { return vi_as_float(vi_and(mask, vf_as_int(a))); } /* a, or 0 */
-static inline vf vf_select(vi mask, vf yes, vf no) {
-    return vi_as_float(vi_or(vi_and(mask, vf_as_int(yes)), vi_and(vi_not(mask), vf_as_int(no))));
+static inline vm vf_is_nan(vf a) { return vf_differs(a, a); }
+static inline vf vf_where(vm mask, vf a) { return vi_as_float(vi_and(mask, vf_as_int(a))); } /* a, or 0 */
+static inline vf vf_select(vm mask, vf yes, vf no) {
+    return vi_as_float(vi_or(vi_and(mask, vf_as_int(yes)), vi_and(vm_not(mask), vf_as_int(no))));
 }
-/* The second operand where either is NaN, as the instruction does; both headers agree. */
+/* The second operand where either is NaN, as the instruction does; all headers agree. */
 static inline vf vf_min(vf a, vf b) { return vf_select(vf_lt(a, b), a, b); }
 static inline vf vf_max(vf a, vf b) { return vf_select(vf_lt(b, a), a, b); }
 static inline vf vf_abs(vf a) { return vi_as_float(vi_and(vf_as_int(a), vi_set(INT32_MAX))); }
@@ -172,12 +185,12 @@ static inline vi vf_to_int(vf a) {
 }
 
 /* Lanes whose mask is off are neither read nor written; they load as 0. */
-static inline vf vf_load_masked(const float *p, vi mask) { EACH(vf, AT(mask, i) ? p[i] : 0.0f); }
-static inline void vf_store_masked(float *p, vi mask, vf a) {
+static inline vf vf_load_masked(const float *p, vm mask) { EACH(vf, AT(mask, i) ? p[i] : 0.0f); }
+static inline void vf_store_masked(float *p, vm mask, vf a) {
     for (int i = 0; i < VL; i++)
         if (AT(mask, i)) p[i] = AT(a, i);
 }
-static inline vf vf_gather(const float *p, vi index, vi mask) { EACH(vf, AT(mask, i) ? p[AT(index, i)] : 0.0f); }
+static inline vf vf_gather(const float *p, vi index, vm mask) { EACH(vf, AT(mask, i) ? p[AT(index, i)] : 0.0f); }
 
 /* The first count lanes, 0 <= count < VL; the others load as 0. */
 static inline vf vf_load_part(const float *p, ptrdiff_t count) { EACH(vf, i < count ? p[i] : 0.0f); }
@@ -215,6 +228,17 @@ static inline vf vf_interleave(vf a, vf b, vf *high) {
 }
 
 /* Sums in the order (0+2) + (1+3): halves onto halves. */
+/* The largest lane, where none is NaN; the least. */
+static inline float vf_largest(vf a) {
+    float largest = AT(a, 0);
+    for (int i = 1; i < VL; i++) largest = AT(a, i) > largest ? AT(a, i) : largest;
+    return largest;
+}
+static inline int32_t vi_least(vi a) {
+    int32_t least = AT(a, 0);
+    for (int i = 1; i < VL; i++) least = AT(a, i) < least ? AT(a, i) : least;
+    return least;
+}
 static inline float vf_sum(vf a) { return (AT(a, 0) + AT(a, 2)) + (AT(a, 1) + AT(a, 3)); }
 static inline double vf_sum_double(vf a) { return ((double)AT(a, 0) + (double)AT(a, 2)) + ((double)AT(a, 1) + (double)AT(a, 3)); }
 
@@ -245,13 +269,13 @@ static inline vf vd_to_float(vd a) { EACH(vf, (float)a.lane[i]); }
 static inline double vd_sum(vd a) { return (a.lane[0] + a.lane[2]) + (a.lane[1] + a.lane[3]); }
 
 /* A mask as bits, lane 0's the lowest. */
-static inline unsigned vi_bits(vi mask) {
+static inline unsigned vm_bits(vm mask) {
     unsigned bits = 0;
     for (int i = 0; i < VL; i++) bits |= (unsigned)(AT(mask, i) != 0) << i;
     return bits;
 }
 /* Four masks as 4 VL bytes of 0 or 1. */
-static inline void vi_store_bools(uint8_t *p, vi a, vi b, vi c, vi d) {
+static inline void vm_store_bools(uint8_t *p, vm a, vm b, vm c, vm d) {
     for (int i = 0; i < VL; i++) {
         p[i] = AT(a, i) != 0;
         p[VL + i] = AT(b, i) != 0;

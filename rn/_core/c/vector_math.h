@@ -7,19 +7,23 @@
 
 #include <string.h>
 
-/* 2^n for whole n from -126 to 127. */
-static inline vf v_power_of_two(vi n) { return vi_as_float(vi_shift_left(vi_add(n, vi_set(127)), 23)); }
+/* Added to 1.5 2^23, a number below 2^22 loses its fraction; the last bits of the sum are those of the whole number n that is
+ * left. */
+#define RN_WHOLE 12582912.0f
+
+/* 2^n for whole n from -126 to 127, given n + RN_WHOLE. */
+static inline vf v_power_of_two(vf sum) { return vi_as_float(vi_add(vi_shift_left(vf_as_int(sum), 23), vi_set(127 << 23))); }
 
 /* log 2 = LN2_HIGH + LN2_LOW; LN2_HIGH has 9 bits, so that whole numbers up to 15 bits times it are exact. */
 #define RN_LN2_HIGH 0.693359375f
 #define RN_LN2_LOW -2.12194440e-4f
 
-/* exp(x) = 2^n exp(r), |r| <= log(2) / 2. Returns exp(r) - 1 and n, for x inside [-104, 89]. */
-static inline vf v_exp_reduced(vf x, vi *n) {
-    vf whole = vf_round(vf_mul(x, vf_set(1.44269504f)));
-    *n = vf_to_int(whole);
-    vf r = vf_fnma(whole, vf_set(RN_LN2_HIGH), x);
-    r = vf_fnma(whole, vf_set(RN_LN2_LOW), r);
+/* exp(x) = 2^n exp(r), |r| <= log(2) / 2. Returns exp(r) - 1, and n + RN_WHOLE in *sum, for x inside [-104, 89]. */
+static inline vf v_exp_reduced(vf x, vf *sum) {
+    *sum = vf_fma(x, vf_set(1.44269504f), vf_set(RN_WHOLE));
+    vf n = vf_sub(*sum, vf_set(RN_WHOLE));
+    vf r = vf_fnma(n, vf_set(RN_LN2_HIGH), x);
+    r = vf_fnma(n, vf_set(RN_LN2_LOW), r);
     vf p = vf_set(1.381446491e-03f);
     p = vf_fma(p, r, vf_set(8.368780836e-03f));
     p = vf_fma(p, r, vf_set(4.166839272e-02f));
@@ -28,30 +32,26 @@ static inline vf v_exp_reduced(vf x, vi *n) {
     return vf_fma(p, vf_mul(r, r), r);
 }
 
-/* e^x. 2^n is multiplied in two halves: denormal results round once, and 2^128 is reached without overflow on the way. */
 static inline vf v_exp(vf x) {
     x = vf_max(vf_set(-104.0f), vf_min(vf_set(89.0f), x)); /* beyond lie 0 and infinity; NaN passes as second operand */
-    vi n;
-    vf e = vf_add(v_exp_reduced(x, &n), vf_set(1.0f));
-    vi half = vi_sub(vi_shift_right(vi_add(n, vi_set(256)), 1), vi_set(128)); /* n / 2, rounded down */
-    return vf_mul(vf_mul(e, v_power_of_two(half)), v_power_of_two(vi_sub(n, half)));
+    vf sum, p = v_exp_reduced(x, &sum);
+    return vf_scale(vf_add(p, vf_set(1.0f)), vf_sub(sum, vf_set(RN_WHOLE)));
 }
 
 /* e^x for x from -87 to 88, where the result is no denormal; NaN stays. */
 static inline vf v_exp_normal(vf x) {
-    vi n;
-    vf e = vf_add(v_exp_reduced(x, &n), vf_set(1.0f));
-    return vf_mul(e, v_power_of_two(n));
+    vf sum, p = v_exp_reduced(x, &sum);
+    return vf_mul(vf_add(p, vf_set(1.0f)), v_power_of_two(sum));
 }
 
-/* e^x - 1 for x <= 0, with full relative accuracy near 0; of larger x, e^0 - 1. */
-static inline vf v_expm1_negative(vf x) {
-    x = vf_max(vf_set(-87.0f), vf_min(vf_set(0.0f), x));
-    vi n;
-    vf p = v_exp_reduced(x, &n);
-    vf scale = v_power_of_two(n);
+/* e^x - 1 for x from -87 to 88, with full relative accuracy near 0. */
+static inline vf v_expm1_normal(vf x) {
+    vf sum, p = v_exp_reduced(x, &sum), scale = v_power_of_two(sum);
     return vf_fma(p, scale, vf_sub(scale, vf_set(1.0f)));
 }
+
+/* e^x - 1 for x <= 0; of larger x, e^0 - 1. */
+static inline vf v_expm1_negative(vf x) { return v_expm1_normal(vf_max(vf_set(-87.0f), vf_min(vf_set(0.0f), x))); }
 
 /* log(1 + f) - f = f^3 P(f) - f^2 / 2, for sqrt(1/2) <= 1 + f < sqrt(2); f itself is added last, where its digits count. */
 static inline vf v_log_reduced(vf f) {
@@ -68,17 +68,23 @@ static inline vf v_log_reduced(vf f) {
     return vf_fma(square, vf_set(-0.5f), vf_mul(vf_mul(p, f), square));
 }
 
-/* Natural logarithm: x = 2^e (1 + f), log(x) = e log(2) + log(1 + f). Denormals are scaled up first. */
-static inline vf v_log(vf x) {
-    vi tiny = vf_lt(x, vf_set(1.17549435e-38f));
-    vf scaled = vf_select(tiny, vf_mul(x, vf_set(8388608.0f)), x);
-    vi bits = vf_as_int(scaled);
+/* Natural logarithm of normal x > 0: x = 2^e (1 + f), log(x) = e log(2) + log(1 + f). */
+static inline vf v_log_normal(vf x) {
+    vi bits = vf_as_int(x);
     vi half = vi_set(0x3f3504f3); /* sqrt(1/2) */
     vi e = vi_sub(vi_shift_right(vi_add(vi_sub(bits, half), vi_set(128 << 23)), 23), vi_set(128));
     vf f = vf_sub(vi_as_float(vi_sub(bits, vi_shift_left(e, 23))), vf_set(1.0f));
-    vf power = vi_to_float(vi_sub(e, vi_and(tiny, vi_set(23))));
+    vf power = vi_to_float(e);
     vf y = vf_fma(power, vf_set(RN_LN2_LOW), v_log_reduced(f));
-    y = vf_fma(power, vf_set(RN_LN2_HIGH), vf_add(f, y));
+    return vf_fma(power, vf_set(RN_LN2_HIGH), vf_add(f, y));
+}
+
+/* Natural logarithm of any x; what is rare has a way of its own. Denormals are scaled up first, and the scale taken off. */
+static inline vf v_log(vf x) {
+    const vm normal = vm_and(vf_le(vf_set(1.17549435e-38f), x), vf_lt(x, vf_set(INFINITY)));
+    if (!vm_any(vm_not(normal))) return v_log_normal(x);
+    vf scaled = vf_sub(v_log_normal(vf_mul(x, vf_set(8388608.0f))), vf_set(15.9423851f)); /* 23 log 2 */
+    vf y = vf_select(normal, v_log_normal(x), scaled);
     y = vf_select(vf_lt(x, vf_set(INFINITY)), y, x); /* infinity and NaN stay */
     y = vf_select(vf_lt(x, vf_zero()), vf_set(NAN), y);
     return vf_select(vf_eq(x, vf_zero()), vf_set(-INFINITY), y);
@@ -92,24 +98,15 @@ static inline vf v_log1p(vf x) {
 
 /* log(1 + x) for x from 0 to 1: f = x, or 1 + f = (1 + x) / 2 where that is nearer to 1. */
 static inline vf v_log1p_unit(vf x) {
-    vi upper = vf_lt(vf_set(0.41421356f), x);
+    vm upper = vf_lt(vf_set(0.41421356f), x);
     vf f = vf_select(upper, vf_mul(vf_sub(x, vf_set(1.0f)), vf_set(0.5f)), x);
     return vf_add(vf_where(upper, vf_set(0.69314718f)), vf_add(f, v_log_reduced(f)));
 }
 
-/* tanh: odd; x + x^3 P(x^2) below 0.625, from there on 1 - 2 / (e^2x + 1). */
+/* tanh: odd; m / (m + 2) with m = e^2|x| - 1, which keeps its digits near 0. */
 static inline vf v_tanh(vf x) {
-    vf size = vf_abs(x);
-    vf z = vf_mul(x, x);
-    vf p = vf_set(-5.704978481e-03f);
-    p = vf_fma(p, z, vf_set(2.063907869e-02f));
-    p = vf_fma(p, z, vf_set(-5.373971164e-02f));
-    p = vf_fma(p, z, vf_set(1.333144158e-01f));
-    p = vf_fma(p, z, vf_set(-3.333328068e-01f));
-    vf small = vf_fma(vf_mul(size, z), p, size);
-    vf e = v_exp_normal(vf_min(vf_set(20.0f), vf_add(size, size))); /* tanh(10) is 1 */
-    vf large = vf_sub(vf_set(1.0f), vf_div(vf_set(2.0f), vf_add(e, vf_set(1.0f))));
-    return vf_sign_of(vf_select(vf_lt(size, vf_set(0.625f)), small, large), x);
+    vf size = vf_abs(x), m = v_expm1_normal(vf_min(vf_set(20.0f), vf_add(size, size))); /* tanh(10) is 1 */
+    return vf_sign_of(vf_div(m, vf_add(m, vf_set(2.0f))), x);
 }
 
 /* 1 / (1 + e^-x) as e^-|x| gives it: 1 / (1 + e) on the right, e / (1 + e) on the left, where the result may be tiny. */
@@ -151,8 +148,8 @@ static inline vf v_sin_shifted(vf x, int shift) {
     r = vf_fnma(whole, vf_set(0x1.444p-24f), r);
     r = vf_fnma(whole, vf_set(0x1.68cp-39f), r);
     r = vf_fnma(whole, vf_set(0x1.1a6264p-54f), r);
-    vi huge = vf_lt(vf_set(1e4f), size);
-    if (vi_any(huge)) {
+    vm huge = vf_lt(vf_set(1e4f), size);
+    if (vm_any(huge)) {
         float lane[VL], rest[VL];
         int32_t quarters[VL];
         vf_store(lane, size);
@@ -210,7 +207,7 @@ static inline vf v_erf(vf x) {
 /* Arc tangent: odd; x + x^3 P(x^2) up to 1, from there on pi/2 - atan(1 / x). */
 static inline vf v_atan(vf x) {
     vf size = vf_abs(x);
-    vi beyond = vf_lt(vf_set(1.0f), size);
+    vm beyond = vf_lt(vf_set(1.0f), size);
     vf t = vf_select(beyond, vf_div(vf_set(1.0f), size), size);
     vf z = vf_mul(t, t);
     vf p = vf_set(-1.793593867e-03f);

@@ -39,7 +39,7 @@ static void copy_padded(float *to, const float *planes, const rn_window *w, ptrd
                         ptrdiff_t rows, ptrdiff_t columns) {
     for (ptrdiff_t j = (columns - 1) / VL * VL; j >= 0; j -= VL) {
         const ptrdiff_t begin = x + j < 0 ? -(x + j) : 0, end = w->width > x + j ? w->width - (x + j) : 0;
-        const vi inside = vi_and(vi_first(end), vi_not(vi_first(begin)));
+        const vm inside = vm_and(vm_first(end), vm_not(vm_first(begin)));
         float *target = to + j;
         for (ptrdiff_t c = 0; c < channels; c++) {
             const float *source = planes + (c * w->height + y) * w->width + x + j;
@@ -87,10 +87,10 @@ static void tap_offsets(const rn_window *w, const image_part *part, ptrdiff_t be
  * nothing. */
 typedef struct {
     ptrdiff_t start[2][2]; /* of lane 0, had the piece begun there */
-    vi mask[2][2];
+    vm mask[2][2];
     int gather, whole; /* whole: each vector is one piece */
     int32_t index[2 * VL];
-    vi used[2];
+    vm used[2];
 } lane_map;
 
 /* Maps the next `columns` <= PANEL positions, row by row through the grid, and moves (y, x) behind them; y counts from the first
@@ -101,7 +101,7 @@ static void map_lanes(lane_map *map, const rn_window *w, ptrdiff_t pitch, ptrdif
     map->whole = 1;
     for (int v = 0; v < 2; v++) {
         map->start[v][0] = map->start[v][1] = 0;
-        map->mask[v][0] = map->mask[v][1] = vi_set(0);
+        map->mask[v][0] = map->mask[v][1] = vm_none();
         const ptrdiff_t lanes = columns > v * VL ? least(columns - v * VL, VL) : 0;
         int piece = -1;
         for (ptrdiff_t lane = 0; lane < lanes;) {
@@ -113,7 +113,7 @@ static void map_lanes(lane_map *map, const rn_window *w, ptrdiff_t pitch, ptrdif
                 map->gather = 1;
             }
             map->start[v][piece] = start;
-            map->mask[v][piece] = vi_or(map->mask[v][piece], vi_and(vi_first(lane + length), vi_not(vi_first(lane))));
+            map->mask[v][piece] = vm_or(map->mask[v][piece], vm_and(vm_first(lane + length), vm_not(vm_first(lane))));
             lane += length;
             *x += length;
             if (*x == w->grid_width) {
@@ -121,7 +121,7 @@ static void map_lanes(lane_map *map, const rn_window *w, ptrdiff_t pitch, ptrdif
                 ++*y;
             }
         }
-        map->used[v] = vi_first(lanes);
+        map->used[v] = vm_first(lanes);
     }
     if (!map->gather) return;
     ptrdiff_t gy = from_y, gx = from_x;
@@ -137,7 +137,8 @@ static void map_lanes(lane_map *map, const rn_window *w, ptrdiff_t pitch, ptrdif
  * cost. */
 static void pack_pixels(const lane_map *map, const float *origin, int open, const ptrdiff_t *offset, ptrdiff_t k, float *panel) {
     if (map->gather) {
-        const vi index0 = vi_load(map->index), index1 = vi_load(map->index + VL), used0 = map->used[0], used1 = map->used[1];
+        const vi index0 = vi_load(map->index), index1 = vi_load(map->index + VL);
+        const vm used0 = map->used[0], used1 = map->used[1];
         for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
             vf_store(panel, vf_gather(origin + offset[p], index0, used0));
             vf_store(panel + VL, vf_gather(origin + offset[p], index1, used1));
@@ -146,7 +147,7 @@ static void pack_pixels(const lane_map *map, const float *origin, int open, cons
     }
     const float *a = origin + map->start[0][0], *b = origin + map->start[0][1];
     const float *c = origin + map->start[1][0], *d = origin + map->start[1][1];
-    const vi in_a = map->mask[0][0], in_b = map->mask[0][1], in_c = map->mask[1][0], in_d = map->mask[1][1];
+    const vm in_a = map->mask[0][0], in_b = map->mask[0][1], in_c = map->mask[1][0], in_d = map->mask[1][1];
     if (!open) {
         for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
             const ptrdiff_t at = offset[p];
