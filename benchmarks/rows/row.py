@@ -1,0 +1,37 @@
+"""A row of the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.work import Step, Work
+
+__all__ = ["NOISE", "Measure", "Row"]
+
+Measure = Literal["time", "memory"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Some work, what is measured of it, and on which numbers of threads it makes sense (None: on any).
+
+    ``name`` is "group/case/…". ``per_call`` counts what the time is given of: the steps of a ``fit``, say. ``brief``
+    rows get few rounds.
+    """
+
+    name: str
+    work: Work
+    measure: Measure = "time"
+    threads: int | None = None
+    per_call: int = 1
+    brief: bool = False
+
+    @property
+    def group(self) -> str:
+        """The first part of the name."""
+        return self.name.split("/", 1)[0]
+
+
+# What two processes of rn do before anything counts.
+NOISE = Row("noise/rn against rn", Step("mlp", "train", 32))
