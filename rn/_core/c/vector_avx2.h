@@ -72,11 +72,6 @@ static inline vi vf_as_int(vf a) { return _mm256_castps_si256(a); }
 static inline vf vi_to_float(vi a) { return _mm256_cvtepi32_ps(a); }
 static inline vi vf_to_int(vf a) { return _mm256_cvtps_epi32(a); } /* to the nearest, ties to even */
 
-static inline vf vf_lookup(const float table[16], vi index) { /* the low 4 bits of index */
-    const vf low = _mm256_permutevar8x32_ps(vf_load(table), index), high = _mm256_permutevar8x32_ps(vf_load(table + 8), index);
-    return _mm256_blendv_ps(low, high, vi_as_float(vi_shift_left(index, 28)));
-}
-
 static inline vm vf_lt(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
 static inline vm vf_le(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_LE_OQ)); }
 static inline vm vf_eq(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
@@ -166,6 +161,11 @@ static inline vf vf_even(vf a, vf b) {
 static inline vf vf_odd(vf a, vf b) {
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xDD)), 0xD8));
 }
+static inline vf vf_pick(vf a, vf b, vi index) { /* lane i is number index[i] < 2 VL of a's lanes, then b's */
+    const vf low = _mm256_permutevar8x32_ps(a, index), high = _mm256_permutevar8x32_ps(b, index);
+    return _mm256_blendv_ps(low, high, vi_as_float(vi_shift_left(index, 28)));
+}
+static inline vf vf_lookup(const float table[16], vi index) { return vf_pick(vf_load(table), vf_load(table + VL), index); }
 static inline vf vf_interleave(vf a, vf b, vf *high) {
     vf near = _mm256_unpacklo_ps(a, b), far = _mm256_unpackhi_ps(a, b);
     *high = _mm256_permute2f128_ps(near, far, 0x31);

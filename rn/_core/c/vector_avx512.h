@@ -160,6 +160,7 @@ static inline vf vf_odd(vf a, vf b) {
     const vi from = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
     return _mm512_permutex2var_ps(a, from, b);
 }
+static inline vf vf_pick(vf a, vf b, vi index) { return _mm512_permutex2var_ps(a, index, b); } /* of a's lanes, then b's */
 static inline vf vf_interleave(vf a, vf b, vf *high) {
     const vi first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     const vi second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);

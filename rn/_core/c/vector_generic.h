@@ -221,6 +221,9 @@ static inline vf vf_odd(vf a, vf b) {
     const float lane[VL] = {AT(a, 1), AT(a, 3), AT(b, 1), AT(b, 3)};
     return vf_load(lane);
 }
+static inline vf vf_pick(vf a, vf b, vi index) { /* lane i is number index[i] < 2 VL of a's lanes, then b's */
+    EACH(vf, (AT(index, i) & VL) ? AT(b, AT(index, i) % VL) : AT(a, AT(index, i) % VL));
+}
 static inline vf vf_interleave(vf a, vf b, vf *high) {
     const float low[VL] = {AT(a, 0), AT(b, 0), AT(a, 1), AT(b, 1)}, rest[VL] = {AT(a, 2), AT(b, 2), AT(a, 3), AT(b, 3)};
     *high = vf_load(rest);

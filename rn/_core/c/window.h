@@ -21,7 +21,7 @@ static inline ptrdiff_t reach(ptrdiff_t length, ptrdiff_t stride, ptrdiff_t step
 typedef struct {
     const float *origin; /* of the lowest tap at the tile's first grid row and column, in the first plane */
     ptrdiff_t pitch, plane;
-    int open; /* a vector's length before the first and after the last float may be read, though it means nothing */
+    int open; /* a vector's length before the first and two after the last float may be read, though they mean nothing */
 } image_part;
 
 static void copy_row(float *to, const float *from, ptrdiff_t n) {
@@ -50,7 +50,7 @@ static void copy_padded(float *to, const float *planes, const rn_window *w, ptrd
 }
 
 /* The part that grid positions (grid_y + rows, grid_x + columns) need of `channels` planes from plane number `plane` on, of
- * `planes`; through `copy`, which has room for a vector on both sides, where the taps leave the image. */
+ * `planes`; through `copy`, which has room for a vector before and two behind, where the taps leave the image. */
 static image_part part_of_image(const rn_window *w, const float *image, ptrdiff_t planes, ptrdiff_t plane, ptrdiff_t channels,
                                 ptrdiff_t grid_y, ptrdiff_t rows, ptrdiff_t grid_x, ptrdiff_t columns, float *copy) {
     const ptrdiff_t y = grid_y * w->stride_y + low_y(w), x = grid_x * w->stride_x + low_x(w);
@@ -59,7 +59,7 @@ static image_part part_of_image(const rn_window *w, const float *image, ptrdiff_
     const ptrdiff_t wide = reach(columns, w->stride_x, w->tap_step_x, w->tap_columns);
     if (!w->padded) {
         const ptrdiff_t last = first + (channels - 1) * size + (high - 1) * w->width + wide - 1;
-        return (image_part){image + first, w->width, size, first >= VL && last + VL < planes * size};
+        return (image_part){image + first, w->width, size, first >= VL && last + 2 * VL < planes * size};
     }
     copy_padded(copy, image + plane * size, w, channels, y, x, high, wide);
     return (image_part){copy, wide, high * wide, 1};
@@ -82,89 +82,130 @@ static void tap_offsets(const rn_window *w, const image_part *part, ptrdiff_t be
     }
 }
 
-/* The lanes of a panel of grid positions: for each of its two vectors up to two pieces of consecutive floats, where a piece is
- * what lies in one row, or (gather) an index for each lane. Lanes beyond the last position are in no piece; what they read means
- * nothing. */
+/* How the lanes of a panel's two vectors are read, the same way for both: as one load each; of two loads, lane by lane one or the
+ * other; from two windows of 2 VL floats, lane by lane any float of one or the other; or wherever they lie. */
+typedef enum { LANES_WHOLE, LANES_SPLIT, LANES_PICK, LANES_GATHER } lane_way;
+
+/* Where the lanes of a panel lie from the origin; lanes beyond the last position read anything. start: SPLIT, of lane 0, had the
+ * piece begun there; PICK, of the window. */
 typedef struct {
-    ptrdiff_t start[2][2]; /* of lane 0, had the piece begun there */
-    vm mask[2][2];
-    int gather, whole; /* whole: each vector is one piece */
-    int32_t index[2 * VL];
-    vm used[2];
+    lane_way way;
+    ptrdiff_t start[2][2]; /* vector, piece or window */
+    vm second[2], used[2]; /* lanes that read the second piece or window; lanes that mean something */
+    int32_t index[2 * VL]; /* PICK: in the window, GATHER: from the origin */
+    int one_window;        /* PICK: no lane reads a second one */
 } lane_map;
+
+/* The pieces of one vector, whose `lanes` first lanes begin at grid position (y, x): at most two where they lie in two rows. */
+static lane_way split_lanes(lane_map *map, int v, const rn_window *w, ptrdiff_t row, ptrdiff_t y, ptrdiff_t x, ptrdiff_t lanes) {
+    const ptrdiff_t border = w->grid_width - x; /* the first lane of the second piece */
+    map->start[v][0] = map->start[v][1] = y * row + x * w->stride_x;
+    map->second[v] = vm_none();
+    map->used[v] = vm_first(lanes);
+    if (lanes == 0) map->start[v][0] = map->start[v][1] = 0;
+    if (w->stride_x != 1) return LANES_PICK;
+    if (lanes <= border) return LANES_WHOLE;
+    map->start[v][1] = (y + 1) * row - border;
+    map->second[v] = vm_not(vm_first(border));
+    return lanes <= border + w->grid_width ? LANES_SPLIT : LANES_PICK;
+}
+
+/* Its windows: the second begins where the first one's reach ends. */
+static lane_way pick_lanes(lane_map *map, int v, const int32_t *place, ptrdiff_t lanes) {
+    ptrdiff_t border = VL;
+    for (ptrdiff_t l = 0; l < lanes; l++) {
+        if (border == VL && place[l] >= place[0] + 2 * VL) border = l;
+        const ptrdiff_t inside = place[l] - place[l < border ? 0 : border];
+        if (inside >= 2 * VL) return LANES_GATHER;
+        map->index[v * VL + l] = (int32_t)inside;
+    }
+    map->start[v][0] = lanes > 0 ? place[0] : 0;
+    map->start[v][1] = border < VL ? place[border] : map->start[v][0];
+    map->second[v] = vm_not(vm_first(border));
+    if (border < VL) map->one_window = 0;
+    return LANES_PICK;
+}
 
 /* Maps the next `columns` <= PANEL positions, row by row through the grid, and moves (y, x) behind them; y counts from the first
  * grid row of the part. */
 static void map_lanes(lane_map *map, const rn_window *w, ptrdiff_t pitch, ptrdiff_t *y, ptrdiff_t *x, ptrdiff_t columns) {
-    const ptrdiff_t row = pitch * w->stride_y, from_y = *y, from_x = *x;
-    map->gather = w->stride_x != 1;
-    map->whole = 1;
+    const ptrdiff_t row = pitch * w->stride_y, lanes[2] = {least(columns, VL), columns > VL ? columns - VL : 0};
+    ptrdiff_t at_y = *y, at_x = *x;
+    map->way = LANES_WHOLE;
+    map->one_window = 1;
     for (int v = 0; v < 2; v++) {
-        map->start[v][0] = map->start[v][1] = 0;
-        map->mask[v][0] = map->mask[v][1] = vm_none();
-        const ptrdiff_t lanes = columns > v * VL ? least(columns - v * VL, VL) : 0;
-        int piece = -1;
-        for (ptrdiff_t lane = 0; lane < lanes;) {
-            const ptrdiff_t length = least(lanes - lane, w->grid_width - *x), start = *y * row + *x - lane;
-            if (piece < 0 || map->start[v][piece] != start) piece++;
-            if (piece > 0) map->whole = 0;
-            if (piece > 1) {
-                piece = 1;
-                map->gather = 1;
-            }
-            map->start[v][piece] = start;
-            map->mask[v][piece] = vm_or(map->mask[v][piece], vm_and(vm_first(lane + length), vm_not(vm_first(lane))));
-            lane += length;
-            *x += length;
-            if (*x == w->grid_width) {
-                *x = 0;
-                ++*y;
-            }
+        const lane_way way = split_lanes(map, v, w, row, at_y, at_x, lanes[v]);
+        if (way > map->way) map->way = way;
+        for (at_x += lanes[v]; at_x >= w->grid_width; at_x -= w->grid_width) at_y++;
+    }
+    if (map->way == LANES_PICK) {
+        int32_t place[2 * VL] = {0};
+        for (ptrdiff_t lane = 0; lane < columns; lane++) {
+            place[lane] = (int32_t)(*y * row + *x * w->stride_x);
+            if (++*x < w->grid_width) continue;
+            *x = 0;
+            ++*y;
         }
-        map->used[v] = vm_first(lanes);
+        for (int v = 0; v < 2 && map->way == LANES_PICK; v++) map->way = pick_lanes(map, v, place + v * VL, lanes[v]);
+        if (map->way == LANES_GATHER) memcpy(map->index, place, sizeof place);
     }
-    if (!map->gather) return;
-    ptrdiff_t gy = from_y, gx = from_x;
-    for (ptrdiff_t lane = 0; lane < columns; lane++) {
-        map->index[lane] = (int32_t)(gy * row + gx * w->stride_x);
-        if (++gx < w->grid_width) continue;
-        gx = 0;
-        gy++;
-    }
+    *y = at_y;
+    *x = at_x;
 }
 
-/* panel[p, lane] = origin[offset[p] + lane's place], p < k. In the open, plain loads do, which cost half of what masked ones
- * cost. */
-static void pack_pixels(const lane_map *map, const float *origin, int open, const ptrdiff_t *offset, ptrdiff_t k, float *panel) {
-    if (map->gather) {
-        const vi index0 = vi_load(map->index), index1 = vi_load(map->index + VL);
-        const vm used0 = map->used[0], used1 = map->used[1];
-        for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
-            vf_store(panel, vf_gather(origin + offset[p], index0, used0));
-            vf_store(panel + VL, vf_gather(origin + offset[p], index1, used1));
-        }
-        return;
+static void gather_pixels(const lane_map *map, const float *origin, const ptrdiff_t *offset, ptrdiff_t k, float *panel) {
+    vi place[2];
+    for (int v = 0; v < 2; v++) {
+        place[v] = vi_load(map->index + v * VL);
+        if (map->way == LANES_GATHER) continue;
+        const vi first = vi_set((int32_t)map->start[v][0]), second = vi_set((int32_t)map->start[v][1]);
+        place[v] = vi_add(place[v], vi_select(map->second[v], second, first));
     }
+    for (ptrdiff_t p = 0; p < k; p++, panel += PANEL)
+        for (int v = 0; v < 2; v++) vf_store(panel + v * VL, vf_gather(origin + offset[p], place[v], map->used[v]));
+}
+
+/* panel[p, lane] = origin[offset[p] + lane's place], p < k. What is not open is gathered or read under masks. */
+static void pack_pixels(const lane_map *map, const float *origin, int open, const ptrdiff_t *offset, ptrdiff_t k, float *panel) {
     const float *a = origin + map->start[0][0], *b = origin + map->start[0][1];
     const float *c = origin + map->start[1][0], *d = origin + map->start[1][1];
-    const vm in_a = map->mask[0][0], in_b = map->mask[0][1], in_c = map->mask[1][0], in_d = map->mask[1][1];
-    if (!open) {
-        for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
-            const ptrdiff_t at = offset[p];
-            vf_store(panel, vf_or(vf_load_masked(a + at, in_a), vf_load_masked(b + at, in_b)));
-            vf_store(panel + VL, vf_or(vf_load_masked(c + at, in_c), vf_load_masked(d + at, in_d)));
-        }
-    } else if (map->whole) {
+    const vm second0 = map->second[0], second1 = map->second[1];
+    const vi index0 = vi_load(map->index), index1 = vi_load(map->index + VL);
+    if (open && map->way == LANES_WHOLE) {
         for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
             const ptrdiff_t at = offset[p];
             vf_store(panel, vf_load(a + at));
             vf_store(panel + VL, vf_load(c + at));
         }
-    } else {
+    } else if (open && map->way == LANES_SPLIT) {
         for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
             const ptrdiff_t at = offset[p];
-            vf_store(panel, vf_select(in_a, vf_load(a + at), vf_load(b + at)));
-            vf_store(panel + VL, vf_select(in_c, vf_load(c + at), vf_load(d + at)));
+            vf_store(panel, vf_select(second0, vf_load(b + at), vf_load(a + at)));
+            vf_store(panel + VL, vf_select(second1, vf_load(d + at), vf_load(c + at)));
         }
+    } else if (open && map->way == LANES_PICK && map->one_window) {
+        for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
+            const ptrdiff_t at = offset[p];
+            vf_store(panel, vf_pick(vf_load(a + at), vf_load(a + at + VL), index0));
+            vf_store(panel + VL, vf_pick(vf_load(c + at), vf_load(c + at + VL), index1));
+        }
+    } else if (open && map->way == LANES_PICK) {
+        for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
+            const ptrdiff_t at = offset[p];
+            const vf low = vf_pick(vf_load(a + at), vf_load(a + at + VL), index0);
+            const vf high = vf_pick(vf_load(c + at), vf_load(c + at + VL), index1);
+            vf_store(panel, vf_select(second0, vf_pick(vf_load(b + at), vf_load(b + at + VL), index0), low));
+            vf_store(panel + VL, vf_select(second1, vf_pick(vf_load(d + at), vf_load(d + at + VL), index1), high));
+        }
+    } else if (map->way <= LANES_SPLIT) {
+        const vm in_a = vm_and(map->used[0], vm_not(second0)), in_b = vm_and(map->used[0], second0);
+        const vm in_c = vm_and(map->used[1], vm_not(second1)), in_d = vm_and(map->used[1], second1);
+        for (ptrdiff_t p = 0; p < k; p++, panel += PANEL) {
+            const ptrdiff_t at = offset[p];
+            vf_store(panel, vf_or(vf_load_masked(a + at, in_a), vf_load_masked(b + at, in_b)));
+            vf_store(panel + VL, vf_or(vf_load_masked(c + at, in_c), vf_load_masked(d + at, in_d)));
+        }
+    } else {
+        gather_pixels(map, origin, offset, k, panel);
     }
 }
