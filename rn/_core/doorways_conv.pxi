@@ -233,6 +233,15 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
     if bias is not None and bias.size != weight.shape[0]:
         raise ShapeError(f"a bias of {weight.shape[0]} filters has as many elements, not {bias.size}")
     refuse_overlap("conv2d", y, (x, weight, bias))
+    cdef rn_winograd_args *winograd
+    if takes_winograd(conv, False):
+        winograd = record_winograd(plan, "conv2d", conv, weight, False)
+        winograd.activation, winograd.alpha = code, alpha
+        plan.link(&winograd.x, x, READ)
+        plan.link(&winograd.y, y, WRITE)
+        if bias is not None:
+            plan.link(&winograd.bias, bias, READ)
+        return
     cdef rn_convolve_args wanted
     memset(&wanted, 0, sizeof(wanted))
     wanted.window = conv.window()
@@ -259,6 +268,12 @@ def conv2d_input_gradient(Plan plan, Slot dy, Slot weight, Slot dx, *, stride=(1
     """
     cdef _Convolution conv = _Convolution(dx, weight, dy, stride, padding, dilation, groups)
     refuse_overlap("conv2d_input_gradient", dx, (dy, weight))
+    cdef rn_winograd_args *winograd
+    if takes_winograd(conv, True):
+        winograd = record_winograd(plan, "conv2d_input_gradient", conv, weight, True)
+        plan.link(&winograd.x, dy, READ)
+        plan.link(&winograd.y, dx, WRITE)
+        return
     cdef Py_ssize_t i, j
     for i in range(min(conv.stride[0], conv.image[0])):
         for j in range(min(conv.stride[1], conv.image[1])):

@@ -62,6 +62,8 @@ cdef extern from "rn.h" nogil:
         rn_kernel gemm
         rn_kernel sum_rows
         rn_kernel convolve
+        rn_kernel winograd_weights
+        rn_kernel winograd
         rn_kernel turn_weights
         rn_kernel weight_gradient
         rn_kernel sum_splits

@@ -18,3 +18,4 @@ RN_KERNELS(X)
 #include "body_reduce.h"
 #include "body_columns.h"
 #include "body_conv.h"
+#include "body_winograd.h"

@@ -58,6 +58,8 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(gemm) \
     X(sum_rows) \
     X(convolve) \
+    X(winograd_weights) \
+    X(winograd) \
     X(turn_weights) \
     X(weight_gradient) \
     X(sum_splits)
@@ -333,6 +335,32 @@ typedef struct {
     ptrdiff_t filters, channels, height, width;
     ptrdiff_t tap_rows, tap_columns, first_row, first_column, step_row, step_column;
 } rn_turn_weights_args;
+
+/* winograd_weights: transformed = G w G' of each filter and channel, in the order of the instruction set's panels: (panel, place,
+ * channel, filter of the panel), with places (a, b) of 6 x 6. w[m, c] has nine taps at weight + m filter_step + c channel_step,
+ * from the last to the first where flipped. A tile is RN_WINOGRAD_FILTERS filters. transformed has 36 channels floats for each
+ * filter, filters up to a multiple of RN_WINOGRAD_FILTERS. 200 FLOPs and 4 (9 + 36) bytes a filter and channel. */
+enum { RN_WINOGRAD_FILTERS = 32 };
+typedef struct {
+    const float *weight;
+    float *transformed;
+    ptrdiff_t filters, channels, filter_step, channel_step;
+    int flipped;
+} rn_winograd_weights_args;
+
+/* winograd: y[n, m] = act(sum over c of x[n, c] * w[m, c] + bias[m]), 3 x 3 at stride 1, from winograd_weights. x has `top` and
+ * `left` zeros before its first row and column, and as many behind as outputs reach for. An image has rows x columns tiles of 4 x
+ * 4 outputs; a unit, one call, is unit_images whole images, or unit_rows rows of tiles of one image. Scratch, in floats, with t
+ * tiles of a unit and channels up to a multiple of 16: 6 (4 columns + 2) 16 + 36 (t channels + 16) + 36 (32 t + 16). FLOPs are
+ * counted as the direct form's: 18 a pair of channels and output. */
+typedef struct {
+    const float *x, *transformed, *bias;
+    float *y;
+    ptrdiff_t images, channels, filters, height, width, out_height, out_width, top, left;
+    ptrdiff_t rows, columns, unit_images, unit_rows;
+    int activation;
+    float alpha;
+} rn_winograd_args;
 
 /* weight_gradient: partial[s, g, k, m] = sum over the images of split s and positions p of x[n, g channels + c, tap t of p] dy[n,
  * g filters
