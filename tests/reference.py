@@ -411,3 +411,43 @@ def adam(p, g, m, v, t, *, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8
     v = beta_2 * v + (1.0 - beta_2) * g * g
     change = (m / (1.0 - beta_1**t)) / (np.sqrt(v / (1.0 - beta_2**t)) + epsilon)
     return p - learning_rate * change, m, v
+
+
+def shift_planes(x: Array, shape: tuple[int, int], top: int, left: int) -> Array:
+    """y[n, c, i, j] = x[n, c, i - top, j - left] where x has such a pixel, else 0."""
+    y = np.zeros((*x.shape[:2], *shape))
+    for i in range(shape[0]):
+        for j in range(shape[1]):
+            if 0 <= i - top < x.shape[2] and 0 <= j - left < x.shape[3]:
+                y[:, :, i, j] = x[:, :, i - top, j - left]
+    return y
+
+
+def upsample(x: Array, size: tuple[int, int]) -> Array:
+    """y[n, c, i, j] = x[n, c, i // sh, j // sw]."""
+    return np.repeat(np.repeat(np.asarray(x, np.float64), size[0], axis=2), size[1], axis=3)
+
+
+def upsample_gradient(dy: Array, size: tuple[int, int]) -> Array:
+    """dx[n, c, i, j] = sum of the dy of the pixels that x[n, c, i, j] became."""
+    n, c, h, w = dy.shape
+    return np.asarray(dy, np.float64).reshape(n, c, h // size[0], size[0], w // size[1], size[1]).sum(axis=(3, 5))
+
+
+def layer_norm(x: Array, weight: Array | None = None, bias: Array | None = None, epsilon: float = 1e-5) -> Array:
+    """Each sample less its mean, over its deviation; x (n, features)."""
+    x = np.asarray(x, np.float64)
+    h = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + epsilon)
+    return h * (1 if weight is None else weight) + (0 if bias is None else bias)
+
+
+def layer_norm_gradient(
+    x: Array, dy: Array, weight: Array | None = None, epsilon: float = 1e-5
+) -> tuple[Array, Array, Array]:
+    """Return dx, dweight and dbias of ``layer_norm``."""
+    x, dy = np.asarray(x, np.float64), np.asarray(dy, np.float64)
+    scale = 1 / np.sqrt(x.var(axis=1, keepdims=True) + epsilon)
+    h = (x - x.mean(axis=1, keepdims=True)) * scale
+    g = dy * (1 if weight is None else weight)
+    dx = scale * (g - g.mean(axis=1, keepdims=True) - h * (g * h).mean(axis=1, keepdims=True))
+    return dx, (dy * h).sum(axis=0), dy.sum(axis=0)

@@ -54,6 +54,13 @@ def philox(counter, key) -> tuple[int, int, int, int]:
     return c[0], c[1], c[2], c[3]
 
 
+cdef uint32_t dropout_threshold(double rate) except? 0:
+    """The least random word that keeps an element."""
+    if not 0.0 <= rate < 1.0:
+        raise OptionError(f"a dropout rate must be at least 0 and below 1, got {rate}")
+    return <uint32_t> min(ceil(rate * 4294967296.0), 4294967295.0)
+
+
 def dropout(Plan plan, Slot x, Slot y, double rate, purpose) -> None:
     """Record y = x mask / (1 - rate); ``y`` may be ``x``.
 
@@ -61,15 +68,14 @@ def dropout(Plan plan, Slot x, Slot y, double rate, purpose) -> None:
     has its own mask and the same seed repeats it. The gradient is the same call on dy with the same purpose: the mask is made
     again, never stored. Raises ``OptionError`` unless 0 <= rate < 1, ``ShapeError`` where the shapes differ.
     """
-    if not 0.0 <= rate < 1.0:
-        raise OptionError(f"a dropout rate must be at least 0 and below 1, got {rate}")
+    cdef uint32_t threshold = dropout_threshold(rate)
     same_shape("x", x, "y", y)
     cdef rn_dropout_args *a = <rn_dropout_args *> plan.record(
         "dropout", KERNELS.dropout, sizeof(rn_dropout_args), element_tiles(x.size), 0, 27.0 * x.size, 8.0 * x.size)
     a.step = &plan.step
     a.n = x.size
     a.scale = <float> (1.0 / (1.0 - rate))
-    a.threshold = <uint32_t> min(ceil(rate * 4294967296.0), 4294967295.0)
+    a.threshold = threshold
     a.purpose = word32(purpose)
     plan.link(&a.x, x, READ)
     plan.link(&a.y, y, WRITE)

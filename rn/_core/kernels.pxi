@@ -35,6 +35,15 @@ cdef extern from "rn.h" nogil:
         rn_kernel reduce_min
         rn_kernel reduce_max
         rn_kernel reduce_argmax
+        rn_kernel shift_planes
+        rn_kernel upsample
+        rn_kernel upsample_gradient
+        rn_kernel dropout_planes
+        rn_kernel sum_planes
+        rn_kernel add_pair
+        rn_kernel layer_norm
+        rn_kernel layer_norm_gradient
+        rn_kernel layer_norm_weights
         rn_kernel fill
         rn_kernel gather_rows
         rn_kernel activate

@@ -26,11 +26,13 @@ typedef struct {
 
 typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
 
+#include "rn_image.h"
 #include "rn_tensor.h"
 
 /* One line a kernel; rn_<name>_<isa> is its symbol in each instruction set. */
 #define RN_KERNELS(X) \
     RN_TENSOR_KERNELS(X) \
+    RN_IMAGE_KERNELS(X) \
     X(fill) \
     X(gather_rows) \
     X(activate) \
