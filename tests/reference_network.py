@@ -5,7 +5,7 @@ Its output and loss from a state dict, and their gradients by central difference
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,37 +24,66 @@ def output(model: rn.models.Model, state: State, x: Array, *, training: bool = F
 
     Dropout by the masks of ``step`` in training.
     """
-    purpose = DROPOUT
-    for i, layer in enumerate(model.layers):
-        weight, bias = state.get(f"{i}.weight"), state.get(f"{i}.bias")
-        if isinstance(layer, layers.Dense):
-            assert weight is not None
-            x = x @ weight.T + (0 if bias is None else bias)
-        elif isinstance(layer, layers.Conv2D):
-            x, _ = reference.conv2d(
-                x,
-                weight,
-                bias=bias,
-                stride=layer.strides,
-                padding=layer._sides,
-                dilation=layer.dilation,
-                groups=layer.groups,
-            )
-        elif isinstance(layer, layers.MaxPool2D):
-            x = reference.max_pool2d(x, layer.pool_size, layer.strides, layer._sides)
-        elif isinstance(layer, layers.AvgPool2D):
-            x = reference.avg_pool2d(x, layer.pool_size, layer.strides, layer._sides)
-        elif isinstance(layer, layers.Flatten):
-            x = x.reshape(len(x), -1)
-        elif isinstance(layer, layers.Dropout) and training:
-            purpose += 1
-            kept = reference.dropout_mask(x.size, layer.rate, model.seed, purpose, step).reshape(x.shape)
-            x = x * kept / (1 - layer.rate)
+    masks = Masks(model.seed, step) if training else None
+    return stack(model.layers, state, x, masks, "")
+
+
+class Masks:
+    """The masks of dropout, each from the next purpose, as the layers that drop ask for them in turn."""
+
+    def __init__(self, seed: int, step: int) -> None:
+        self.seed, self.step, self.purpose = seed, step, DROPOUT
+
+    def next(self, shape: tuple[int, ...], rate: float) -> Array:
+        """Return 0 or 1 / (1 - rate) for each element of ``shape``."""
+        self.purpose += 1
+        kept = reference.dropout_mask(int(np.prod(shape)), rate, self.seed, self.purpose, self.step)
+        return kept.reshape(shape) / (1 - rate)
+
+
+def stack(chosen: Sequence[layers.Layer], state: State, x: Array, masks: Masks | None, prefix: str) -> Array:
+    """Return the output of layers one after the other; ``prefix`` begins their keys in ``state``."""
+    for i, layer in enumerate(chosen):
+        own = f"{prefix}{i}."
+        x = one(layer, {key.removeprefix(own): a for key, a in state.items() if key.startswith(own)}, x, masks)
         activation = layer.__dict__.get("activation")
         if isinstance(activation, rn.activations.Softmax):
             x = softmax(x)
         elif activation is not None:
             x = reference.activate(x, activation.kernel, activation.alpha)
+    return x
+
+
+def one(layer: layers.Layer, state: State, x: Array, masks: Masks | None) -> Array:
+    """Return the output of a layer before its activation."""
+    weight, bias = state.get("weight"), state.get("bias")
+    if isinstance(layer, layers.Dense):
+        assert weight is not None
+        return x @ weight.T + (0 if bias is None else bias)
+    if isinstance(layer, layers.Conv2D):
+        window = {"stride": layer.strides, "padding": layer._sides, "dilation": layer.dilation, "groups": layer.groups}
+        return reference.conv2d(x, weight, bias=bias, **window)[0]
+    if isinstance(layer, layers.MaxPool2D):
+        return reference.max_pool2d(x, layer.pool_size, layer.strides, layer._sides)
+    if isinstance(layer, layers.AvgPool2D):
+        return reference.avg_pool2d(x, layer.pool_size, layer.strides, layer._sides)
+    if isinstance(layer, layers.Flatten | layers.Reshape):
+        return x.reshape(len(x), *layer.output_shape)
+    if isinstance(layer, layers.ZeroPad2D):
+        return np.pad(x, ((0, 0), (0, 0), *layer.padding))
+    if isinstance(layer, layers.UpSampling2D):
+        return reference.upsample(x, layer.size)
+    if isinstance(layer, layers.LayerNorm):
+        rows = x.reshape(len(x), -1)
+        flat = [None if array is None else array.reshape(-1) for array in (weight, bias)]
+        return reference.layer_norm(rows, *flat, epsilon=layer.epsilon).reshape(x.shape)
+    if isinstance(layer, layers.Residual):
+        around = {key.removeprefix("shortcut."): a for key, a in state.items() if key.startswith("shortcut.")}
+        return stack(layer.layers, state, x, masks, "") + stack(layer.shortcut, around, x, masks, "")
+    if isinstance(layer, layers.Dropout) and masks is not None:
+        return x * masks.next(x.shape, layer.rate)
+    if isinstance(layer, layers.SpatialDropout2D) and masks is not None:
+        return x * masks.next((*x.shape[:2], 1, 1), layer.rate)
     return x
 
 

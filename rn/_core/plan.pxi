@@ -263,6 +263,14 @@ cdef class Plan:
         other.base = slot
         return other
 
+    def branch(self, Slot slot) -> Slot:
+        """Return the same numbers as a slot with a gradient of its own, for a tensor that several calls read.
+
+        Whoever branches records the sum of the branches' gradients in a backward context, before the branches are used.
+        """
+        self._mine(slot)
+        return self._slot(slot.root, slot.shape)
+
     def gradient(self, Slot slot) -> Slot:
         """Return the tensor of d loss / d ``slot``, made at the first call."""
         self._mine(slot)

@@ -8,7 +8,13 @@ from rn.layers.dense import Dense
 from rn.layers.dropout import Dropout
 from rn.layers.flatten import Flatten
 from rn.layers.input import Input
+from rn.layers.layer_norm import LayerNorm
 from rn.layers.max_pool2d import MaxPool2D
+from rn.layers.reshape import Reshape
+from rn.layers.residual import Residual
+from rn.layers.spatial_dropout2d import SpatialDropout2D
+from rn.layers.up_sampling2d import UpSampling2D
+from rn.layers.zero_pad2d import ZeroPad2D
 
 __all__ = [
     "Activation",
@@ -19,11 +25,17 @@ __all__ = [
     "Flatten",
     "Input",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "MaxPool2D",
     "ReLU",
+    "Reshape",
+    "Residual",
     "Sigmoid",
     "Softmax",
+    "SpatialDropout2D",
     "Tanh",
+    "UpSampling2D",
+    "ZeroPad2D",
 ]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from rn import _core, initializers, registry
 from rn.errors import DtypeError, OptionError, ShapeError, StateError
 
-__all__ = ["Layer", "Parameter", "Shape"]
+__all__ = ["Layer", "Parameter", "Shape", "described", "restored"]
 
 Shape = tuple[int, ...]
 FloatArray = NDArray[np.float32]
@@ -59,6 +59,17 @@ class Layer:
         self.output_shape: Shape | None = None
         self._parameters: dict[str, Parameter] = {}
         self._buffers: dict[str, FloatArray] = {}
+
+    @property
+    def children(self) -> tuple[Layer, ...]:
+        """The layers inside this one, whose parameters and buffers are its own as well; most layers have none."""
+        return ()
+
+    def trained(self) -> list[Parameter]:
+        """Return the parameters that training may change."""
+        if self.children:
+            return [parameter for child in self.children for parameter in child.trained()]
+        return list(self._parameters.values()) if self.trainable else []
 
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         """Settle the shapes, make the parameters, return the output's shape without the batch axis.
@@ -230,6 +241,25 @@ class Layer:
         if self.name:
             arguments.append(f"name={self.name!r}")
         return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+def described(layer: Layer) -> dict[str, Any]:
+    """Return what ``restored`` makes the layer from again, weights apart, as JSON can hold it."""
+    return {
+        "layer": registry.name_of("layer", type(layer)),
+        "name": layer.name,
+        "trainable": layer.trainable,
+        "config": layer.config(),
+    }
+
+
+def restored(description: dict[str, Any]) -> Layer:
+    """Return a new layer as ``described`` wrote it down."""
+    layer = registry.create("layer", {**description["config"], "name": description["layer"]}, Layer)
+    layer.name = str(description["name"])
+    if layer.trainable != bool(description["trainable"]):
+        layer.trainable = bool(description["trainable"])
+    return layer
 
 
 def _view(plan: _core.Plan, slot: _core.Slot, shape: Shape) -> FloatArray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
+from numbers import Real
 from typing import Any, Literal, TypedDict
 
 from rn.errors import OptionError, ShapeError
@@ -13,6 +15,8 @@ __all__ = [
     "Pair",
     "PoolWindow",
     "Sides",
+    "at_least_zero",
+    "cells",
     "image_shape",
     "padding_option",
     "pair",
@@ -70,6 +74,21 @@ def pair(what: str, value: Any) -> Pair:
     if len(values) != 2:
         raise OptionError(f"{what} must be one whole number or two (height, width), got {value!r}")
     return positive(what, values[0]), positive(what, values[1])
+
+
+def cells(what: str, value: Any) -> Pair:
+    """Return ``value``, one whole number or two (before, after), as two; each at least 0, or ``OptionError``."""
+    values = [_whole(cell) for cell in (value if isinstance(value, (tuple, list)) else (value, value))]
+    if len(values) != 2 or not all(0 <= cell <= LARGEST for cell in values):
+        raise OptionError(f"{what} must be one or two whole numbers from 0 to {LARGEST:,}, got {value!r}")
+    return values[0], values[1]
+
+
+def at_least_zero(what: str, value: Any) -> float:
+    """Return ``value`` as a finite float of at least 0, or raise ``OptionError``."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
+        raise OptionError(f"{what} must be a finite number of at least 0, got {value!r}")
+    return float(value)
 
 
 def padding_option(layer: str, value: Any) -> Padding:

@@ -9,7 +9,7 @@ from rn import _core, initializers, registry
 from rn.errors import OptionError
 from rn.layers.base import Layer, Shape
 
-__all__ = ["Dropout"]
+__all__ = ["DROPOUT", "Dropout", "dropout_rate"]
 
 DROPOUT = 3 << 24  # the purpose of dropout draws; the low 24 bits number the layer
 
@@ -27,9 +27,7 @@ class Dropout(Layer):
 
     def __init__(self, rate: float = 0.5, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < 1:
-            raise OptionError(f"Dropout: rate must be at least 0 and below 1, got {rate!r}")
-        self.rate: float = float(rate)
+        self.rate = dropout_rate("Dropout", rate)
 
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         return input_shape
@@ -47,3 +45,10 @@ class Dropout(Layer):
 
     def config(self) -> dict[str, Any]:
         return {"rate": self.rate}
+
+
+def dropout_rate(layer: str, value: Any) -> float:
+    """Return ``value`` as a float, 0 <= value < 1, or raise ``OptionError``."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < 1:
+        raise OptionError(f"{layer}: rate must be at least 0 and below 1, got {value!r}")
+    return float(value)

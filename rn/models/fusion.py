@@ -11,7 +11,7 @@ from typing import Any
 
 from rn import _core, activations, losses, registry
 from rn.errors import OptionError
-from rn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Layer
+from rn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Layer, Residual
 
 __all__ = ["bind_layers", "bind_loss", "last_activation", "refuse_mismatch"]
 
@@ -77,6 +77,9 @@ def bind_layers(
 def _bind_pair(
     plan: _core.Plan, layer: Layer, activation: activations.ActivationFunction | None, x: _core.Slot
 ) -> _core.Slot:
+    if isinstance(layer, Residual):
+        y = bind_residual(plan, layer, x)
+        return y if activation is None else activation.bind(plan, y)
     if isinstance(layer, Activation):
         return x if activation is None else activation.bind(plan, x)
     if activation is None:
@@ -84,6 +87,23 @@ def _bind_pair(
     if (type(layer), type(activation)) in FINISHED_IN_REGISTERS:
         return layer.bind(plan, x, finish=activation)  # type: ignore[call-arg]
     return activation.bind(plan, layer.bind(plan, x))
+
+
+def bind_residual(plan: _core.Plan, layer: Residual, x: _core.Slot) -> _core.Slot:
+    """Record F(x) + S(x), the stack and the shortcut of ``layer``; its activation is left to the caller."""
+    inner, around = plan.branch(x), plan.branch(x)
+    if plan.wants_gradient(x):
+        with plan.backward():
+            _core.add_pair(plan, plan.gradient(inner), plan.gradient(around), plan.gradient(x))
+    parts = bind_layers(plan, layer.layers, inner), bind_layers(plan, layer.shortcut, around)
+    y = layer.output_slot(plan)
+    _core.add_pair(plan, *parts, y)
+    wanting = [part for part in parts if plan.wants_gradient(part)]
+    if wanting:
+        with plan.backward():
+            for part in wanting:
+                _core.activate(plan, plan.gradient(y), plan.gradient(part), "linear")
+    return y
 
 
 def bind_loss(

@@ -417,8 +417,8 @@ class Model:
     def _class_count(self, classes: bool) -> int | None:
         return self._built().output_shape[0] if classes else None
 
-    def _trainable(self) -> tuple[bool, ...]:
-        return tuple(layer.trainable for layer in self.layers)
+    def _trainable(self) -> tuple[Any, ...]:
+        return tuple(_trainable_flags(layer) for layer in self.layers)
 
     def _learning_rate(self) -> float:
         return self._compiled("fit")[0].learning_rate
@@ -435,6 +435,10 @@ class Model:
             (use, size, classes, weighted, self._trainable()),
             lambda: bind_plan(self, use, size, classes=classes, weighted=weighted),
         )
+
+
+def _trainable_flags(layer: Layer) -> Any:
+    return tuple(map(_trainable_flags, layer.children)) if layer.children else layer.trainable
 
 
 def _metric_list(chosen: Iterable[str | metrics.Metric] | str) -> tuple[metrics.Metric, ...]:

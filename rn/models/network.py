@@ -101,16 +101,14 @@ class Network:
         return _core.Tensor4D.wrap(part.reshape(shape if shape is not None else (1, 1, 1, -1)))
 
     def trained_ranges(self) -> list[tuple[int, int]]:
-        """Return the ranges of the flat buffers that hold parameters of trainable layers, as few as possible."""
+        """Return the ranges of the flat buffers that hold parameters which training may change, as few as possible."""
+        trained = {id(parameter) for layer in self.layers for parameter in layer.trained()}
         ranges: list[tuple[int, int]] = []
-        for i, layer in enumerate(self.layers):
-            places = [(begin, -(-end // LINE) * LINE) for j, _, begin, end in self._places if i == j]
-            if not places or not layer.trainable:
+        for i, name, begin, end in self._places:
+            if id(self.layers[i]._parameters[name]) not in trained:
                 continue
-            begin, end = places[0][0], places[-1][1]
-            if ranges and ranges[-1][1] == begin:
-                begin = ranges.pop()[0]
-            ranges.append((begin, end))
+            start = ranges.pop()[0] if ranges and ranges[-1][1] == begin else begin
+            ranges.append((start, -(-end // LINE) * LINE))
         return ranges
 
     @property
@@ -196,3 +194,5 @@ def unbuild(layer: Layer) -> None:
     layer.input_shape = layer.output_shape = None
     layer._parameters = {}
     layer._buffers = {}
+    for child in layer.children:
+        unbuild(child)

@@ -8,6 +8,7 @@ from typing import Any
 from rn import registry
 from rn.errors import DtypeError
 from rn.layers import Input, Layer
+from rn.layers.base import described, restored
 from rn.models import door
 from rn.models.model import Model
 
@@ -76,26 +77,14 @@ class Sequencial(Model):
 
     def config(self) -> dict[str, Any]:
         return {
-            "layers": [
-                {
-                    "layer": registry.name_of("layer", type(layer)),
-                    "name": layer.name,
-                    "trainable": layer.trainable,
-                    "config": layer.config(),
-                }
-                for layer in self._layers
-            ],
+            "layers": [described(layer) for layer in self._layers],
             "seed": self.seed,
             "name": self.name,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Sequencial:
-        layers = []
-        for described in config["layers"]:
-            layer = registry.create("layer", {**described["config"], "name": described["layer"]}, Layer)
-            layer.name, layer.trainable = str(described["name"]), bool(described["trainable"])
-            layers.append(layer)
+        layers = [restored(description) for description in config["layers"]]
         return cls(layers, seed=config["seed"], name=config["name"])
 
 

@@ -41,8 +41,8 @@ def _totals(model: Model, batch_size: int) -> list[str]:
     network = model.network
     if network is None:
         return ["not built: the input's shape is not known yet"]
-    frozen = sum(p.size for layer in model.layers if not layer.trainable for p in layer._parameters.values())
     total = network.parameter_count
+    frozen = total - sum(parameter.size for layer in model.layers for parameter in layer.trained())
     parts = [f"{total:,} parameters" + (f", {frozen:,} of them frozen" if frozen else "")]
     buffer = 4 * network.size
     if model.loss is None:

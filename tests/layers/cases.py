@@ -1,0 +1,95 @@
+"""One list of layers in small nets: every test of layers goes over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import rn
+from rn.layers import (
+    Activation,
+    AvgPool2D,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    MaxPool2D,
+    ReLU,
+    Reshape,
+    Residual,
+    Sigmoid,
+    Softmax,
+    SpatialDropout2D,
+    Tanh,
+    UpSampling2D,
+    ZeroPad2D,
+)
+
+IMAGE = (2, 6, 5)
+LAYERS: dict[str, tuple[tuple[int, ...], Callable[[], list[Layer]]]] = {
+    "dense": ((7,), lambda: [Dense(5)]),
+    "dense without bias": ((7,), lambda: [Dense(5, use_bias=False)]),
+    **{
+        f"dense {name}": ((7,), lambda name=name: [Dense(5, name), Dense(3)])
+        for name in ("relu", "leaky_relu", "sigmoid", "tanh", "softmax", "linear")
+    },
+    "dense leaky_relu(0.3)": ((7,), lambda: [Dense(5, rn.activations.LeakyReLU(0.3)), Dense(3)]),
+    **{
+        f"{type(layer()).__name__} apart": ((7,), lambda layer=layer: [layer(), Dense(4), layer(), Dense(3)])
+        for layer in (Linear, ReLU, LeakyReLU, Sigmoid, Tanh, Softmax)
+    },
+    "activation by name": ((7,), lambda: [Dense(4), Activation("tanh"), Dense(3)]),
+    "softmax of channels": (IMAGE, lambda: [Softmax(), Conv2D(2, 2)]),
+    "conv": (IMAGE, lambda: [Conv2D(3, 3), Conv2D(2, 2)]),
+    "conv without bias": (IMAGE, lambda: [Conv2D(3, 3, use_bias=False)]),
+    "conv relu": (IMAGE, lambda: [Conv2D(3, 3, "relu"), Conv2D(2, 2, "tanh")]),
+    "conv same": (IMAGE, lambda: [Conv2D(3, 3, padding="same"), Conv2D(2, 2, padding="same")]),
+    "conv strides": (IMAGE, lambda: [Conv2D(3, 1), Conv2D(2, 3, strides=2, padding=1)]),
+    "conv uneven": (IMAGE, lambda: [Conv2D(3, (2, 3), strides=(2, 1), padding=(0, 2)), Conv2D(2, (3, 2))]),
+    "conv dilation": (IMAGE, lambda: [Conv2D(3, 1), Conv2D(2, 2, dilation=(3, 2), padding=1)]),
+    "conv same strides": (IMAGE, lambda: [Conv2D(3, 1), Conv2D(2, 3, strides=(2, 3), padding="same", dilation=2)]),
+    "conv groups": (IMAGE, lambda: [Conv2D(4, 1), Conv2D(6, 3, groups=2, padding=1)]),
+    "conv depthwise": (IMAGE, lambda: [Conv2D(4, 1), Conv2D(4, 3, groups=4, padding=1)]),
+    "max pool": (IMAGE, lambda: [Conv2D(3, 1), MaxPool2D(2)]),
+    "max pool overlapping": (IMAGE, lambda: [Conv2D(3, 1), MaxPool2D(3, 2, padding=1)]),
+    "max pool same": (IMAGE, lambda: [Conv2D(3, 1), MaxPool2D((2, 3), 1, padding="same")]),
+    "avg pool": (IMAGE, lambda: [Conv2D(3, 1), AvgPool2D(2)]),
+    "avg pool overlapping": (IMAGE, lambda: [Conv2D(3, 1), AvgPool2D(3, (1, 2), padding=1)]),
+    "avg pool same": (IMAGE, lambda: [Conv2D(3, 1), AvgPool2D(2, 3, padding="same")]),
+    "flatten": (IMAGE, lambda: [Conv2D(3, 1), Flatten(), Dense(3)]),
+    "flatten first": (IMAGE, lambda: [Flatten(), Dense(3)]),
+    "dropout": ((7,), lambda: [Dense(9), Dropout(0.4), Dense(3), Dropout(0.2)]),
+    "dropout of images": (IMAGE, lambda: [Dropout(0.3), Conv2D(3, 2), Dropout(0.5)]),
+    "reshape": (IMAGE, lambda: [Conv2D(4, 1), Reshape((2, -1, 5)), Conv2D(2, 2)]),
+    "zero pad": (IMAGE, lambda: [Conv2D(3, 1), ZeroPad2D(((1, 0), (2, 3))), Conv2D(2, 2)]),
+    "up sampling": (IMAGE, lambda: [Conv2D(3, 1), UpSampling2D((2, 3)), Conv2D(2, 2)]),
+    "spatial dropout": (IMAGE, lambda: [Conv2D(6, 1), SpatialDropout2D(0.4), Conv2D(3, 2)]),
+    "layer norm": ((7,), lambda: [Dense(9), LayerNorm(), Dense(3), LayerNorm(use_scale=False)]),
+    "layer norm of images": (IMAGE, lambda: [Conv2D(3, 1), LayerNorm(0.1, use_bias=False), Conv2D(2, 2)]),
+    "residual": (
+        (7,),
+        lambda: [Residual([Dense(7, "tanh")]), Dense(5), Residual([Dense(5, "relu")], activation="tanh")],
+    ),
+    "residual projected": ((7,), lambda: [Residual([Dense(4, "tanh"), Dense(5)]), Dense(3)]),
+    "residual of images": (
+        IMAGE,
+        lambda: [
+            *(Conv2D(3, 1), Residual([Conv2D(3, 3, "relu", padding=1), Conv2D(3, 3, padding=1)], activation="relu")),
+            *(Residual([Conv2D(4, 3, padding=1, strides=2), LayerNorm()]), Conv2D(2, 1)),
+        ],
+    ),
+    "residual in residual": (
+        (6,),
+        lambda: [Dense(5), Residual([Dense(5, "tanh"), Dropout(0.3), Residual([Dense(5, "tanh")])], [Dense(5)])],
+    ),
+    "digits": (
+        (1, 12, 12),
+        lambda: [
+            *(Conv2D(2, 3, "relu"), MaxPool2D(2), Conv2D(3, 2, "relu"), MaxPool2D(2)),
+            *(Flatten(), Dense(6, "relu"), Dropout(0.2), Dense(4, "tanh")),
+        ],
+    ),
+}
