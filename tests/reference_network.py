@@ -63,6 +63,10 @@ def one(layer: layers.Layer, state: State, x: Array, masks: Masks | None) -> Arr
     if isinstance(layer, layers.Conv2D):
         window = {"stride": layer.strides, "padding": layer._sides, "dilation": layer.dilation, "groups": layer.groups}
         return reference.conv2d(x, weight, bias=bias, **window)[0]
+    if isinstance(layer, layers.Conv2DTranspose):
+        window = {"stride": layer.strides, "padding": layer._sides, "dilation": layer.dilation, "groups": layer.groups}
+        y = reference.conv2d_input_gradient(x, weight, (len(x), *layer.output_shape), **window)[0]
+        return y + (0 if bias is None else bias[:, None, None])
     if isinstance(layer, layers.MaxPool2D):
         return reference.max_pool2d(x, layer.pool_size, layer.strides, layer._sides)
     if isinstance(layer, layers.AvgPool2D):

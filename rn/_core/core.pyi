@@ -437,6 +437,20 @@ def conv2d_input_gradient(
     dilation: tuple[int, int] = (1, 1),
     groups: int = 1,
 ) -> None: ...
+def conv2d_transpose(
+    plan: Plan,
+    x: Slot,
+    weight: Slot,
+    y: Slot,
+    *,
+    bias: Slot | None = None,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+    activation: str = "linear",
+    alpha: float = 0.0,
+) -> None: ...
 def conv2d_weight_gradient(
     plan: Plan,
     x: Slot,

@@ -268,16 +268,46 @@ def conv2d_input_gradient(Plan plan, Slot dy, Slot weight, Slot dx, *, stride=(1
     """
     cdef _Convolution conv = _Convolution(dx, weight, dy, stride, padding, dilation, groups)
     refuse_overlap("conv2d_input_gradient", dx, (dy, weight))
+    record_transposed(plan, "conv2d_input_gradient", conv, dy, weight, dx, None, RN_LINEAR, 0.0)
+
+
+def conv2d_transpose(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1, 1), padding=((0, 0), (0, 0)),
+                     dilation=(1, 1), Py_ssize_t groups=1, str activation="linear", float alpha=0.0) -> None:
+    """Record y = act(the transposed convolution of x + bias): what ``conv2d_input_gradient`` makes of dy = x.
+
+    x (n, channels, h, w), weight (channels, filters / groups, kh, kw), bias (filters), y (n, filters, oh, ow) of a size that
+    ``conv2d`` with these options takes to h x w: (h - 1) s - top - bottom + d (kh - 1) + 1 rows and up to s - 1 more, columns
+    likewise. ``conv2d_weight_gradient`` with y's gradient for x, and x for dy, gives the gradient by weight; ``conv2d`` of y's
+    gradient that by x. Raises as ``conv2d`` does.
+    """
+    cdef _Convolution conv = _Convolution(y, weight, x, stride, padding, dilation, groups)
+    cdef int code = activation_code(activation)
+    if bias is not None and bias.size != y.shape[1]:
+        raise ShapeError(f"a bias of {y.shape[1]} filters has as many elements, not {bias.size}")
+    refuse_overlap("conv2d_transpose", y, (x, weight, bias))
+    record_transposed(plan, "conv2d_transpose", conv, x, weight, y, bias, code, alpha)
+
+
+cdef void record_transposed(Plan plan, str name, _Convolution conv, Slot dy, Slot weight, Slot dx, Slot bias, int activation,
+                            float alpha) except *:
+    """Record dx = act(conv transposed, of dy, + bias)."""
     cdef rn_winograd_args *winograd
+    cdef rn_convolve_args *phase
     if takes_winograd(conv, True):
-        winograd = record_winograd(plan, "conv2d_input_gradient", conv, weight, True)
+        winograd = record_winograd(plan, name, conv, weight, True)
+        winograd.activation, winograd.alpha = activation, alpha
         plan.link(&winograd.x, dy, READ)
         plan.link(&winograd.y, dx, WRITE)
+        if bias is not None:
+            plan.link(&winograd.bias, bias, READ)
         return
     cdef Py_ssize_t i, j
     for i in range(min(conv.stride[0], conv.image[0])):
         for j in range(min(conv.stride[1], conv.image[1])):
-            record_phase(plan, conv, dy, weight, dx, i, j)
+            phase = record_phase(plan, name, conv, dy, weight, dx, i, j)
+            phase.activation, phase.alpha = activation, alpha
+            if bias is not None:
+                plan.link(&phase.bias, bias, READ)
 
 
 cdef struct PhaseTaps:  # of one axis
@@ -305,7 +335,8 @@ cdef PhaseTaps phase_taps(_Convolution conv, int axis, Py_ssize_t phase):
     return taps
 
 
-cdef void record_phase(Plan plan, _Convolution conv, Slot dy, Slot weight, Slot dx, Py_ssize_t i, Py_ssize_t j) except *:
+cdef rn_convolve_args *record_phase(Plan plan, str name, _Convolution conv, Slot dy, Slot weight, Slot dx, Py_ssize_t i,
+                                    Py_ssize_t j) except NULL:
     """Record the gradient of the pixels (i + stride y, j + stride x)."""
     cdef PhaseTaps down = phase_taps(conv, 0, i), across = phase_taps(conv, 1, j)
     cdef Py_ssize_t taps = down.count * across.count
@@ -339,11 +370,12 @@ cdef void record_phase(Plan plan, _Convolution conv, Slot dy, Slot weight, Slot 
     wanted.out_first = i * conv.image[1] + j
     cdef double share = <double> taps / (conv.kernel[0] * conv.kernel[1])
     cdef rn_convolve_args *a = record_convolve(
-        plan, "conv2d_input_gradient", &wanted, conv.flops() * share, conv.bytes() * share)
+        plan, name, &wanted, conv.flops() * share, conv.bytes() * share)
     plan.link(&a.source, dy, READ)
     plan.link(&a.weight, turned, READ)
     # One phase is all of dx; of several, each writes its own pixels.
     plan.link(&a.out, dx, WRITE if conv.stride[0] == conv.stride[1] == 1 else UPDATE)
+    return a
 
 
 def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbias=None, stride=(1, 1),

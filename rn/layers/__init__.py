@@ -4,6 +4,7 @@ from rn.layers.activation import Activation, LeakyReLU, Linear, ReLU, Sigmoid, S
 from rn.layers.avg_pool2d import AvgPool2D
 from rn.layers.base import Layer
 from rn.layers.conv2d import Conv2D
+from rn.layers.conv2d_transpose import Conv2DTranspose
 from rn.layers.dense import Dense
 from rn.layers.dropout import Dropout
 from rn.layers.flatten import Flatten
@@ -20,6 +21,7 @@ __all__ = [
     "Activation",
     "AvgPool2D",
     "Conv2D",
+    "Conv2DTranspose",
     "Dense",
     "Dropout",
     "Flatten",

@@ -9,6 +9,7 @@ from rn.layers import (
     Activation,
     AvgPool2D,
     Conv2D,
+    Conv2DTranspose,
     Dense,
     Dropout,
     Flatten,
@@ -63,6 +64,23 @@ LAYERS: dict[str, tuple[tuple[int, ...], Callable[[], list[Layer]]]] = {
     "flatten first": (IMAGE, lambda: [Flatten(), Dense(3)]),
     "dropout": ((7,), lambda: [Dense(9), Dropout(0.4), Dense(3), Dropout(0.2)]),
     "dropout of images": (IMAGE, lambda: [Dropout(0.3), Conv2D(3, 2), Dropout(0.5)]),
+    "conv transpose": (IMAGE, lambda: [Conv2D(3, 1), Conv2DTranspose(2, 3, "relu"), Conv2D(2, 2)]),
+    "conv transpose strides": (
+        IMAGE,
+        lambda: [
+            Conv2D(3, 1),
+            Conv2DTranspose(4, 3, "tanh", strides=2, padding=1, output_padding=(1, 0)),
+            Conv2D(2, 1),
+        ],
+    ),
+    "conv transpose same": (
+        IMAGE,
+        lambda: [Conv2DTranspose(4, (2, 3), strides=(3, 2), padding="same", use_bias=False)],
+    ),
+    "conv transpose groups": (
+        IMAGE,
+        lambda: [Conv2D(4, 1), Conv2DTranspose(6, 2, groups=2, dilation=2, strides=2), Conv2D(2, 2)],
+    ),
     "reshape": (IMAGE, lambda: [Conv2D(4, 1), Reshape((2, -1, 5)), Conv2D(2, 2)]),
     "zero pad": (IMAGE, lambda: [Conv2D(3, 1), ZeroPad2D(((1, 0), (2, 3))), Conv2D(2, 2)]),
     "up sampling": (IMAGE, lambda: [Conv2D(3, 1), UpSampling2D((2, 3)), Conv2D(2, 2)]),

@@ -1,4 +1,4 @@
-"""What every layer must do, over the one list of cases: repeat, save, load, freeze, share threads, stand alone in a batch."""
+"""What every layer must do, over the one list of cases: repeat, save, load, freeze, share threads, stand alone."""
 
 from __future__ import annotations
 
@@ -149,6 +149,16 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         lambda: net((6,), rn.layers.SpatialDropout2D()),
         rn.errors.ShapeError,
         "spatial_dropout2d_1.*images",
+    ),
+    "conv transpose output padding": (
+        lambda: rn.layers.Conv2DTranspose(2, 3, strides=2, output_padding=2),
+        rn.errors.OptionError,
+        "below strides",
+    ),
+    "conv transpose of nothing": (
+        lambda: net((1, 2, 2), rn.layers.Conv2DTranspose(2, 1, padding=1)),
+        rn.errors.ShapeError,
+        "conv2d_transpose_1.*at least 1x1",
     ),
     "layer norm": (lambda: rn.layers.LayerNorm(-1.0), rn.errors.OptionError, "LayerNorm: epsilon"),
     "residual of no layer": (lambda: rn.layers.Residual([3]), rn.errors.DtypeError, "must hold layers"),
