@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -14,8 +15,10 @@ from benchmarks import machine, peers, plot, report, rows
 from benchmarks.results import Result
 from benchmarks.turns import Effort, Process, WorkerError, measure, measure_memory
 
-NOISE_TRIES = 5
+NOISE_TRIES = 20
+NOISE_PAUSE = 3.0  # seconds between tries, in which what disturbs may end
 NOISE_RANGE = (0.9, 1.1)
+NOISE = Effort(rounds=15, turn=0.04)
 QUICK = Effort(rounds=3, turn=0.005, budget=0.5)
 MEMORY_STEPS = 3
 
@@ -51,14 +54,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def noise(threads: int, effort: Effort) -> list[float]:
+def noise(threads: int, effort: Effort, tries: int) -> list[float]:
     """Return the ratios of rn in one process to rn in another, until one is within bounds or there were enough."""
     found: list[float] = []
     with ExitStack() as stack:
         workers = {name: Process("rn", threads) for name in ("rn", "rn again")}
         for worker in workers.values():
             stack.callback(worker.close)
-        while len(found) < NOISE_TRIES and not (found and quiet(found[-1])):
+        while len(found) < tries and not (found and quiet(found[-1])):
+            if found:
+                time.sleep(NOISE_PAUSE)
             result = measure(rows.NOISE, threads, workers, effort)
             found.append(result.median("rn again") / result.median("rn"))
             say(f"noise: rn against rn {found[-1]:.2f} on {threads} thread{'s' * (threads > 1)}")
@@ -68,6 +73,15 @@ def noise(threads: int, effort: Effort) -> list[float]:
 def quiet(ratio: float) -> bool:
     """Return whether the ratio of rn to rn is near enough to 1."""
     return NOISE_RANGE[0] <= ratio <= NOISE_RANGE[1]
+
+
+def check_noise(run: report.Run, options: argparse.Namespace) -> None:
+    """Stop unless rn against itself reads about 1 on every number of threads; nothing has been measured by then."""
+    for threads in run.threads:
+        ratios = noise(threads, QUICK if options.quick else NOISE, 1 if options.force else NOISE_TRIES)
+        run.noise.append({"threads": threads, "ratio": ratios[-1], "tries": len(ratios)})
+        if not quiet(ratios[-1]) and not options.force:
+            sys.exit(too_noisy(threads, ratios))
 
 
 def too_noisy(threads: int, ratios: Sequence[float]) -> str:
@@ -106,11 +120,12 @@ def measure_rows(
 
 
 def keep(run: report.Run, row: rows.Row, result: Result) -> None:
-    """Add a result to the run; a row that rn cannot do is named instead."""
+    """Add a result to the run; a row that rn cannot do is named instead, with the reason."""
+    skipped = f"{row.name} ({result.failures.get('rn', 'rn lacks a layer')})"
     if result.own:
         run.results.append((row, result))
-    elif row.name not in run.skipped:
-        run.skipped.append(row.name)
+    elif skipped not in run.skipped:
+        run.skipped.append(skipped)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -124,24 +139,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"no row has {' or '.join(options.only)} in its name: see --list")
     effort = QUICK if options.quick else Effort(rounds=options.rounds)
 
-    run = report.Run(machine.describe(), effort.rounds, options.threads)
+    began = time.monotonic()
+    threads_used = [threads for threads in options.threads if any(row.fits(threads) for row in chosen)]
+    run = report.Run(machine.describe(), effort.rounds, threads_used)
     absent = {name: peers.missing(name) for name in options.peers}
     run.missing = {name: f"not installed: {', '.join(packages)}" for name, packages in absent.items() if packages}
     names = [name for name in options.peers if not absent[name]]
     run.fma_peak = machine.fma_peak()
+    check_noise(run, options)
     try:
-        for threads in options.threads:
-            fitting = [row for row in chosen if row.threads in (None, threads)]
-            if not fitting:
-                continue
-            ratios = noise(threads, effort)
-            run.noise.append({"threads": threads, "ratio": ratios[-1], "tries": len(ratios)})
-            if not quiet(ratios[-1]) and not options.force:
-                sys.exit(too_noisy(threads, ratios))
-            measure_rows(run, fitting, names, threads, effort)
+        for threads in run.threads:
+            measure_rows(run, [row for row in chosen if row.fits(threads)], names, threads, effort)
     except KeyboardInterrupt:
         say("stopped; what was measured so far follows")
-    write(run, options.output)
+    finally:  # whatever ends the run, what was measured is kept
+        run.seconds = time.monotonic() - began
+        write(run, options.output)
 
 
 def write(run: report.Run, folder: Path) -> None:

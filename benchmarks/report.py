@@ -25,6 +25,7 @@ class Run:
     skipped: list[str] = field(default_factory=list)
     noise: list[dict[str, float]] = field(default_factory=list)
     fma_peak: float | None = None
+    seconds: float = 0.0
     results: list[tuple[Row, Result]] = field(default_factory=list)
 
     @property
@@ -159,6 +160,7 @@ def table(run: Run) -> str:
         f"median of up to {run.rounds} rounds in turns; one thread is pinned to one processor",
         *(f"left out: {name} ({why})" for name, why in run.missing.items()),
         *(f"noise: rn against rn {found['ratio']:.2f} on {found['threads']:g} threads" for found in run.noise),
+        f"the run took {run.seconds / 60:.1f} minutes",
     ]
     if peak is not None:
         text.append(f"peak: {peak:.0f} GFLOP/s ({how})")
@@ -171,7 +173,7 @@ def table(run: Run) -> str:
         else []
     )
     if run.skipped:
-        text.append(f"not measured, rn lacks a layer: {', '.join(run.skipped)}")
+        text.append(f"not measured: {', '.join(run.skipped)}")
     if ratios := net_table(run):
         text += ["", ratios]
     judged = [line for line in measured if line.verdicts]
@@ -219,6 +221,7 @@ def to_json(run: Run) -> dict[str, Any]:
         "threads": list(run.threads),
         "rounds": run.rounds,
         "noise": run.noise,
+        "seconds": run.seconds,
         "peak": {"gflops": peak, "from": how},
         "rows": list(rows.values()),
     }

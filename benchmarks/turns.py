@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,19 @@ class Process:
 
     def __init__(self, peer: str, threads: int) -> None:
         self.peer = peer
-        command = [sys.executable, "-m", "benchmarks.worker", peer, "--threads", str(threads)]
-        command += ["--processors", *map(str, processors(threads))]
+        self._command = [sys.executable, "-m", "benchmarks.worker", peer, "--threads", str(threads)]
+        self._command += ["--processors", *map(str, processors(threads))]
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
         root = Path(__file__).resolve().parents[1]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root)
+        return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root)
 
     def ask(self, method: str, *arguments: object) -> Any:
-        """Return what the worker's method gives; ``WorkerError`` where it fails."""
+        """Return what the worker's method gives; ``WorkerError`` where it fails.
+
+        Where the process ends instead, such as for want of memory, a new one answers the next request.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -66,7 +73,10 @@ class Process:
             self._process.stdin.flush()
             state, value = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError):
-            raise WorkerError(f"the process of {self.peer} ended: exit code {self._process.wait()}") from None
+            code = self._process.wait()
+            self.close()
+            self._process = self._start()
+            raise WorkerError(f"the process of {self.peer} ended: exit code {code}") from None
         if state == "failed":
             raise WorkerError(f"{self.peer}: {value}")
         return value
@@ -75,7 +85,8 @@ class Process:
         """End the process."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()
 
@@ -100,8 +111,15 @@ def measure(row: Row, threads: int, workers: Mapping[str, Process], effort: Effo
             turns.append((contender, worker, variant, effort.calls(seconds), effort.rounds_for(seconds)))
     for turn in range(effort.rounds):
         for contender, worker, variant, calls, rounds in turns:
-            if turn < rounds:
-                result.values[contender].append(worker.ask("time", variant, calls) / row.per_call)
+            if turn >= rounds or contender in result.failures:
+                continue
+            try:
+                seconds = worker.ask("time", variant, calls)
+            except WorkerError as error:
+                result.failures[contender] = str(error)
+                del result.values[contender]
+                continue
+            result.values[contender].append(seconds / row.per_call)
     return result
 
 

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks stand beside the sources")
 
 from benchmarks import __main__ as command
-from benchmarks import limits, machine, nets, peers, plot, report, rows, turns, worker
+from benchmarks import limits, machine, nets, peers, plot, report, rows, turns
 from benchmarks.results import Limit, Result
 from benchmarks.work import Conv, Elementwise, Gemm, Step
 
@@ -154,6 +154,7 @@ def test_measure_asks_in_turns_within_the_budget():
     row = rows.NOISE
     workers: Any = {"rn": Scripted([1.0, 2.0, 3.0]), "rn again": Scripted([4.0, 5.0, 6.0])}
     found = turns.measure(row, 1, workers, turns.Effort(rounds=3, turn=0.05, budget=10.0))
+    assert not found.failures
     assert found.values == {"rn": [1.0, 2.0, 3.0], "rn again": [4.0, 5.0, 6.0]}
     assert workers["rn"].asked == [("rn", 5)] * 3
     short = turns.Effort(rounds=9, turn=0.02, budget=0.05)
@@ -166,10 +167,11 @@ def test_noise_stops_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     made: list[Scripted] = []
 
     def process(peer: str, threads: int) -> Scripted:
-        made.append(Scripted([1.0 + 0.5 * len(made)] * 100))
+        made.append(Scripted([1.0 + 0.5 * len(made)] * 1000))
         return made[-1]
 
     monkeypatch.setattr(command, "Process", process)
+    monkeypatch.setattr(command, "NOISE_PAUSE", 0.0)
     monkeypatch.setattr(machine, "fma_peak", lambda: None)
     with pytest.raises(SystemExit, match=r"too busy to measure: rn against rn read 1\.50, .*--force"):
         command.main(["--only", "gemm/64x64x64", "--threads", "1", "--output", str(tmp_path)])
@@ -180,7 +182,34 @@ def test_noise_stops_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def test_noise_is_tried_again(ratio: float, tries: int, monkeypatch: pytest.MonkeyPatch):
     times = iter([1.0, ratio])
     monkeypatch.setattr(command, "Process", lambda peer, threads: Scripted([next(times)] * 100))
-    assert command.noise(1, turns.Effort(rounds=1)) == [ratio] * tries
+    monkeypatch.setattr(command, "NOISE_PAUSE", 0.0)
+    assert command.noise(1, turns.Effort(rounds=1), 5) == [ratio] * tries
+
+
+def test_noise_on_every_number_of_threads_comes_first_and_interrupted_runs_are_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    done: list[Any] = []
+
+    def noise(threads: int, effort: turns.Effort, tries: int) -> list[float]:
+        done.append(threads)
+        return [1.0]
+
+    def measure_rows(run: report.Run, chosen: list[rows.Row], names: list[str], threads: int, effort: Any) -> None:
+        done.append([row.name for row in chosen])
+        if threads == 3:
+            raise RuntimeError("a fault of the harness")
+        run.results.append((chosen[0], result(chosen[0].name, threads, rn=[1.0])))
+
+    monkeypatch.setattr(command, "noise", noise)
+    monkeypatch.setattr(command, "measure_rows", measure_rows)
+    monkeypatch.setattr(machine, "fma_peak", lambda: None)
+    only = ["gemm/64x64x64", "elementwise/add/4096"]
+    with pytest.raises(RuntimeError, match="harness"):
+        command.main(["--threads", "1", "2", "3", "--output", str(tmp_path), "--only", *only])
+    assert done == [1, 2, 3, only, only[:1], only[:1]]
+    data = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert [(row["name"], row["threads"]) for row in data["rows"]] == [(only[0], 1), (only[0], 2)]
 
 
 def test_a_quick_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
@@ -213,16 +242,41 @@ def test_what_a_worker_cannot_do_is_told():
         process.close()
 
 
+class Killed(Scripted):
+    """A process that the system ends in mid-measurement."""
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        if method == "prepare":
+            return {"numpy": 0.01}
+        raise turns.WorkerError("the process of numpy ended: exit code -9")
+
+
+def test_a_process_that_ends_takes_no_other_result_with_it():
+    workers: Any = {"rn": Scripted([1.0, 2.0]), "numpy": Killed([])}
+    found = turns.measure(rows.NOISE, 1, workers, turns.Effort(rounds=2, turn=0.05, budget=10.0))
+    assert found.values == {"rn": [1.0, 2.0]}
+    assert found.failures == {"numpy": "the process of numpy ended: exit code -9"}
+
+
+def test_another_process_answers_after_one_that_ended():
+    process = turns.Process("numpy", 1)
+    try:
+        process._process.kill()
+        process._process.wait()
+        with pytest.raises(turns.WorkerError, match="the process of numpy ended: exit code -9"):
+            process.ask("versions")
+        assert "NumPy" in process.ask("versions")
+    finally:
+        process.close()
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resident memory is read from /proc")
 def test_memory_is_what_the_work_adds():
-    size = 64_000_000
-
-    class Peer:
-        def prepare(self, work: object) -> dict[str, Any]:
-            return {"one": lambda: np.ones(size, np.uint8).sum()}
-
-    added = worker.Worker(Peer()).memory(Gemm(1, 1, 1), "one", 2)  # type: ignore[arg-type]
-    assert 0.9 * size < added < 1.5 * size
+    # In a new process, as measure_memory does: one with a history serves large requests from what it holds already.
+    matrix = 4000 * 4000 * 4
+    row = rows.Row("gemm/4000x1x4000", Gemm(4000, 1, 4000), measure="memory")
+    added = turns.measure_memory(row, 1, ["numpy"], 2).median("numpy")
+    assert 0.9 * matrix < added < 1.5 * matrix
 
 
 def test_no_row_and_a_wrong_option():

@@ -27,11 +27,15 @@ class Row:
     per_call: int = 1
     brief: bool = False
 
+    def fits(self, threads: int) -> bool:
+        """Whether the row makes sense on this number of threads."""
+        return self.threads in (None, threads)
+
     @property
     def group(self) -> str:
         """The first part of the name."""
         return self.name.split("/", 1)[0]
 
 
-# What two processes of rn do before anything counts.
-NOISE = Row("noise/rn against rn", Step("mlp", "train", 32))
+# What two processes of rn do before anything counts: steps of a few milliseconds, long beside the waking of a thread.
+NOISE = Row("noise/rn against rn", Step("jnn_mnist", "train", 32))
