@@ -1,9 +1,9 @@
 """Random networks, trained three steps here and in PyTorch: ``python -m tests.random_networks 500``.
 
 A network, its options, loss and optimizer follow from one seed; both libraries start from the same weights. Each
-tensor's distance to PyTorch in float64 must be at most 1e-4, or three times the distance of PyTorch in float32 to PyTorch
-in float64: adaptive optimizers amplify noise where a gradient is zero, and then float32 itself is that far off. The report
-counts the nets that needed the second bound.
+tensor's distance to PyTorch in float64 must be at most 1e-4, or three times the distance of PyTorch in float32 to
+PyTorch in float64: adaptive optimizers amplify noise where a gradient is zero, and then float32 itself is that far off.
+The report counts the nets that needed the second bound.
 """
 
 from __future__ import annotations
