@@ -434,6 +434,38 @@ def upsample_gradient(dy: Array, size: tuple[int, int]) -> Array:
     return np.asarray(dy, np.float64).reshape(n, c, h // size[0], size[0], w // size[1], size[1]).sum(axis=(3, 5))
 
 
+def channel_shape(x: Array) -> tuple[int, ...]:
+    return (1, x.shape[1], *[1] * (x.ndim - 2))
+
+
+def batch_moments(x: Array) -> tuple[Array, Array]:
+    """Return the mean and the variance of every channel over the batch and the image."""
+    axes = (0, *range(2, x.ndim))
+    x = x.astype(np.float64)
+    return x.mean(axes), x.var(axes)
+
+
+def batch_norm(x: Array, mean: Array, variance: Array, weight=1.0, bias=0.0, epsilon: float = 1e-5) -> Array:
+    shape = channel_shape(x)
+    mean, variance, weight, bias = (
+        np.broadcast_to(np.asarray(a, np.float64), x.shape[1]).reshape(shape) for a in (mean, variance, weight, bias)
+    )
+    return (x - mean) / np.sqrt(variance + epsilon) * weight + bias
+
+
+def batch_norm_gradient(x: Array, g: Array, moments=None, weight=1.0, epsilon: float = 1e-5):
+    """Return dx, dweight, dbias, given g = d loss / d y; ``moments`` where they are not the batch's own."""
+    axes, shape = (0, *range(2, x.ndim)), channel_shape(x)
+    mean, variance = batch_moments(x) if moments is None else moments
+    h = batch_norm(x, mean, variance, epsilon=epsilon)
+    dweight, dbias = (g * h).sum(axes), g.sum(axes)
+    scale = (weight / np.sqrt(np.asarray(variance, np.float64) + epsilon)).reshape(shape)
+    if moments is not None:
+        return scale * g, dweight, dbias
+    count = x.size / x.shape[1]
+    return scale * (g - (dbias.reshape(shape) + h * dweight.reshape(shape)) / count), dweight, dbias
+
+
 def layer_norm(x: Array, weight: Array | None = None, bias: Array | None = None, epsilon: float = 1e-5) -> Array:
     """Each sample less its mean, over its deviation; x (n, features)."""
     x = np.asarray(x, np.float64)

@@ -71,6 +71,15 @@ def one(layer: layers.Layer, state: State, x: Array, masks: Masks | None) -> Arr
         return reference.max_pool2d(x, layer.pool_size, layer.strides, layer._sides)
     if isinstance(layer, layers.AvgPool2D):
         return reference.avg_pool2d(x, layer.pool_size, layer.strides, layer._sides)
+    if isinstance(layer, layers.GlobalAvgPool2D):
+        return x.mean((2, 3))
+    if isinstance(layer, layers.GlobalMaxPool2D):
+        return x.max((2, 3))
+    if isinstance(layer, layers.BatchNorm):
+        by_batch = masks is not None and layer.trainable
+        moments = reference.batch_moments(x) if by_batch else (state["running_mean"], state["running_var"])
+        ones = (1.0 if weight is None else weight), (0.0 if bias is None else bias)
+        return reference.batch_norm(x, *moments, *ones, epsilon=layer.epsilon)
     if isinstance(layer, layers.Flatten | layers.Reshape):
         return x.reshape(len(x), *layer.output_shape)
     if isinstance(layer, layers.ZeroPad2D):

@@ -382,6 +382,37 @@ def avg_pool2d_gradient(
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
 ) -> None: ...
 
+# ---- doorways: batch normalisation
+
+def batch_norm(
+    plan: Plan,
+    x: Slot,
+    y: Slot,
+    running_mean: Slot,
+    running_var: Slot,
+    *,
+    weight: Slot | None = None,
+    bias: Slot | None = None,
+    by_batch: bool = True,
+    momentum: float = 0.0,
+    epsilon: float = 1e-5,
+    activation: str = "linear",
+    alpha: float = 0.0,
+) -> Slot: ...
+def batch_norm_gradient(
+    plan: Plan,
+    x: Slot,
+    dy: Slot,
+    saved: Slot,
+    dx: Slot | None = None,
+    *,
+    dweight: Slot | None = None,
+    dbias: Slot | None = None,
+    by_batch: bool = True,
+    activation: str = "linear",
+    alpha: float = 0.0,
+) -> None: ...
+
 # ---- doorways: random numbers
 
 def philox(counter: Sequence[int], key: int) -> tuple[int, int, int, int]: ...

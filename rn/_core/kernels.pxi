@@ -44,6 +44,8 @@ cdef extern from "rn.h" nogil:
         rn_kernel layer_norm
         rn_kernel layer_norm_gradient
         rn_kernel layer_norm_weights
+        rn_kernel batch_norm
+        rn_kernel batch_norm_gradient
         rn_kernel fill
         rn_kernel gather_rows
         rn_kernel activate

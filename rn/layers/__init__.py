@@ -3,11 +3,14 @@
 from rn.layers.activation import Activation, LeakyReLU, Linear, ReLU, Sigmoid, Softmax, Tanh
 from rn.layers.avg_pool2d import AvgPool2D
 from rn.layers.base import Layer
+from rn.layers.batch_norm import BatchNorm
 from rn.layers.conv2d import Conv2D
 from rn.layers.conv2d_transpose import Conv2DTranspose
 from rn.layers.dense import Dense
 from rn.layers.dropout import Dropout
 from rn.layers.flatten import Flatten
+from rn.layers.global_avg_pool2d import GlobalAvgPool2D
+from rn.layers.global_max_pool2d import GlobalMaxPool2D
 from rn.layers.input import Input
 from rn.layers.layer_norm import LayerNorm
 from rn.layers.max_pool2d import MaxPool2D
@@ -20,11 +23,14 @@ from rn.layers.zero_pad2d import ZeroPad2D
 __all__ = [
     "Activation",
     "AvgPool2D",
+    "BatchNorm",
     "Conv2D",
     "Conv2DTranspose",
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool2D",
     "Input",
     "Layer",
     "LayerNorm",

@@ -142,6 +142,10 @@ class Layer:
         self._parameters[name] = parameter
         return parameter
 
+    def add_buffer(self, name: str, values: FloatArray) -> None:
+        """Let ``values`` be saved with the layer as ``name``, untrained; for use in ``build``."""
+        self._buffers[name] = values
+
     def learns(self, plan: _core.Plan) -> bool:
         """Whether the gradients of this layer's parameters are to be computed in ``plan``; for use in ``bind``."""
         return self.trainable and plan.training and plan.gradients and bool(self._parameters)
@@ -157,6 +161,10 @@ class Layer:
         parameter = self._parameters[name]
         return plan.bound(parameter.value), plan.bound(parameter.gradient)
 
+    def buffer_slot(self, plan: _core.Plan, name: str) -> _core.Slot:
+        """Return the plan's slot of a buffer; for use in ``bind``."""
+        return plan.bound(_core.Tensor4D.wrap(self._buffers[name]))
+
     @property
     def parameters(self) -> dict[str, FloatArray]:
         """The trained arrays by name, read-only; ``set`` writes."""
@@ -169,8 +177,8 @@ class Layer:
 
     @property
     def buffers(self) -> dict[str, FloatArray]:
-        """Arrays that are saved with the layer but not trained, by name."""
-        return dict(self._buffers)
+        """Arrays that are saved with the layer but not trained, by name, read-only; ``set`` writes."""
+        return {name: _sealed(array.view()) for name, array in self._buffers.items()}
 
     def __getattr__(self, name: str) -> FloatArray:
         # Only names that are no ordinary attribute come here: layer.weight, layer.bias, a buffer's name.
@@ -268,6 +276,9 @@ def _view(plan: _core.Plan, slot: _core.Slot, shape: Shape) -> FloatArray:
 
 
 def _read_only(tensor: _core.Tensor4D, shape: Shape) -> FloatArray:
-    view: FloatArray = np.asarray(tensor).reshape(shape)
+    return _sealed(np.asarray(tensor).reshape(shape))
+
+
+def _sealed(view: FloatArray) -> FloatArray:
     view.flags.writeable = False
     return view

@@ -11,7 +11,7 @@ from typing import Any
 
 from rn import _core, activations, losses, registry
 from rn.errors import OptionError
-from rn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Layer, Residual
+from rn.layers import Activation, BatchNorm, Conv2D, Dense, Dropout, Flatten, Layer, Residual
 
 __all__ = ["bind_layers", "bind_loss", "last_activation", "refuse_mismatch"]
 
@@ -20,7 +20,7 @@ FINISHED_IN_REGISTERS: frozenset[tuple[type[Layer], type[activations.ActivationF
     (layer, activation)
     for layer in (Dense, Conv2D)
     for activation in (activations.ReLU, activations.LeakyReLU, activations.Sigmoid, activations.Tanh)
-)
+) | {(BatchNorm, activations.ReLU), (BatchNorm, activations.LeakyReLU)}
 
 # After these the loss would be computed, and training would go nowhere: what they give are no probabilities, with
 # sigmoid none that sum to 1, and a softmax of one column is always 1.
@@ -56,12 +56,7 @@ def bind_layers(
         layer = layers[i]
         activation = activation_of(layer)
         joined = 1
-        if (
-            not separate
-            and type(activation) is activations.Linear
-            and i + 1 < len(layers)
-            and isinstance(layers[i + 1], Activation)
-        ):
+        if not separate and i + 1 < len(layers) and _joins(layer, layers[i + 1]):
             activation = activation_of(layers[i + 1])
             joined = 2
         if open_end and i + joined == len(layers):
@@ -72,6 +67,15 @@ def bind_layers(
         if outputs is not None:
             outputs[layer.name] = x
     return x
+
+
+def _joins(layer: Layer, following: Layer) -> bool:
+    """Whether ``following`` is an activation that ``layer``, which has none yet, may take for its own."""
+    if not isinstance(following, Activation):
+        return False
+    own = activation_of(layer)
+    pair = type(layer), type(following.activation)
+    return type(own) is activations.Linear or (own is None and pair in FINISHED_IN_REGISTERS)
 
 
 def _bind_pair(

@@ -19,6 +19,7 @@ import pytest
 from rn import _core
 from tests.core import (
     test_activation,
+    test_batch_norm,
     test_conv,
     test_gemm,
     test_loss,
@@ -65,6 +66,7 @@ def run_everything(side: str) -> None:
     faulthandler.enable()
     for module in (
         test_activation,
+        test_batch_norm,
         test_conv,
         test_gemm,
         test_loss,
@@ -92,6 +94,9 @@ def run_everything(side: str) -> None:
         test_optimizer.run("sgd", n, test_optimizer.SGD[4], 2)
         test_optimizer.run("adam", n, test_optimizer.ADAM[1], 2)
         test_random.dropped(np.ones((1, n), np.float32), 0.5)
+    for shape in test_batch_norm.SHAPES:
+        for activation in test_batch_norm.ACTIVATIONS:
+            test_batch_norm.run(test_batch_norm.inputs(shape), activation)
     for case in test_pool.CASES:
         test_pool.pool(*test_pool.inputs(*case), *case[1:])
     for shape in test_softmax.SHAPES:

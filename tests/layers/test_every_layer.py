@@ -160,6 +160,13 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         rn.errors.ShapeError,
         "conv2d_transpose_1.*at least 1x1",
     ),
+    "batch norm": (lambda: rn.layers.BatchNorm(1.5), rn.errors.OptionError, "BatchNorm: momentum"),
+    "batch norm epsilon": (lambda: rn.layers.BatchNorm(epsilon=-1), rn.errors.OptionError, "BatchNorm: epsilon"),
+    "global pool": (
+        lambda: net((6,), rn.layers.GlobalAvgPool2D()),
+        rn.errors.ShapeError,
+        "global_avg_pool2d_1.*images",
+    ),
     "layer norm": (lambda: rn.layers.LayerNorm(-1.0), rn.errors.OptionError, "LayerNorm: epsilon"),
     "residual of no layer": (lambda: rn.layers.Residual([3]), rn.errors.DtypeError, "must hold layers"),
     "residual that shrinks": (
@@ -175,8 +182,8 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
 }
 
 
-def net(shape: tuple[int, ...], layer: rn.layers.Layer) -> rn.Sequencial:
-    return rn.Sequencial([layer], input_shape=shape)
+def net(shape: tuple[int, ...], *layers: rn.layers.Layer) -> rn.Sequencial:
+    return rn.Sequencial(layers, input_shape=shape)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -20,4 +20,5 @@ RN_KERNELS(X)
 #include "body_conv.h"
 #include "body_winograd.h"
 #include "body_layer_norm.h"
+#include "body_batch_norm.h"
 #include "body_image.h"

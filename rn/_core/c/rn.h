@@ -26,6 +26,7 @@ typedef struct {
 
 typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
 
+#include "rn_batch_norm.h"
 #include "rn_image.h"
 #include "rn_tensor.h"
 
@@ -33,6 +34,7 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
 #define RN_KERNELS(X) \
     RN_TENSOR_KERNELS(X) \
     RN_IMAGE_KERNELS(X) \
+    RN_BATCH_NORM_KERNELS(X) \
     X(fill) \
     X(gather_rows) \
     X(activate) \

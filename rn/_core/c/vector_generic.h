@@ -267,7 +267,15 @@ static inline vd vd_div(vd a, vd b) { EACH_DOUBLE(a.lane[i] / b.lane[i]); }
 static inline vd vd_fma(vd a, vd b, vd c) { EACH_DOUBLE(a.lane[i] * b.lane[i] + c.lane[i]); } /* a b + c */
 static inline vd vf_to_double(vf a) { EACH_DOUBLE((double)AT(a, i)); }
 static inline vd vd_load_floats(const float *p) { EACH_DOUBLE((double)p[i]); }
-static inline vf vd_to_float(vd a) { EACH(vf, (float)a.lane[i]); }
+static inline vf vd_to_float(vd a) {
+    vf r;
+    for (int i = 0; i < VL; i++) AT(r, i) = (float)a.lane[i];
+#if RN_OPERATORS
+    /* gcc 12 takes a vector made double again for the one before it was rounded; this it cannot look through. */
+    __asm__("" : "+m"(r));
+#endif
+    return r;
+}
 /* In vf_sum_double's order. */
 static inline double vd_sum(vd a) { return (a.lane[0] + a.lane[2]) + (a.lane[1] + a.lane[3]); }
 
