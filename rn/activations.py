@@ -10,25 +10,69 @@ import math
 from numbers import Real
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from rn import _core, registry
-from rn.errors import OptionError
+from rn.errors import OptionError, ShapeError
 
 __all__ = ["ActivationFunction", "LeakyReLU", "Linear", "ReLU", "Sigmoid", "Softmax", "Tanh", "get"]
 
 
 class ActivationFunction:
-    """The contract: ``bind`` records y = f(x) and, where gradients are wanted, dx = dy f'(x)."""
+    """The contract: ``bind`` records y = f(x) and, where gradients are wanted, dx = dy f'(x).
 
-    kernel: ClassVar[str]
+    ``kernel``: which of the core's functions it is; none for one written in Python, by ``value`` and ``gradient``.
+    """
+
+    kernel: ClassVar[str] = ""
     alpha: float = 0.0
+
+    def value(self, x: NDArray[np.float32]) -> ArrayLike:
+        """Return y = f(x), shaped as ``x``: (n, features), or (n, c, h, w) of images; written in Python."""
+        raise NotImplementedError(f"{type(self).__name__} has neither kernel nor value")
+
+    def gradient(self, x: NDArray[np.float32], grad: NDArray[np.float32]) -> ArrayLike:
+        """Return d loss / d x, given ``grad`` = d loss / d y; written in Python."""
+        raise NotImplementedError(f"{type(self).__name__} writes no gradient, so it cannot be trained through")
 
     def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
         """Record the activation of every element of ``x``; return the slot of the same shape that holds it."""
+        if not self.kernel:
+            return self._bind_python(plan, x)
         y = plan.tensor(x.shape)
         _core.activate(plan, x, y, self.kernel, self.alpha)
         if plan.wants_gradient(x):
             with plan.backward():
                 _core.activate_gradient(plan, x, y, plan.gradient(y), plan.gradient(x), self.kernel, self.alpha)
+        return y
+
+    def _bind_python(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
+        """Record ``value`` and ``gradient`` as callbacks; see ``bind``."""
+        y = plan.tensor(x.shape)
+        shape = x.shape if x.shape[2:] != (1, 1) else x.shape[:2]
+
+        def view(slot: _core.Slot) -> NDArray[np.float32]:
+            return np.asarray(plan.array(slot)).reshape(shape)
+
+        def checked(method: str, made: ArrayLike) -> NDArray[np.float32]:
+            array = np.asarray(made, np.float32)
+            if array.shape != shape:
+                raise ShapeError(f"{type(self).__name__}.{method} returned shape {array.shape}, expected {shape}")
+            return array
+
+        def forward() -> None:
+            view(y)[...] = checked("value", self.value(view(x)))
+
+        plan.callback(type(self).__name__, forward, reads=[x], writes=[y])
+        if plan.wants_gradient(x):
+            dy, dx = plan.gradient(y), plan.gradient(x)
+
+            def backward() -> None:
+                view(dx)[...] = checked("gradient", self.gradient(view(x), view(dy)))
+
+            with plan.backward():
+                plan.callback(f"{type(self).__name__}.gradient", backward, reads=[x, dy], writes=[dx])
         return y
 
     def config(self) -> dict[str, Any]:

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from rn import _core, registry
+from rn.errors import ShapeError
 
 __all__ = ["BinaryCrossEntropy", "CrossEntropy", "Loss", "MeanAbsoluteError", "MeanSquaredError", "get"]
 
@@ -22,6 +26,18 @@ class Loss:
 
     takes_classes: ClassVar[bool] = False
     from_logits: bool = False
+
+    def value(self, prediction: NDArray[np.float32], target: NDArray[Any]) -> ArrayLike:
+        """Return the loss of each sample, (n,); for losses written in Python, which have no ``doorway``.
+
+        ``prediction``: (n, outputs), or (n, c, h, w) of images. ``target``: the same shape, or int32 classes (n,) where
+        the loss takes classes and got some. Means and samples' weights are the base class's business.
+        """
+        raise NotImplementedError(f"{type(self).__name__} writes neither doorway nor value")
+
+    def gradient(self, prediction: NDArray[np.float32], target: NDArray[Any]) -> ArrayLike:
+        """Return the derivative of each sample's ``value`` by its prediction, shaped as the prediction."""
+        raise NotImplementedError(f"{type(self).__name__} writes no gradient, so it cannot be trained with")
 
     def doorway(self) -> Callable[..., None]:
         """Return the core's doorway that records this loss.
@@ -46,10 +62,48 @@ class Loss:
         ``target``: (n,) classes as int32 where ``target_classes``, else shaped as ``prediction``. ``weights``: (n,)
         factors of the samples; the loss is the sum of w_i l_i over n.
         """
+        if type(self).doorway is Loss.doorway:
+            return self._bind_python(plan, prediction, target, target_classes, gradient, weights)
         loss = plan.kept((2,))
         classes = {"target_classes": target_classes} if self.takes_classes else {}
         self.doorway()(plan, prediction, target, loss, gradient=gradient, weights=weights, **classes)
         return loss
+
+    def _bind_python(
+        self,
+        plan: _core.Plan,
+        prediction: _core.Slot,
+        target: _core.Slot,
+        target_classes: bool,
+        gradient: _core.Slot | None,
+        weights: _core.Slot | None,
+    ) -> _core.Slot:
+        """Record ``value`` and ``gradient`` as a callback; see ``bind``."""
+        loss, n = plan.kept((2,)), plan.batch
+        shape = prediction.shape if prediction.shape[2:] != (1, 1) else prediction.shape[:2]
+
+        def run() -> None:
+            p = np.asarray(plan.array(prediction)).reshape(shape)
+            t = np.asarray(plan.array(target)).reshape(-1).view(np.int32) if target_classes else None
+            t = np.asarray(plan.array(target)).reshape(shape) if t is None else t
+            w = np.ones(n, np.float32) if weights is None else np.asarray(plan.array(weights)).reshape(-1)
+            values = self._checked("value", self.value(p, t), (n,))
+            # Worked out before anything is written: the prediction may end here.
+            slopes = None if gradient is None else self._checked("gradient", self.gradient(p, t), shape)
+            np.asarray(plan.array(loss)).reshape(-1).view(np.float64)[0] = values @ w.astype(np.float64) / n
+            if gradient is not None and slopes is not None:
+                factors = (w / np.float32(n)).reshape(-1, *[1] * (len(shape) - 1))
+                np.multiply(slopes, factors, out=np.asarray(plan.array(gradient)).reshape(shape), casting="same_kind")
+
+        reads = [prediction, target] if weights is None else [prediction, target, weights]
+        plan.callback(type(self).__name__, run, reads=reads, writes=[loss] if gradient is None else [loss, gradient])
+        return loss
+
+    def _checked(self, method: str, made: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        array = np.asarray(made, np.float64)
+        if array.shape != shape:
+            raise ShapeError(f"{type(self).__name__}.{method} returned shape {array.shape}, expected {shape}")
+        return array
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as JSON can hold them."""

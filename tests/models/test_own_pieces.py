@@ -1,0 +1,176 @@
+"""Losses, metrics and activations that users write in plain Python work in every place that the built-in ones do."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rn
+from rn import registry
+from rn.layers import Conv2D, Dense, Flatten
+
+RNG = np.random.default_rng(8)
+X = RNG.normal(size=(40, 1, 6, 6)).astype(np.float32)
+T = RNG.normal(size=(40, 3)).astype(np.float32)
+C = RNG.integers(0, 3, 40)
+
+
+class OwnActivation(rn.activations.ActivationFunction):
+    """tanh."""
+
+    def value(self, x: np.ndarray) -> np.ndarray:
+        return np.tanh(x)
+
+    def gradient(self, x: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        return grad * (1 - np.tanh(x) ** 2)
+
+
+class OwnLoss(rn.losses.Loss):
+    """The squared error, times a factor."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        self.factor = factor
+
+    def value(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return self.factor * ((prediction - target) ** 2).mean(axis=1)
+
+    def gradient(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return self.factor * 2 * (prediction - target) / prediction.shape[1]
+
+
+class OwnClassLoss(rn.losses.Loss):
+    """Cross-entropy of probabilities."""
+
+    takes_classes = True
+
+    def value(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return -np.log(prediction[np.arange(len(target)), target])
+
+    def gradient(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        made = np.zeros_like(prediction)
+        made[np.arange(len(target)), target] = -1 / prediction[np.arange(len(target)), target]
+        return made
+
+
+class OwnMetric(rn.metrics.Metric):
+    """The mean absolute error."""
+
+    name = "own"
+    higher_is_better = False
+
+    def value(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return np.abs(prediction - target).mean(axis=1)
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    """Register the classes above for the length of a test."""
+    before = copy.deepcopy(registry._classes)
+    rn.register("activation", "own")(OwnActivation)
+    rn.register("loss", "own")(OwnLoss)
+    rn.register("loss", "own classes")(OwnClassLoss)
+    rn.register("metric", "own")(OwnMetric)
+    yield
+    registry._classes.clear()
+    registry._classes.update(before)
+
+
+def net(activation: object, loss: object, metrics: object = (), last: str = "linear") -> rn.Sequencial:
+    layers = [Conv2D(4, 3, activation), Flatten(), Dense(8, activation), Dense(3, last)]  # type: ignore[arg-type]
+    model = rn.Sequencial(layers, input_shape=(1, 6, 6), seed=1)
+    model.compile("sgd", loss, metrics)  # type: ignore[arg-type]
+    return model
+
+
+def assert_alike(own: rn.Sequencial, built_in: rn.Sequencial) -> None:
+    for key, value in built_in.state_dict().items():
+        np.testing.assert_allclose(own.state_dict()[key], value, rtol=1e-4, atol=1e-6)
+
+
+def test_they_train_as_the_built_in_ones_do() -> None:
+    own, built_in = net(OwnActivation(), OwnLoss(), [OwnMetric()]), net("tanh", "mse", ["mae"])
+    start, w = own.state_dict(), RNG.uniform(0.5, 2, 40)
+    for model in (own, built_in):
+        model.fit(X, T, epochs=3, batch_size=16, sample_weight=w, verbose=0)
+    assert_alike(own, built_in)
+    assert not np.allclose(own.state_dict()["0.weight"], start["0.weight"], atol=1e-3)
+    a, b = own.evaluate(X, T), built_in.evaluate(X, T)
+    assert a["loss"] == pytest.approx(b["loss"], rel=1e-5)
+    assert a["own"] == pytest.approx(b["mae"], rel=1e-5)
+    np.testing.assert_allclose(own.predict(X), built_in.predict(X), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(own.input_gradient(X, T), built_in.input_gradient(X, T), rtol=1e-3, atol=1e-6)
+
+
+def test_a_loss_of_classes() -> None:
+    own, built_in = net("tanh", "own classes", last="softmax"), net("tanh", "cross_entropy", last="softmax")
+    for model in (own, built_in):
+        model.fit(X, C, epochs=3, batch_size=16, verbose=0)
+    assert_alike(own, built_in)
+
+
+@pytest.mark.parametrize("way", ["file", "pickle", "copy"])
+def test_they_are_stored(way: str, tmp_path: Path) -> None:
+    model = net("own", OwnLoss(0.5), ["own"])
+    model.fit(X, T, verbose=0)
+    if way == "file":
+        model.save(tmp_path / "own.rn")
+        again = rn.load(tmp_path / "own.rn")
+    else:
+        again = pickle.loads(pickle.dumps(model)) if way == "pickle" else copy.deepcopy(model)
+    assert again.loss.factor == 0.5
+    for either in (model, again):
+        either.fit(X, T, epochs=2, verbose=0)
+    assert np.array_equal(model.predict(X), again.predict(X))
+    assert model.evaluate(X, T) == again.evaluate(X, T)
+
+
+def test_unregistered_ones_cannot_be_saved(tmp_path: Path) -> None:
+    class Unknown(OwnLoss):
+        pass
+
+    model = net("tanh", Unknown())
+    model.fit(X, T, verbose=0)
+    with pytest.raises(rn.errors.OptionError, match=r'put @rn.register\("loss"'):
+        model.save(tmp_path / "own.rn")
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_shapes_are_named() -> None:
+    class Mean(OwnLoss):
+        def value(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+            return super().value(prediction, target).mean()
+
+    class Row(OwnMetric):
+        def value(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+            return np.zeros(3)
+
+    class Cut(OwnActivation):
+        def value(self, x: np.ndarray) -> np.ndarray:
+            return x[:1]
+
+    for model, words in (
+        (net("tanh", Mean()), r"Mean.value returned shape \(\), expected \(40,\)"),
+        (net("tanh", "mse", [Row()]), r"Row.value returned shape \(3,\), expected one number a sample, \(40,\)"),
+        (net(Cut(), "mse"), r"Cut.value returned shape \(1, 4, 4, 4\), expected \(40, 4, 4, 4\)"),
+    ):
+        with pytest.raises(rn.errors.ShapeError, match=words):
+            model.evaluate(X, T)
+
+
+@pytest.mark.parametrize("kind", [rn.losses.Loss, rn.metrics.Metric, rn.activations.ActivationFunction])
+def test_an_empty_one_says_what_is_missing(kind: type) -> None:
+    class Empty(kind):  # type: ignore[misc]
+        name = "empty"
+
+    model = {
+        rn.losses.Loss: lambda: net("tanh", Empty()),
+        rn.metrics.Metric: lambda: net("tanh", "mse", [Empty()]),
+        rn.activations.ActivationFunction: lambda: net(Empty(), "mse"),
+    }[kind]()
+    with pytest.raises(NotImplementedError, match=r"Empty .* neither .* nor value"):
+        model.evaluate(X, T)
