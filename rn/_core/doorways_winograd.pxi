@@ -56,8 +56,8 @@ def set_winograd(bint on) -> None:
 cdef bint winograd_pays(Py_ssize_t channels, Py_ssize_t filters, Py_ssize_t height, Py_ssize_t width):
     """Whether Winograd's form beats the direct one for a sample's outputs of filters x height x width.
 
-    Both are priced in multiply-adds. A tile's transforms cost as much as about 250 for each channel that comes in and 350 for each
-    that goes out, whatever the other number is: few channels, or tiles that reach far beyond the image, do not pay.
+    Both are priced in multiply-adds. A tile's transforms cost as much as about 250 for each channel that comes in and 350 for
+    each that goes out, whatever the other number is: few channels, or tiles that reach far beyond the image, do not pay.
     """
     cdef double pairs = <double> channels * filters
     cdef double tile = 36.0 * pairs + 250.0 * channels + 350.0 * filters
