@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -94,9 +93,9 @@ def too_noisy(threads: int, ratios: Sequence[float]) -> str:
 
 
 def measure_rows(
-    run: report.Run, chosen: Sequence[rows.Row], names: Sequence[str], threads: int, effort: Effort
+    run: report.Run, chosen: Sequence[rows.Row], names: Sequence[str], threads: int, effort: Effort, folder: Path
 ) -> None:
-    """Measure the rows that are for this number of threads and add them to the run."""
+    """Measure the rows that are for this number of threads and add them to the run, saved after each."""
     with ExitStack() as stack:
         workers: dict[str, Process] = {}
         for name in ("rn", *names):
@@ -117,6 +116,7 @@ def measure_rows(
             else:
                 result = measure(row, threads, workers, effort)
             keep(run, row, result)
+            save(run, folder)
 
 
 def keep(run: report.Run, row: rows.Row, result: Result) -> None:
@@ -139,7 +139,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"no row has {' or '.join(options.only)} in its name: see --list")
     effort = QUICK if options.quick else Effort(rounds=options.rounds)
 
-    began = time.monotonic()
     threads_used = [threads for threads in options.threads if any(row.fits(threads) for row in chosen)]
     run = report.Run(machine.describe(), effort.rounds, threads_used)
     absent = {name: peers.missing(name) for name in options.peers}
@@ -149,20 +148,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_noise(run, options)
     try:
         for threads in run.threads:
-            measure_rows(run, [row for row in chosen if row.fits(threads)], names, threads, effort)
+            measure_rows(run, [row for row in chosen if row.fits(threads)], names, threads, effort, options.output)
     except KeyboardInterrupt:
         say("stopped; what was measured so far follows")
     finally:  # whatever ends the run, what was measured is kept
-        run.seconds = time.monotonic() - began
         write(run, options.output)
+
+
+def save(run: report.Run, folder: Path) -> Path:
+    """Write the JSON and return where it is."""
+    run.seconds = time.monotonic() - run.began
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "results.json"
+    path.write_text(report.dumps(run), encoding="utf-8")
+    return path
 
 
 def write(run: report.Run, folder: Path) -> None:
     """Print the table, write the JSON and draw the plots."""
+    path = save(run, folder)
     print(report.table(run))
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "results.json"
-    path.write_text(json.dumps(report.to_json(run), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     pictures = plot.draw(run, folder) if find_spec("matplotlib") else []
     say(f"written: {', '.join(map(str, [path, *pictures]))}")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.limits import NETS, limits
 from benchmarks.results import Result, Verdict
-from benchmarks.rows import Row
+from benchmarks.rows import Row, every
 
-__all__ = ["Line", "Run", "lines", "net_table", "table", "to_json"]
+__all__ = ["Line", "Run", "dumps", "from_json", "lines", "net_table", "quantity", "table", "to_json"]
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Run:
     skipped: list[str] = field(default_factory=list)
     noise: list[dict[str, float]] = field(default_factory=list)
     fma_peak: float | None = None
+    began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     results: list[tuple[Row, Result]] = field(default_factory=list)
 
@@ -222,6 +225,29 @@ def to_json(run: Run) -> dict[str, Any]:
         "rounds": run.rounds,
         "noise": run.noise,
         "seconds": run.seconds,
+        "fma_peak": run.fma_peak,
         "peak": {"gflops": peak, "from": how},
         "rows": list(rows.values()),
     }
+
+
+def dumps(run: Run) -> str:
+    """Return the run as JSON text, a row a line."""
+    data = to_json(run)
+    rows = ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in data.pop("rows"))
+    head = json.dumps(data, ensure_ascii=False, indent=1).removesuffix("\n}")
+    return f'{head},\n "rows": [\n{rows}\n ]\n}}\n'
+
+
+def from_json(data: dict[str, Any]) -> Run:
+    """Return the run that ``to_json`` described; rows that are no more are left out."""
+    known = {row.name: row for row in every()}
+    run = Run(data["machine"], data["rounds"], data["threads"])
+    run.versions, run.missing, run.skipped = data["versions"], data["missing"], data["skipped"]
+    run.noise, run.fma_peak, run.seconds = data["noise"], data["fma_peak"], data["seconds"]
+    for row in data["rows"]:
+        values = {name: contender["rounds"] for name, contender in row["contenders"].items()}
+        result = Result(row["name"], row["threads"], row["unit"], row["flops"], values, row["failures"])
+        if row["name"] in known:
+            run.results.append((known[row["name"]], result))
+    return run

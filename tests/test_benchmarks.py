@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks stand beside the sources")
 
 from benchmarks import __main__ as command
-from benchmarks import limits, machine, nets, peers, plot, report, rows, turns
+from benchmarks import limits, machine, nets, peers, plot, publish, report, rows, turns
 from benchmarks.results import Limit, Result
 from benchmarks.work import Conv, Elementwise, Gemm, Step
 
@@ -108,6 +108,37 @@ def test_report_shows_limits_and_the_worst_row():
     assert line["limits"] == [{"kind": "ratio", "value": 1.7, "against": None, "reading": 1.02, "holds": False}]
 
 
+def test_a_run_comes_back_from_json():
+    run = fabricated()
+    run.versions, run.seconds, run.fma_peak = {"rn": "rn 1"}, 60.0, 99.0
+    again = report.from_json(json.loads(report.dumps(run)))
+    assert report.dumps(again) == report.dumps(run)
+    assert report.table(again) == report.table(run)
+
+
+def test_readme_shows_the_nets_the_kernels_and_the_worst_row():
+    run = fabricated()
+    run.versions = {"rn": "rn 1 (avx2)", "torch": "PyTorch 2"}
+    by_name = {row.name: row for row in rows.every()}
+    for name, own, peer in (("gemm/64x64x64", 1.0, 3.0), ("gemm/24x676x9", 1.0, 0.5), ("gemm/128x128x128", 1.0, 1.0)):
+        run.results.append((by_name[name], Result(name, 1, "s", None, {"rn": [own], "torch": [peer]})))
+    text = publish.renewed(f"before\n{publish.BEGIN}\nlast time\n{publish.END}\nafter\n", run)
+    assert text.startswith(f"before\n{publish.BEGIN}\n\nTime of one call")
+    assert text.endswith(f"{publish.END}\nafter\n")
+    assert "last time" not in text
+    assert "| mlp (32) | 1.00 s, **1.70×** | 1.00 s, **1.02×** |" in text
+    assert "| matrix products | 3 | 2 | 1.00 | gemm/24x676x9, 1 thread: 0.50× |" in text
+    assert "gemm/24x676x9, 1 thread, 1.00 s against 500 ms by torch, **0.50×**" in text
+    with pytest.raises(ValueError, match="lacks"):
+        publish.renewed("no markers", run)
+
+
+def test_readme_agrees_with_the_run_that_was_published(repository: Path):
+    assert publish.BEGIN in (repository / publish.README).read_text(encoding="utf-8")
+    if (repository / publish.DATA).exists():
+        publish.main(["--check"])
+
+
 def test_peak_is_the_best_product_where_no_loop_was_built():
     run = report.Run(MACHINE, 1, [1])
     row = next(row for row in rows.every() if row.name == "gemm/256x256x256")
@@ -122,6 +153,7 @@ def test_plots(tmp_path: Path):
     pytest.importorskip("matplotlib")
     pictures = plot.draw(fabricated(), tmp_path)
     assert [path.name for path in pictures] == ["ratios.png", "growth.png"]
+    pictures.append(plot.draw_overview(list(report.lines(fabricated())), tmp_path / "overview.png"))
     assert all(path.stat().st_size > 1000 for path in pictures)
 
 
@@ -195,7 +227,7 @@ def test_noise_on_every_number_of_threads_comes_first_and_interrupted_runs_are_k
         done.append(threads)
         return [1.0]
 
-    def measure_rows(run: report.Run, chosen: list[rows.Row], names: list[str], threads: int, effort: Any) -> None:
+    def measure_rows(run: report.Run, chosen: list[rows.Row], names: list[str], threads: int, *options: Any) -> None:
         done.append([row.name for row in chosen])
         if threads == 3:
             raise RuntimeError("a fault of the harness")

@@ -1,0 +1,174 @@
+"""From a run's JSON to the README's table and picture: ``python -m benchmarks.publish build/benchmarks/results.json``.
+
+It copies the run to docs/benchmarks.json, draws docs/benchmarks.png and writes what stands between the markers of
+README.md anew. Without a run it works from docs/benchmarks.json. ``--check`` changes nothing and fails where README.md
+does not agree with docs/benchmarks.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import plot, report
+from benchmarks.limits import NETS
+from benchmarks.report import Line, Run
+
+__all__ = ["main", "renewed", "section"]
+
+ROOT = Path(__file__).resolve().parents[1]
+README, DATA, PICTURE = Path("README.md"), Path("docs/benchmarks.json"), Path("docs/benchmarks.png")
+BEGIN, END = "<!-- benchmarks: written by python -m benchmarks.publish -->", "<!-- end of benchmarks -->"
+
+INTRO = """\
+Time of one call through the public API, NumPy arrays in and out, and in bold how many times as long the fastest peer
+takes (of {peers}); where rn does it in several ways, the worst of them. {processor}, {usable} of its
+{processors} processors, Python {python}, {isa}; medians of up to {rounds} rounds in turns, each library in a process
+of its own."""
+WORST = """\
+The worst of all {count} timed rows: {row}, {own} against {peer} by {opponent}, **{ratio}**."""
+COMMAND = """\
+`python -m benchmarks && python -m benchmarks.publish build/benchmarks/results.json`, from the root of the sources with
+the extra `[bench]` and `pip install torch==2.13.0`, measures ({minutes:.0f} minutes here) and writes this table, the
+picture and [the data](docs/benchmarks.json), which has every row."""
+GROUPS = {
+    "gemm": "matrix products",
+    "conv": "convolutions and their gradients",
+    "elementwise": "`Tensor4D` operations",
+}
+
+
+def section(run: Run) -> str:
+    """Return what stands between the markers: the nets, the picture, the kernels, the worst row, the command."""
+    measured = [line for line in report.lines(run) if line.ratio is not None]
+    versions = dict(run.versions)
+    intro = INTRO.format(
+        isa=versions.pop("rn", "rn"), peers=", ".join(versions.values()), rounds=run.rounds, **run.machine
+    )
+    parts = [
+        intro,
+        net_table(measured),
+        f"![The nets and all kernels against the fastest peer]({PICTURE.as_posix()})",
+        kernel_table(measured),
+        worst_of([line for line in measured if line.result.unit == "s"]),
+        COMMAND.format(minutes=run.seconds / 60),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def net_table(measured: Sequence[Line]) -> str:
+    """Return a line for each net and a column for each kind of work and number of threads."""
+    threads = sorted({line.result.threads for line in measured if line.result.name.startswith("net/")})
+    columns = [(work, count) for work in plot.WORK for count in threads]
+    table = [["net (batch)", *(f"{plot.WORK[work]}, {on_threads(count)}" for work, count in columns)]]
+    for net in NETS:
+        cells = [f"{net} ({plot.BATCHES[net]})"]
+        for work, count in columns:
+            prefix = f"net/{net}/{work}"
+            lines = [line for line in measured if line.result.name.startswith(prefix) and line.result.threads == count]
+            cells.append(time_and_ratio(worst(lines)) if lines else "")
+        table.append(cells)
+    return markdown(table) if columns else ""
+
+
+def kernel_table(measured: Sequence[Line]) -> str:
+    """Return a line for each group of kernels, its worst row included."""
+    table = [["kernels", "rows", "as fast or faster", "median ratio", "worst row"]]
+    for group, name in GROUPS.items():
+        lines = [line for line in measured if line.result.name.startswith(f"{group}/")]
+        if not lines:
+            continue
+        faster = sum(ratio(line) >= 1 for line in lines)
+        median = statistics.median(map(ratio, lines))
+        slowest = worst(lines)
+        table.append(
+            [name, str(len(lines)), str(faster), f"{median:.2f}", f"{row_name(slowest)}: {ratio(slowest):.2f}×"]
+        )
+    return markdown(table) if len(table) > 1 else ""
+
+
+def worst_of(timed: Sequence[Line]) -> str:
+    """Return a sentence on the row on which rn does worst."""
+    if not timed:
+        return ""
+    line = worst(timed)
+    opponent = line.result.opponent()
+    assert opponent is not None
+    return WORST.format(
+        count=len(timed),
+        row=row_name(line),
+        own=report.quantity(line.result.median(line.contender), "s"),
+        peer=report.quantity(line.result.median(opponent), "s"),
+        opponent=opponent,
+        ratio=f"{ratio(line):.2f}×",
+    )
+
+
+def time_and_ratio(line: Line) -> str:
+    """Return a cell of the nets' table."""
+    return f"{report.quantity(line.result.median(line.contender), line.result.unit)}, **{ratio(line):.2f}×**"
+
+
+def row_name(line: Line) -> str:
+    """Return the row, the way rn does it, and the threads."""
+    return f"{line.result.name}{line.contender.removeprefix('rn')}, {on_threads(line.result.threads)}"
+
+
+def on_threads(count: int) -> str:
+    """Return the number of threads in words."""
+    return f"{count} thread{'s' * (count > 1)}"
+
+
+def worst(lines: Sequence[Line]) -> Line:
+    """Return the line of the smallest ratio."""
+    return min(lines, key=ratio)
+
+
+def ratio(line: Line) -> float:
+    """Return the ratio of a line that has an opponent."""
+    assert line.ratio is not None
+    return line.ratio
+
+
+def markdown(table: Sequence[Sequence[str]]) -> str:
+    """Return a table whose first row is its heading."""
+    heading, *rows = table
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *rows))
+
+
+def renewed(text: str, run: Run) -> str:
+    """Return a README's text with what stands between its markers written anew."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{README} lacks {BEGIN} or {END}")
+    return f"{before}{BEGIN}\n\n{section(run)}\n\n{END}{after}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Publish a run, or check what was published."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.publish", description=f"Write a run's table and picture into {README}."
+    )
+    parser.add_argument("results", type=Path, nargs="?", default=ROOT / DATA, help=f"default: {DATA}")
+    parser.add_argument("--check", action="store_true", help=f"fail where {README} does not agree with {DATA}")
+    options = parser.parse_args(arguments)
+    run = report.from_json(json.loads(options.results.read_text(encoding="utf-8")))
+    text = (ROOT / README).read_text(encoding="utf-8")
+    new = renewed(text, run)
+    if options.check:
+        if new != text:
+            sys.exit(f"{README} and {DATA} do not agree: python -m benchmarks.publish")
+        return
+    (ROOT / DATA).write_text(report.dumps(run), encoding="utf-8")
+    plot.draw_overview(list(report.lines(run)), ROOT / PICTURE)
+    (ROOT / README).write_text(new, encoding="utf-8")
+    print(f"written: {README}, {DATA}, {PICTURE}")
+
+
+if __name__ == "__main__":
+    main()
