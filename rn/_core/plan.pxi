@@ -15,6 +15,7 @@ cdef class Root:
     cdef object owner  # whose memory it is; None: the arena's
     cdef char *data
     cdef bint filled  # written by the caller before each run
+    cdef bint prepared  # written by the calls of `prepare`
 
     cdef void touch(self, Py_ssize_t call):
         if self.first < 0 or call < self.first:
@@ -100,6 +101,40 @@ cdef class FeedPointers:
         free(self.scalars)
 
 
+cdef class Version:
+    """How often the weights of a network have been written.
+
+    Whoever writes them calls ``advance()``, and plans that train do so themselves: that is how plans know whether what they
+    prepared from the weights still holds. Copies and pickles begin anew, at 0.
+    """
+
+    cdef readonly uint64_t count
+
+    def advance(self) -> None:
+        """Say that weights or buffers were written."""
+        self.count += 1
+
+    def __reduce__(self):
+        return Version, ()
+
+
+cdef class _Prepare:
+    """`with plan.prepare():`; what is recorded inside runs when the weights have changed, in training plans as it comes."""
+
+    cdef Plan plan
+    cdef list outer
+    cdef str outer_phase
+
+    def __enter__(self):
+        self.outer, self.outer_phase = self.plan._current, self.plan._phase
+        if not self.plan.training:
+            self.plan._current = self.plan._prepare
+            self.plan._phase = "prepare"
+
+    def __exit__(self, *exception):
+        self.plan._current, self.plan._phase = self.outer, self.outer_phase
+
+
 cdef class _Phase:
     """`with plan.backward():` and `with plan.update():`; what is recorded inside goes to that phase."""
 
@@ -151,7 +186,7 @@ cdef class Plan:
     """A list of kernel calls for one batch size, over tensors that share memory where they are not alive together.
 
     ``training`` says how layers behave (dropout works, batch statistics are taken), ``gradients`` whether backward calls are
-    recorded.
+    recorded. ``version`` counts the writes to the weights that the plan is bound to; a plan that trains advances it.
 
     Life: make tensors and record calls (forward as they come; backward in groups that run in reverse; then the update),
     ``seal()``, then any number of runs. One thread at a time may run a plan.
@@ -161,6 +196,10 @@ cdef class Plan:
     cdef readonly bint training
     cdef readonly bint gradients
     cdef readonly bint sealed
+    cdef Version version
+    cdef uint64_t prepared_version  # of the weights, when `prepare`'s calls ran last
+    cdef readonly Py_ssize_t preparations  # how often they have run
+    cdef list _prepare
     cdef list _forward
     cdef list _backward
     cdef list _update
@@ -173,6 +212,7 @@ cdef class Plan:
     cdef list _feeds
     cdef list _reports
     cdef Call *calls
+    cdef Py_ssize_t prepare_end
     cdef Py_ssize_t forward_end
     cdef Py_ssize_t backward_end
     cdef Py_ssize_t update_end
@@ -184,10 +224,12 @@ cdef class Plan:
     cdef rn_step step
     cdef int _purposes
 
-    def __cinit__(self, Py_ssize_t batch, *, bint training=False, gradients=None, seed=0):
+    def __cinit__(self, Py_ssize_t batch, *, bint training=False, gradients=None, seed=0, Version version=None):
         self.batch = batch
+        self.version = Version() if version is None else version
         self.training = training
         self.gradients = training if gradients is None else gradients
+        self._prepare = []
         self._forward = []
         self._backward = []
         self._update = []
@@ -297,6 +339,16 @@ cdef class Plan:
         if slot.plan is not self:
             raise StateError("this tensor belongs to another plan")
 
+    def prepare(self):
+        """Return a context for calls whose results depend on weights alone, such as packing them.
+
+        Where the plan does not train, they run before the others, and only where the weights were written since they ran
+        last; their results are kept. Where it trains they run in each step, as if they were recorded outside.
+        """
+        cdef _Prepare prepare = _Prepare.__new__(_Prepare)
+        prepare.plan = self
+        return prepare
+
     def backward(self):
         """Return a context: calls recorded in it run after the forward calls, later contexts before earlier ones."""
         return self._phase_context("backward")
@@ -348,13 +400,7 @@ cdef class Plan:
 
     cdef void link(self, void *field, Slot slot, int use) except *:
         """Let `field`, a pointer in the arguments recorded last, hold the slot's address once it is known."""
-        self._mine(slot)
-        cdef Record record = self._current[len(self._current) - 1]
-        cdef Link link = Link.__new__(Link)
-        link.field = <void **> field
-        link.root = slot.root
-        link.use = use
-        record.links.append(link)
+        self._use(self._current[len(self._current) - 1], field, slot, use)
 
     def callback(self, str name, function, reads=(), writes=()) -> None:
         """Record ``function()``, Python code that reads and writes the given tensors (see ``array``)."""
@@ -363,17 +409,28 @@ cdef class Plan:
         record.call.callback = len(self._callbacks)
         self._callbacks.append(function)
         for slot in reads:
-            self._use(record, slot, READ)
+            self._use(record, NULL, slot, READ)
         for slot in writes:
-            self._use(record, slot, WRITE)
+            self._use(record, NULL, slot, WRITE)
 
-    cdef void _use(self, Record record, Slot slot, int use) except *:
+    cdef void _use(self, Record record, void *field, Slot slot, int use) except *:
         self._mine(slot)
+        self._separate(record, slot.root, use)
         cdef Link link = Link.__new__(Link)
-        link.field = NULL
+        link.field = <void **> field
         link.root = slot.root
         link.use = use
         record.links.append(link)
+
+    cdef void _separate(self, Record record, Root root, int use) except *:
+        """Keep prepared tensors apart: no input of `prepare` changes from run to run, and no other call writes its results."""
+        if record.phase != "prepare":
+            if root.prepared and use != READ:
+                raise StateError(f"{record.name} writes a tensor that was prepared from weights")
+        elif use != WRITE and root.owner is None and not root.prepared:
+            raise StateError(f"{record.name} prepares weights, but reads a tensor that changes from run to run")
+        elif use != READ:
+            root.prepared = True
 
     def report(self, Slot scalar) -> None:
         """Add the float64 in ``scalar`` (two floats' worth of a kept tensor), times the batch, to the totals of ``train``."""
@@ -394,7 +451,9 @@ cdef class Plan:
         cdef Link link
         cdef Root root
         cdef Py_ssize_t i
-        self._order = list(self._forward)
+        self._order = list(self._prepare)
+        self.prepare_end = len(self._order)
+        self._order.extend(self._forward)
         self.forward_end = len(self._order)
         for group in reversed(self._backward):
             self._order.extend(group)
@@ -405,6 +464,8 @@ cdef class Plan:
             for link in record.links:
                 link.root.touch(i)
             self.scratch_stride = max(self.scratch_stride, (record.call.scratch + 63) & ~63)
+        for root in self._roots:
+            root.kept = root.kept or (root.prepared and root.last >= self.prepare_end)
         self.arena_bytes = place_roots(self._roots, self.update_end)
         self.arena = <char *> allocate(self.arena_bytes)
         memset(self.arena, 0, self.arena_bytes)
@@ -462,20 +523,41 @@ cdef class Plan:
         self._ready()
         cdef Py_ssize_t end = {"forward": self.forward_end, "backward": self.backward_end, "update": self.update_end}[phase]
         cdef int threads = current_threads()
-        with nogil:
-            self._replay(0, end, threads)
+        try:
+            with nogil:
+                self._replay(self.prepare_end, end, threads)
+        finally:
+            self._wrote_weights(self.training)
 
     def run_update(self) -> None:
         """Run the update's calls alone."""
         self._ready()
         cdef int threads = current_threads()
-        with nogil:
-            self._replay(self.backward_end, self.update_end, threads)
+        try:
+            with nogil:
+                self._replay(self.backward_end, self.update_end, threads)
+        finally:
+            self._wrote_weights(True)
 
     cdef void _ready(self) except *:
         if not self.sealed:
             raise StateError("seal() the plan before it runs")
         self._reserve_scratch(current_threads())
+        if self.prepare_end > 0 and (self.preparations == 0 or self.prepared_version != self.version.count):
+            self._run_prepare()
+
+    cdef void _run_prepare(self) except *:
+        # Read before the weights are: a write meanwhile must not go unnoticed.
+        cdef uint64_t version = self.version.count
+        cdef int threads = current_threads()
+        with nogil:
+            self._replay(0, self.prepare_end, threads)
+        self.prepared_version = version
+        self.preparations += 1
+
+    cdef void _wrote_weights(self, bint wrote):
+        if wrote:
+            self.version.count += 1
 
     cdef int _replay(self, Py_ssize_t begin, Py_ssize_t end, int threads) except -1 nogil:
         cdef Py_ssize_t i
@@ -532,21 +614,25 @@ cdef class Plan:
             if lowest < 0 or highest >= feed.rows:
                 raise ShapeError(f"indices from {lowest} to {highest} are outside the {feed.rows} rows fed")
         cdef FeedPointers feeds = FeedPointers.__new__(FeedPointers, self._feeds, self._reports)
-        with nogil:
-            for s in range(steps):
-                for i in range(feed_count):
-                    feeds.args[i].order = &order[s * self.batch]
-                    run(feeds.calls[i], threads, self.scratch, self.scratch_stride)
-                self._replay(0, self.update_end, threads)
-                for i in range(report_count):
-                    totals[i] += feeds.scalars[i][0] * self.batch
-                self.step.step += 1
-                self.step.update += 1
+        try:
+            with nogil:
+                for s in range(steps):
+                    for i in range(feed_count):
+                        feeds.args[i].order = &order[s * self.batch]
+                        run(feeds.calls[i], threads, self.scratch, self.scratch_stride)
+                    self._replay(self.prepare_end, self.update_end, threads)
+                    for i in range(report_count):
+                        totals[i] += feeds.scalars[i][0] * self.batch
+                    self.step.step += 1
+                    self.step.update += 1
+        finally:
+            self._wrote_weights(self.training)
 
     def listing(self) -> list[tuple[str, str, str, float, float]]:
         """Return (phase, layer, kernel, FLOPs, bytes) of every call, in running order once sealed."""
         cdef Record record
-        order = self._order if self.sealed else [*self._forward, *[r for g in reversed(self._backward) for r in g], *self._update]
+        backward = [record for group in reversed(self._backward) for record in group]
+        order = self._order if self.sealed else [*self._prepare, *self._forward, *backward, *self._update]
         return [(record.phase, record.layer, record.name, record.call.flops, record.call.bytes) for record in order]
 
 

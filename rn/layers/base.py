@@ -59,6 +59,7 @@ class Layer:
         self.output_shape: Shape | None = None
         self._parameters: dict[str, Parameter] = {}
         self._buffers: dict[str, FloatArray] = {}
+        self._version = _core.Version()  # of the network's weights, once the layer is part of one
 
     @property
     def children(self) -> tuple[Layer, ...]:
@@ -216,6 +217,7 @@ class Layer:
                 target[...] = array.reshape(target.shape)
             else:
                 self._buffers[name][...] = array
+        self._version.advance()
 
     def check_array(self, name: str, array: ArrayLike) -> FloatArray:
         """Return ``array`` as float32 if it may become the parameter or buffer ``name``.

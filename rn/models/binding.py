@@ -27,7 +27,8 @@ def bind_plan(model: Model, use: Use, size: int, *, classes: bool, weighted: boo
     loss "target" and "weights"; "dx" for the input gradient; "layer <name>" for outputs.
     """
     training = use in ("train", "training call")
-    plan = _core.Plan(size, training=training, gradients=use in ("train", "input gradient"), seed=model.seed)
+    gradients = use in ("train", "input gradient")
+    plan = _core.Plan(size, training=training, gradients=gradients, seed=model.seed, version=model._built().version)
     slots: Slots = {}
     if use == "update":
         _bind_update(plan, model)

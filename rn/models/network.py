@@ -23,13 +23,15 @@ class Network:
     """Layers for samples of ``input_shape``, their parameters in one flat buffer and the gradients in another.
 
     Parameters lie in the order of the layers, each on a cache line of its own with zeros between, so that one kernel
-    call updates all of them. Raises ``ShapeError`` with the layer's name where shapes do not fit.
+    call updates all of them. ``version`` counts the writes to parameters and buffers, whoever makes them. Raises
+    ``ShapeError`` with the layer's name where shapes do not fit.
     """
 
     def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, ...], seed: int) -> None:
         self.layers: list[Layer] = []
         self.input_shape = self.output_shape = input_shape
         self.seed = seed
+        self.version = _core.Version()
         names = [layer.name for layer in layers]
         try:
             name_layers(layers)
@@ -73,6 +75,8 @@ class Network:
 
     def flatten(self) -> None:
         """Move the parameters and gradients of all layers into flat buffers, side by side."""
+        for layer in self.layers:
+            share_version(layer, self.version)
         self._places: list[tuple[int, str, int, int]] = []  # layer, name, begin, end in the buffers
         end = 0
         for i, layer in enumerate(self.layers):
@@ -187,6 +191,13 @@ def kind_of(layer: Layer) -> str:
         return registry.name_of("layer", type(layer))
     except OptionError:
         return type(layer).__name__.lower()
+
+
+def share_version(layer: Layer, version: _core.Version) -> None:
+    """Let a layer, and those inside it, count what is written to them in ``version``."""
+    layer._version = version
+    for child in layer.children:
+        share_version(child, version)
 
 
 def unbuild(layer: Layer) -> None:

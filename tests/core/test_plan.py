@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -289,3 +291,71 @@ def test_memory_outlives_the_plan_that_made_it() -> None:
     view[...] = 5
     del plan
     assert (view == 5).all()
+
+
+def test_prepared_tensors_are_made_anew_only_where_the_weights_were_written() -> None:
+    version = _core.Version()
+    weights = _core.Tensor4D.ones((1, 1, 1, 8))
+    plan = _core.Plan(1, version=version)
+    weight, twice, x = plan.bound(weights), plan.tensor((1, 1, 1, 8)), plan.input((1, 1, 1, 8))
+    passing = plan.tensor((1, 1, 1, 8))
+    with plan.prepare():
+        _core.activate(plan, weight, passing, "linear")
+        _core.add_pair(plan, passing, weight, twice)
+    y = plan.keep(plan.tensor((1, 1, 1, 8)))
+    _core.add_pair(plan, x, twice, y)
+    assert [row[0] for row in plan.listing()] == ["prepare", "prepare", "forward"]
+    plan.seal()
+    assert plan.preparations == 0
+    for written, wanted, count in ((1.0, 2.0, 1), (5.0, 2.0, 1), (5.0, 10.0, 2)):
+        weights[...] = written
+        if count == 2:
+            version.advance()
+        for _ in range(3):
+            plan.run()
+            assert (values(plan, y) == wanted).all()
+        assert plan.preparations == count
+    plan.run_update()
+    plan.run()
+    assert plan.preparations == 3  # an update writes weights
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_a_plan_that_trains_prepares_in_every_step_and_advances_the_version(backward: bool) -> None:
+    version = _core.Version()
+    plan = _core.Plan(1, training=True, version=version)
+    seen: list[str] = []
+    with plan.backward() if backward else plan.scope(""):
+        plan.callback("before", lambda: seen.append("before"))
+        with plan.prepare():
+            plan.callback("prepare", lambda: seen.append("prepare"))
+        plan.callback("after", lambda: seen.append("after"))
+    plan.seal()
+    for _ in range(2):
+        plan.run()
+    assert seen == ["before", "prepare", "after"] * 2
+    assert (version.count, plan.preparations) == (2, 0)
+    plan.train(np.arange(3), np.zeros(0))
+    assert version.count == 3  # one for all the steps of a call
+
+
+def test_calls_that_prepare_depend_on_weights_alone() -> None:
+    plan = _core.Plan(1)
+    x, prepared = plan.input((4,)), plan.tensor((4,))
+    with plan.prepare(), pytest.raises(StateError, match="activate_linear prepares weights, but reads"):
+        _core.activate(plan, x, prepared, "linear")
+    with plan.prepare():
+        _core.fill(plan, prepared, 1.0)
+    with pytest.raises(StateError, match="activate_linear writes a tensor that was prepared"):
+        _core.activate(plan, x, prepared, "linear")
+    with plan.backward(), plan.prepare(), pytest.raises(StateError, match="nest"), plan.update():
+        pass
+
+
+def test_a_copied_version_begins_anew() -> None:
+    version = _core.Version()
+    version.advance()
+    assert version.count == 1
+    shared = copy.deepcopy([version, version])
+    assert shared[0] is shared[1]
+    assert shared[0].count == pickle.loads(pickle.dumps(version)).count == 0
