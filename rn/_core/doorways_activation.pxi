@@ -114,6 +114,7 @@ def activate(Plan plan, Slot x, Slot y, str name, double alpha=0.0) -> None:
     a.activation = code
     plan.link(&a.x, x, READ)
     plan.link(&a.y, y, WRITE)
+    plan.may_overwrite(x, y)
 
 
 def activate_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, str name, double alpha=0.0) -> None:
@@ -142,6 +143,7 @@ def activate_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, str name, dou
     plan.link(&a.known, known, READ)
     plan.link(&a.dy, dy, READ)
     plan.link(&a.dx, dx, WRITE)
+    plan.may_overwrite(dy, dx)
 
 
 cdef Py_ssize_t rows_of_tile(Py_ssize_t columns):
@@ -171,6 +173,7 @@ def softmax(Plan plan, Slot x, Slot y) -> None:
     a.rows = rows_of_tile(c)
     plan.link(&a.x, x, READ)
     plan.link(&a.y, y, WRITE)
+    plan.may_overwrite(x, y)
 
 
 def softmax_gradient(Plan plan, Slot y, Slot dy, Slot dx) -> None:
@@ -191,3 +194,4 @@ def softmax_gradient(Plan plan, Slot y, Slot dy, Slot dx) -> None:
     plan.link(&a.y, y, READ)
     plan.link(&a.dy, dy, READ)
     plan.link(&a.dx, dx, WRITE)
+    plan.may_overwrite(dy, dx)

@@ -90,6 +90,7 @@ def batch_norm(Plan plan, Slot x, Slot y, Slot running_mean, Slot running_var, *
         plan.link(&a.weight, weight, READ)
     if bias is not None:
         plan.link(&a.bias, bias, READ)
+    plan.may_overwrite(x, y)
     return saved
 
 
@@ -122,6 +123,7 @@ def batch_norm_gradient(Plan plan, Slot x, Slot dy, Slot saved, Slot dx=None, *,
     plan.link(&a.saved, saved, READ)
     if dx is not None:
         plan.link(&a.dx, dx, WRITE)
+        plan.may_overwrite(dy, dx)
     if dweight is not None:
         plan.link(&a.dweight, dweight, WRITE)
     if dbias is not None:

@@ -149,6 +149,7 @@ def dropout_planes(Plan plan, Slot x, Slot y, double rate, purpose) -> None:
     a.purpose = word32(purpose)
     plan.link(&a.x, x, READ)
     plan.link(&a.y, y, WRITE)
+    plan.may_overwrite(x, y)
 
 
 def sum_planes(Plan plan, Slot x, Slot total) -> None:
@@ -173,6 +174,8 @@ def add_pair(Plan plan, Slot a, Slot b, Slot y) -> None:
     plan.link(&args.a, a, READ)
     plan.link(&args.b, b, READ)
     plan.link(&args.y, y, WRITE)
+    plan.may_overwrite(a, y)
+    plan.may_overwrite(b, y)
 
 
 cdef int check_layer_norm(Slot x, Slot weight, Slot bias, Slot moments) except -1:
@@ -226,6 +229,7 @@ def layer_norm_gradient(Plan plan, Slot x, Slot dy, Slot moments, Slot dx, *, Sl
     plan.link(&a.dy, dy, READ)
     plan.link(&a.moments, moments, READ)
     plan.link(&a.dx, dx, WRITE)
+    plan.may_overwrite(dy, dx)
     if weight is not None:
         plan.link(&a.weight, weight, READ)
 

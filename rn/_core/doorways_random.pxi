@@ -79,6 +79,7 @@ def dropout(Plan plan, Slot x, Slot y, double rate, purpose) -> None:
     a.purpose = word32(purpose)
     plan.link(&a.x, x, READ)
     plan.link(&a.y, y, WRITE)
+    plan.may_overwrite(x, y)
 
 
 cdef int fill_random(Tensor4D t, rn_kernel kernel, double operations, double shift, double scale, seed, purpose, step,

@@ -16,6 +16,10 @@ cdef class Root:
     cdef char *data
     cdef bint filled  # written by the caller before each run
     cdef bint prepared  # written by the calls of `prepare`
+    cdef Root over  # the root over whose memory it lies; None: it has a place of its own
+
+    cdef bint free_to_join(self):
+        return self.owner is None and not self.kept and not self.filled and not self.prepared
 
     cdef void touch(self, Py_ssize_t call):
         if self.first < 0 or call < self.first:
@@ -54,6 +58,7 @@ cdef class Record:
     cdef Call call
     cdef void *args
     cdef list links
+    cdef list in_place  # pairs of roots (read, written) of which the second may lie over the first
     cdef readonly str name
     cdef readonly str layer
     cdef readonly str phase
@@ -385,6 +390,7 @@ cdef class Plan:
         if record.args == NULL:
             raise MemoryError()
         record.links = []
+        record.in_place = []
         record.name = name
         record.layer = self._layer
         record.phase = self._phase
@@ -401,6 +407,11 @@ cdef class Plan:
     cdef void link(self, void *field, Slot slot, int use) except *:
         """Let `field`, a pointer in the arguments recorded last, hold the slot's address once it is known."""
         self._use(self._current[len(self._current) - 1], field, slot, use)
+
+    cdef void may_overwrite(self, Slot read, Slot written) except *:
+        """Let what the call recorded last writes take the memory of what it reads, should that not be needed later."""
+        cdef Record record = self._current[len(self._current) - 1]
+        record.in_place.append((read.root, written.root))
 
     def callback(self, str name, function, reads=(), writes=()) -> None:
         """Record ``function()``, Python code that reads and writes the given tensors (see ``array``)."""
@@ -450,7 +461,7 @@ cdef class Plan:
         cdef Record record
         cdef Link link
         cdef Root root
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, offset
         self._order = list(self._prepare)
         self.prepare_end = len(self._order)
         self._order.extend(self._forward)
@@ -466,6 +477,9 @@ cdef class Plan:
             self.scratch_stride = max(self.scratch_stride, (record.call.scratch + 63) & ~63)
         for root in self._roots:
             root.kept = root.kept or (root.prepared and root.last >= self.prepare_end)
+        for i, record in enumerate(self._order):
+            for read, written in record.in_place:
+                join_roots(read, written, i)
         self.arena_bytes = place_roots(self._roots, self.update_end)
         self.arena = <char *> allocate(self.arena_bytes)
         memset(self.arena, 0, self.arena_bytes)
@@ -474,7 +488,8 @@ cdef class Plan:
             raise MemoryError()
         for root in self._roots:
             if root.owner is None:
-                root.data = self.arena + root.offset
+                offset = place_of(root).offset
+                root.data = self.arena + offset
         for i, record in enumerate(self._order):
             for link in record.links:
                 if link.field != NULL:
@@ -654,6 +669,23 @@ cdef Py_ssize_t float_bytes(tuple shape) except -1:
     return count
 
 
+cdef Root place_of(Root root):
+    """The root in whose memory this one lies, itself unless it was joined."""
+    while root.over is not None:
+        root = root.over
+    return root
+
+
+cdef void join_roots(Root read, Root written, Py_ssize_t call) except *:
+    """Put `written` over `read` where the one's life begins with the call that ends the other's."""
+    read, written = place_of(read), place_of(written)
+    if read is written or read.bytes != written.bytes or not (read.free_to_join() and written.free_to_join()):
+        return
+    if read.last == call and written.first == call:
+        read.last = written.last
+        written.over = read
+
+
 cdef Py_ssize_t place_roots(list roots, Py_ssize_t calls) except -1:
     """Give every root an offset so that roots alive together do not overlap; return the bytes needed.
 
@@ -661,7 +693,7 @@ cdef Py_ssize_t place_roots(list roots, Py_ssize_t calls) except -1:
     """
     cdef Root root, other
     cdef Py_ssize_t end = 0
-    mine = [root for root in roots if (<Root> root).owner is None]
+    mine = [root for root in roots if (<Root> root).owner is None and (<Root> root).over is None]
     for root in mine:
         if root.filled:
             root.first = -1

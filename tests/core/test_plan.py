@@ -64,12 +64,47 @@ def test_tensors_that_are_not_alive_together_share_memory() -> None:
         _core.activate(plan, x, y, "tanh")
     plan.keep(chain[-1])
     plan.seal()
-    assert plan.arena_bytes <= 3 * 4032
+    assert plan.arena_bytes <= 2 * 4032  # the last is kept; all others lie one over the other
     plan.run()
     expected = 1.0
     for _ in range(9):
         expected = np.tanh(expected)
     np.testing.assert_allclose(values(plan, chain[-1]), expected, rtol=1e-5)
+
+
+def test_a_result_lies_over_what_it_came_from_unless_that_is_needed_later() -> None:
+    plan = _core.Plan(1)
+    x, used_twice, y, total = (plan.tensor((1000,)) for _ in range(4))
+    _core.fill(plan, x, 0.5)
+    _core.activate(plan, x, used_twice, "tanh")  # over x
+    _core.activate(plan, used_twice, y, "exp")  # not over used_twice
+    _core.add_pair(plan, used_twice, y, total)  # over one of them
+    kept = plan.kept((1000,))
+    _core.activate(plan, total, kept, "linear")  # kept has a place of its own
+    plan.seal()
+    assert plan.arena_bytes <= 3 * 4032
+    plan.run()
+    expected = np.tanh(0.5) + np.exp(np.tanh(0.5))
+    np.testing.assert_allclose(values(plan, kept), expected, rtol=1e-6)
+
+
+def test_what_is_kept_or_owned_by_others_is_not_written_over() -> None:
+    plan = _core.Plan(1)
+    kept, owned = plan.kept((5,)), _core.Tensor4D.full((5, 1, 1, 1), 0.5)
+    results = []
+    for x in (kept, plan.bound(owned)):
+        y = plan.tensor((5,))
+        _core.activate(plan, x, y, "tanh")
+        results.append(plan.kept((5,)))
+        _core.activate(plan, y, results[-1], "tanh")
+    plan.seal()
+    values(plan, kept)[...] = 0.5
+    for _ in range(2):
+        plan.run()
+        for result in results:
+            np.testing.assert_allclose(values(plan, result), np.tanh(np.tanh(0.5)), rtol=1e-6)
+    assert (values(plan, kept) == 0.5).all()
+    assert (np.asarray(owned) == 0.5).all()
 
 
 def test_tensors_alive_together_do_not_overlap() -> None:
