@@ -19,6 +19,26 @@ cdef extern from *:
     #else
     static int rn_release_pool(void) { return 0; }
     #endif
+    /* In a virtual machine an idle processor often counts as taken away, and threads that are woken are put behind the one that
+       wakes them, again and again. A thread that finds itself on its caller's processor keeps off it from then on (a mask of all
+       the process may use but that one); it changes its mind when the caller has moved. Only where there are processors for all. */
+    #if RN_OPENMP && defined(__linux__)
+    #include <sched.h>
+    #include <unistd.h>
+    static int rn_processor(int threads) { return threads <= omp_get_num_procs() ? sched_getcpu() : -1; }
+    static void rn_keep_off(int processor) {
+        cpu_set_t others;
+        if (sched_getaffinity(getpid(), sizeof others, &others) != 0) return;
+        CPU_CLR(processor, &others);
+        if (CPU_COUNT(&others) > 0) sched_setaffinity(0, sizeof others, &others);
+    }
+    static inline void rn_spread(int processor, int thread) {
+        if (thread != 0 && processor >= 0 && sched_getcpu() == processor) rn_keep_off(processor);
+    }
+    #else
+    static int rn_processor(int threads) { (void)threads; return -1; }
+    static inline void rn_spread(int processor, int thread) { (void)processor; (void)thread; }
+    #endif
     #define RN_QUOTE_(x) #x
     #define RN_QUOTE(x) RN_QUOTE_(x)
     #if defined(__clang__)
@@ -34,6 +54,8 @@ cdef extern from *:
     int RN_OPENMP
     const char *RN_COMPILER
     int rn_release_pool() nogil
+    int rn_processor(int threads) nogil
+    void rn_spread(int processor, int thread) nogil
 
 # What a call does, as the plan lists it. `flops` and `bytes` come from the kernel's own formula.
 cdef struct Call:
@@ -76,7 +98,9 @@ cdef void run(const Call *call, int threads, char *scratch, Py_ssize_t scratch_s
         for tile in range(tiles):
             kernel(args, tile, scratch)
         return
+    cdef int processor = rn_processor(share)
     for tile in prange(tiles, num_threads=share, schedule="static"):
+        rn_spread(processor, threadid())
         kernel(args, tile, scratch + threadid() * scratch_stride)
 
 
