@@ -21,6 +21,7 @@ from rn import (
     models,
     optimizers,
     registry,
+    schedules,
     training,
 )
 from rn._config import show_config
@@ -56,6 +57,7 @@ __all__ = [
     "plotting",
     "register",
     "registry",
+    "schedules",
     "serialization",
     "set_num_threads",
     "show_config",

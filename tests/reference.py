@@ -394,23 +394,71 @@ def share_correct(p: Array, t: Array) -> float:
 # ---- optimizers
 
 
-def sgd(p, g, v, *, learning_rate, momentum=0.0, nesterov=False, weight_decay=0.0):
-    """Return new parameters and velocity."""
-    g = g + weight_decay * p
-    v = momentum * v + g
-    return p - learning_rate * (g + momentum * v if nesterov else v), v
-
-
-def adam(p, g, m, v, t, *, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, decoupled=False):
-    """Return new parameters, mean and variance after update t = 1, 2, …"""
+def prepared(p, g, norm, *, learning_rate, weight_decay=0.0, decoupled=False, clip_norm=None, clip_value=None):
+    """Return parameters and gradient as every rule takes them; ``norm``: of all gradients of the model together."""
+    if clip_norm is not None:
+        g = g * min(1.0, clip_norm / (norm + 1e-6))
+    if clip_value is not None:
+        g = np.clip(g, -clip_value, clip_value)
     if decoupled:
-        p = p * (1.0 - learning_rate * weight_decay)
-    else:
-        g = g + weight_decay * p
-    m = beta_1 * m + (1.0 - beta_1) * g
-    v = beta_2 * v + (1.0 - beta_2) * g * g
+        return p * (1.0 - learning_rate * weight_decay), g
+    return p, g + weight_decay * p
+
+
+def sgd(p, g, state, t, *, learning_rate, momentum=0.0, nesterov=False):
+    """Return new parameters and state after update t = 1, 2, …, as all rules below do."""
+    if not momentum:
+        return p - learning_rate * g, {}
+    v = momentum * state["velocity"] + g
+    return p - learning_rate * (g + momentum * v if nesterov else v), {"velocity": v}
+
+
+def adagrad(p, g, state, t, *, learning_rate, epsilon=1e-10):
+    s = state["variance"] + g * g
+    return p - learning_rate * g / (np.sqrt(s) + epsilon), {"variance": s}
+
+
+def rmsprop(p, g, state, t, *, learning_rate, rho=0.99, momentum=0.0, epsilon=1e-8):
+    new = {"variance": rho * state["variance"] + (1.0 - rho) * g * g}
+    s = new["variance"]
+    if "mean" in state:
+        new["mean"] = rho * state["mean"] + (1.0 - rho) * g
+        s = s - new["mean"] ** 2
+    change = g / (np.sqrt(s) + epsilon)
+    if momentum:
+        change = new["velocity"] = momentum * state["velocity"] + change
+    return p - learning_rate * change, new
+
+
+def adadelta(p, g, state, t, *, learning_rate, rho=0.9, epsilon=1e-6):
+    s = rho * state["variance"] + (1.0 - rho) * g * g
+    change = np.sqrt(state["changes"] + epsilon) / np.sqrt(s + epsilon) * g
+    c = rho * state["changes"] + (1.0 - rho) * change * change
+    return p - learning_rate * change, {"variance": s, "changes": c}
+
+
+def adam(p, g, state, t, *, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    m = beta_1 * state["mean"] + (1.0 - beta_1) * g
+    v = beta_2 * state["variance"] + (1.0 - beta_2) * g * g
+    new = {"mean": m, "variance": v}
+    if "largest" in state:
+        v = new["largest"] = np.maximum(state["largest"], v)
     change = (m / (1.0 - beta_1**t)) / (np.sqrt(v / (1.0 - beta_2**t)) + epsilon)
-    return p - learning_rate * change, m, v
+    return p - learning_rate * change, new
+
+
+def nadam(p, g, state, t, *, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, momentum_decay=4e-3):
+    mu = [beta_1 * (1.0 - 0.5 * 0.96 ** (s * momentum_decay)) for s in range(1, int(t) + 2)]
+    m = beta_1 * state["mean"] + (1.0 - beta_1) * g
+    v = beta_2 * state["variance"] + (1.0 - beta_2) * g * g
+    ahead = (1.0 - mu[-2]) * g / (1.0 - np.prod(mu[:-1])) + mu[-1] * m / (1.0 - np.prod(mu))
+    return p - learning_rate * ahead / (np.sqrt(v / (1.0 - beta_2**t)) + epsilon), {"mean": m, "variance": v}
+
+
+def lion(p, g, state, t, *, learning_rate, beta_1=0.9, beta_2=0.99):
+    """Chen et al., 2023, program 1."""
+    p = p - learning_rate * np.sign(beta_1 * state["mean"] + (1.0 - beta_1) * g)
+    return p, {"mean": beta_2 * state["mean"] + (1.0 - beta_2) * g}
 
 
 def shift_planes(x: Array, shape: tuple[int, int], top: int, left: int) -> Array:

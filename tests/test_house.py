@@ -31,7 +31,7 @@ ARROWS: list[dict[str, list[str]]] = [
         "losses": GROUND,
         "metrics": GROUND,
         "schedules": GROUND,
-        "optimizers": GROUND,
+        "optimizers": [*GROUND, "schedules"],
         "layers": [*GROUND, "activations", "initializers", "regularizers"],
     },
     {"data": ["_core", "errors"], "datasets": ["_core", "errors"]},

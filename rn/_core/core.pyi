@@ -1,6 +1,6 @@
 """Types of the compiled core; the docstrings live beside the code, in the .pxi files."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import EllipsisType
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, final, overload
@@ -266,11 +266,18 @@ class Plan:
     def set_step(self, step: int, update: int, learning_rate: float) -> None: ...
     @property
     def counters(self) -> tuple[int, int]: ...
+    @property
+    def learning_rate(self) -> float: ...
     def run(self, phase: str = "update") -> None: ...
     def run_update(self) -> None: ...
     def feed(self, slot: Slot, rows: npt.NDArray[Any]) -> None: ...
     def unfeed(self) -> None: ...
-    def train(self, order: npt.NDArray[np.int64], totals: npt.NDArray[np.float64]) -> None: ...
+    def train(
+        self,
+        order: npt.NDArray[np.int64],
+        totals: npt.NDArray[np.float64],
+        rates: npt.NDArray[np.float64] | None = None,
+    ) -> None: ...
     def listing(self) -> list[tuple[str, str, str, float, float]]: ...
 
 # ---- doorways: moving and filling
@@ -335,28 +342,26 @@ def count_correct(
 
 # ---- doorways: optimizers
 
-def sgd(
+def sum_squares(plan: Plan, gradients: Sequence[Slot], total: Slot) -> None: ...
+def update_parameters(
     plan: Plan,
+    rule: str,
     parameters: Slot,
     gradients: Slot,
-    velocity: Slot | None,
+    state: Mapping[str, Slot],
     *,
+    squares: Slot | None = None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
     momentum: float = 0.0,
     nesterov: bool = False,
-    weight_decay: float = 0.0,
-) -> None: ...
-def adam(
-    plan: Plan,
-    parameters: Slot,
-    gradients: Slot,
-    mean: Slot,
-    variance: Slot,
-    *,
+    rho: float = 0.9,
     beta_1: float = 0.9,
     beta_2: float = 0.999,
     epsilon: float = 1e-8,
-    weight_decay: float = 0.0,
-    decoupled: bool = False,
+    momentum_decay: float = 0.004,
 ) -> None: ...
 
 # ---- doorways: pooling

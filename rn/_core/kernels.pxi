@@ -64,8 +64,15 @@ cdef extern from "rn.h" nogil:
         rn_kernel cross_entropy
         rn_kernel softmax_cross_entropy
         rn_kernel count_correct
+        rn_kernel sum_squares
+        rn_kernel nadam_product
         rn_kernel sgd
+        rn_kernel adagrad
+        rn_kernel rmsprop
+        rn_kernel adadelta
         rn_kernel adam
+        rn_kernel nadam
+        rn_kernel lion
         rn_kernel max_pool2d
         rn_kernel max_pool2d_gradient
         rn_kernel avg_pool2d

@@ -184,7 +184,7 @@ cdef extern from "rn.h" nogil:
         uint64_t seed
         uint64_t step
         uint64_t update
-        float learning_rate
+        double learning_rate
 
 
 cdef class Plan:
@@ -526,12 +526,17 @@ cdef class Plan:
         """Set the counters that random numbers and the optimizer key on, and the learning rate."""
         self.step.step = step
         self.step.update = update
-        self.step.learning_rate = <float> learning_rate
+        self.step.learning_rate = learning_rate
 
     @property
     def counters(self) -> tuple[int, int]:
         """The step and the update that come next; ``train`` moves both, one for each step that it finished."""
         return self.step.step, self.step.update
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the step at hand, for updates written in Python."""
+        return self.step.learning_rate
 
     def run(self, phase="update") -> None:
         """Run the calls once, up to and including ``phase``: ``"forward"``, ``"backward"`` or ``"update"``."""
@@ -606,10 +611,11 @@ cdef class Plan:
         """Let go of the arrays given to ``feed``."""
         self._feeds = []
 
-    def train(self, const int64_t[::1] order, double[::1] totals) -> None:
+    def train(self, const int64_t[::1] order, double[::1] totals, const double[::1] rates=None) -> None:
         """Run one step for every ``batch`` indices of ``order``, with the feeds' rows at those indices.
 
-        Adds each reported scalar times the batch to ``totals``. Counts step and update on from ``set_step``.
+        Adds each reported scalar times the batch to ``totals``. Counts step and update on from ``set_step``. ``rates``: a
+        learning rate for each step, in the place of ``set_step``'s.
         """
         self._ready()
         cdef Py_ssize_t steps = order.shape[0] // self.batch if self.batch > 0 else 0
@@ -620,6 +626,8 @@ cdef class Plan:
         cdef Py_ssize_t report_count = len(self._reports)
         if order.shape[0] != steps * self.batch or totals.shape[0] != report_count:
             raise ShapeError(f"{order.shape[0]} indices and {totals.shape[0]} totals do not fit batches of {self.batch}")
+        if rates is not None and rates.shape[0] != steps:
+            raise ShapeError(f"{rates.shape[0]} learning rates do not fit {steps} steps")
         cdef int64_t lowest = 0
         cdef int64_t highest = -1
         for i in range(order.shape[0]):
@@ -632,6 +640,8 @@ cdef class Plan:
         try:
             with nogil:
                 for s in range(steps):
+                    if rates is not None:
+                        self.step.learning_rate = rates[s]
                     for i in range(feed_count):
                         feeds.args[i].order = &order[s * self.batch]
                         run(feeds.calls[i], threads, self.scratch, self.scratch_stride)

@@ -81,9 +81,13 @@ def _bind_loss(plan: _core.Plan, model: Model, *, classes: bool, weighted: bool,
 def _bind_update(plan: _core.Plan, model: Model) -> None:
     network, (optimizer, _) = model._built(), model._compiled("an update")
     with plan.update(), plan.scope("optimizer"):
-        for begin, end in network.trained_ranges():
-            parameters, gradients = (
-                plan.bound(network.piece(flat, begin, end)) for flat in (network.values, network.gradients)
-            )
+        ranges = network.trained_ranges()
+        gradients = [plan.bound(network.piece(network.gradients, begin, end)) for begin, end in ranges]
+        squares = None
+        if optimizer.clip_norm is not None:
+            squares = plan.kept((2,))
+            _core.sum_squares(plan, gradients, squares)
+        for (begin, end), gradient in zip(ranges, gradients, strict=True):
+            parameters = plan.bound(network.piece(network.values, begin, end))
             state = {name: plan.bound(network.piece(array, begin, end)) for name, array in model._state.items()}
-            optimizer.bind(plan, parameters, gradients, state)
+            optimizer.bind(plan, parameters, gradient, state, squares)

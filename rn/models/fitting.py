@@ -85,9 +85,11 @@ class Fitting:
 
     def _train_whole(self, order: NDArray[np.int64], size: int, totals: NDArray[np.float64]) -> None:
         model, plan = self.model, self._plan(size).plan
-        plan.set_step(model.steps, model._updates + 1, model._learning_rate())
+        optimizer = model._optimizer()
+        rates = optimizer.rates(model._updates, len(order) // size)
+        plan.set_step(model.steps, model._updates + 1, optimizer.rate(model._updates))
         try:
-            plan.train(order, totals)
+            plan.train(order, totals, rates)
         finally:
             # Ctrl-C is heard as the core returns, and a layer in Python may raise: the steps done until then count.
             model.steps, model._updates = plan.counters[0], plan.counters[1] - 1
@@ -118,7 +120,7 @@ class Fitting:
             total += gradients * np.float32(len(part) / len(order))
         gradients[...] = total
         with model._lend("update", 0) as bound:
-            bound.plan.set_step(model.steps, model._updates + 1, model._learning_rate())
+            bound.plan.set_step(model.steps, model._updates + 1, model._optimizer().rate(model._updates))
             try:
                 bound.plan.run_update()
             finally:  # as in _train_whole

@@ -60,6 +60,11 @@ class Model:
         self._building = threading.RLock()  # one thread builds; the others wait for what it has built
 
     @property
+    def learning_rate(self) -> float:
+        """The learning rate of the next step, by the optimizer's number or schedule."""
+        return self._compiled("learning_rate")[0].rate(self._updates)
+
+    @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, in order."""
         raise NotImplementedError
@@ -420,8 +425,8 @@ class Model:
     def _trainable(self) -> tuple[Any, ...]:
         return tuple(_trainable_flags(layer) for layer in self.layers)
 
-    def _learning_rate(self) -> float:
-        return self._compiled("fit")[0].learning_rate
+    def _optimizer(self) -> optimizers.Optimizer:
+        return self._compiled("fit")[0]
 
     def _report_names(self) -> tuple[str, ...]:
         return ("loss", *(metric.name for metric in self.metrics))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rn import _core, registry
+from rn import registry
 from rn.errors import OptionError
-from rn.optimizers.base import Optimizer, at_least, fraction
+from rn.optimizers.base import Optimizer, fraction
+from rn.schedules import Schedule
 
 __all__ = ["SGD"]
 
@@ -17,17 +18,32 @@ class SGD(Optimizer):
 
     Sutskever et al., 2013; the rule of torch.optim.SGD.
 
-    η: ``learning_rate`` (0.01); μ: ``momentum`` (0); g: the gradient plus ``weight_decay`` θ (0: an L2 penalty).
-    ``nesterov`` needs momentum.
+    η: ``learning_rate`` (0.01); μ: ``momentum`` (0). ``nesterov`` needs momentum. The other
+    arguments: see ``Optimizer``.
     """
 
+    rule = "sgd"
+
     def __init__(
-        self, learning_rate: float = 0.01, *, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
+        self,
+        learning_rate: float | Schedule | dict[str, Any] = 0.01,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        decoupled_weight_decay: bool = False,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
     ) -> None:
-        super().__init__(learning_rate)
+        super().__init__(
+            learning_rate,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+        )
         self.momentum = fraction("SGD: momentum", momentum)
         self.nesterov = bool(nesterov)
-        self.weight_decay = at_least(0.0, "SGD: weight_decay", weight_decay)
         if self.nesterov and self.momentum == 0.0:
             raise OptionError("SGD: nesterov needs a momentum above 0")
 
@@ -35,23 +51,5 @@ class SGD(Optimizer):
     def state_names(self) -> tuple[str, ...]:
         return ("velocity",) if self.momentum else ()
 
-    def bind(
-        self, plan: _core.Plan, parameters: _core.Slot, gradients: _core.Slot, state: dict[str, _core.Slot]
-    ) -> None:
-        _core.sgd(
-            plan,
-            parameters,
-            gradients,
-            state.get("velocity"),
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=self.weight_decay,
-        )
-
-    def config(self) -> dict[str, Any]:
-        return {
-            "learning_rate": self.learning_rate,
-            "momentum": self.momentum,
-            "nesterov": self.nesterov,
-            "weight_decay": self.weight_decay,
-        }
+    def options(self) -> dict[str, Any]:
+        return {"momentum": self.momentum, "nesterov": self.nesterov}

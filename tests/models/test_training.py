@@ -504,8 +504,8 @@ def test_ctrl_c_while_the_core_runs_leaves_counters_that_agree_with_the_weights(
             self.plan = plan
             self.set_step = plan.set_step
 
-        def train(self, order: np.ndarray, totals: np.ndarray) -> None:
-            self.plan.train(order, totals)
+        def train(self, order: np.ndarray, totals: np.ndarray, rates: np.ndarray | None) -> None:
+            self.plan.train(order, totals, rates)
             raise KeyboardInterrupt
 
         @property

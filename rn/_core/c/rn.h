@@ -21,19 +21,21 @@ typedef struct {
     uint64_t seed;
     uint64_t step;
     uint64_t update;
-    float learning_rate;
+    double learning_rate;
 } rn_step;
 
 typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
 
 #include "rn_batch_norm.h"
 #include "rn_image.h"
+#include "rn_optimizer.h"
 #include "rn_tensor.h"
 
 /* One line a kernel; rn_<name>_<isa> is its symbol in each instruction set. */
 #define RN_KERNELS(X) \
     RN_TENSOR_KERNELS(X) \
     RN_IMAGE_KERNELS(X) \
+    RN_OPTIMIZER_KERNELS(X) \
     RN_BATCH_NORM_KERNELS(X) \
     X(fill) \
     X(gather_rows) \
@@ -53,8 +55,6 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(cross_entropy) \
     X(softmax_cross_entropy) \
     X(count_correct) \
-    X(sgd) \
-    X(adam) \
     X(max_pool2d) \
     X(max_pool2d_gradient) \
     X(avg_pool2d) \
@@ -223,32 +223,6 @@ typedef struct {
     double *partial;
     ptrdiff_t n, c, rows;
 } rn_class_loss_args;
-
-/* sgd, as torch.optim.SGD: g = gradient + weight_decay p; v = momentum v + g; p -= learning_rate (nesterov: g + momentum v, else
- * v), or g where velocity is NULL. The rate stands in *step when it runs. Tiles are RN_ELEMENT_TILE elements. 2 to 8 FLOP, 12 or
- * 20 bytes an element. */
-typedef struct {
-    float *parameters, *velocity;
-    const float *gradients;
-    const rn_step *step;
-    ptrdiff_t n;
-    float momentum, weight_decay;
-    int nesterov;
-} rn_sgd_args;
-
-/* adam, as torch.optim.Adam, t >= 1 the update in *step. Tiles are RN_ELEMENT_TILE elements. 14 FLOP, 28 bytes an element.
- * - g = gradient + weight_decay p; where decoupled (AdamW) instead p *= 1 - learning_rate weight_decay;
- * - m = beta_1 m + (1 - beta_1) g; v = beta_2 v + (1 - beta_2) g^2;
- * - p -= learning_rate / (1 - beta_1^t) m / (sqrt(v) / sqrt(1 - beta_2^t) + epsilon). */
-typedef struct {
-    float *parameters, *mean, *variance;
-    const float *gradients;
-    const rn_step *step;
-    ptrdiff_t n;
-    double beta_1, beta_2, weight_decay;
-    float epsilon;
-    int decoupled;
-} rn_adam_args;
 
 /* Pooling of `planes` images h x w to oh x ow by windows kh x kw: window (i, j) holds the cells (i sh - top + p, j sw - left +
  * q), p < kh, q < kw, that lie inside the image, at least one. A tile is `group` planes. result is no other tensor.
