@@ -91,8 +91,8 @@ def run_everything(side: str) -> None:
             test_loss.class_loss("softmax_cross_entropy", given["z"], given[target], given["weights"])
             test_loss.share_correct(given["z"], given[target])
     for n in (1, 7, 9, 1001):
-        test_optimizer.run("sgd", n, test_optimizer.SGD[4], 2)
-        test_optimizer.run("adam", n, test_optimizer.ADAM[1], 2)
+        for case in test_optimizer.CASES:
+            test_optimizer.run(*case, n, 2)
         test_random.dropped(np.ones((1, n), np.float32), 0.5)
     for shape in test_batch_norm.SHAPES:
         for activation in test_batch_norm.ACTIVATIONS:
