@@ -60,6 +60,33 @@ def test_iris(examples: Path, tmp_path: Path) -> None:
     assert pictures(tmp_path, text) <= {"iris_history.png"}
 
 
+def test_custom_layer(examples: Path, tmp_path: Path) -> None:
+    text = run(examples / "custom_layer.py", tmp_path, "--epochs", "60")
+    assert number(r"validation: loss ([\d.]+)", text) < 0.003
+    assert number(r", ([\d.]+)% off by less", text) > 60
+    assert "predicts the same bits: yes" in text
+    assert pictures(tmp_path, text) <= {"custom_layer_history.png"}
+
+
+def test_optimizers(examples: Path, tmp_path: Path) -> None:
+    text = run(examples / "optimizers.py", tmp_path, "--epochs", "4")
+    reached = [float(share) for share in re.findall(r"test accuracy ([\d.]+)%", text)]
+    assert len(reached) == 12
+    assert min(reached) > 85
+    assert pictures(tmp_path, text) <= {"optimizers.png"}
+
+
+def test_overfitting(examples: Path, tmp_path: Path) -> None:
+    text = run(examples / "overfitting.py", tmp_path, "--epochs", "40")
+    gaps = {
+        name.strip(): float(gap) for name, gap in re.findall(r"^(.{13}) training .* gap ([\d.]+) ", text, re.MULTILINE)
+    }
+    assert set(gaps) == {"nothing", "Dropout", "BatchNorm", "weight decay", "all three"}
+    assert all(gap < gaps["nothing"] for name, gap in gaps.items() if name != "nothing")
+    assert gaps["all three"] < 0.7 * gaps["nothing"]
+    assert pictures(tmp_path, text) <= {"overfitting.png"}
+
+
 def test_mnist_falls_back_to_the_bundled_digits(examples: Path, tmp_path: Path) -> None:
     """Nobody needs a network to see it work."""
     no_proxy = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")

@@ -43,8 +43,11 @@ class Callback:
         """Run once, after the last epoch."""
 
     def state(self) -> dict[str, Any]:
-        """Return what ``restore`` needs, for a checkpoint: text, numbers, lists and dicts of them."""
+        """Return what ``restore`` needs, for a model that is saved while it is being fitted.
+
+        Text, finite numbers, None, lists and dicts of them; float32 and int64 arrays as values of the outermost dict.
+        """
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from where ``state()`` was taken."""
+        """Go on from where ``state()`` was taken; called after ``on_train_begin``."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rn import registry
 from rn.errors import FileError, OptionError, RnError
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["load", "save"]
 
 OPTIMIZER = "optimizer."  # what the optimizer's arrays' names begin with; a weight's begin with a number
+CALLBACK = "callback."  # and those of callbacks
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
@@ -27,6 +30,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
             "metrics": [registry.describe("metric", metric) for metric in model.metrics],
             "gradient_chunks": model.gradient_chunks,
         }
+    callbacks: dict[str, Any] = {}
     description = {
         "class": registry.name_of("model", type(model)),
         "config": model.config(),
@@ -35,10 +39,15 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         "epochs": model.epochs,
         "steps": model.steps,
         "updates": model._updates,
+        "callbacks": callbacks,
     }
     tensors = network.state_dict()
     for name, array in model._state.items():
         tensors.update({f"{OPTIMIZER}{name}.{key}": piece for key, piece in network.split(array).items()})
+    for callback, state in model._saved_states().items():
+        arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+        tensors.update({f"{CALLBACK}{callback}.{key}": array for key, array in arrays.items()})
+        callbacks[callback] = {key: value for key, value in state.items() if key not in arrays}
     from rn import serialization  # its imports cost more time than the rest of rn's
 
     serialization.write_file(path, tensors, description)
@@ -76,10 +85,12 @@ def _restore(tensors: dict[str, Any], description: dict[str, Any]) -> Model:
     compiled = description["compile"]
     if compiled is not None:
         model.compile(compiled["optimizer"], compiled["loss"], compiled["metrics"], compiled["gradient_chunks"])
-    network.load_state_dict({key: array for key, array in tensors.items() if not key.startswith(OPTIMIZER)})
+    network.load_state_dict({key: array for key, array in tensors.items() if not key.startswith((OPTIMIZER, CALLBACK))})
     for name in model._state:
         network.join(model._state[name], _pieces(tensors, f"{OPTIMIZER}{name}."))
     model.epochs, model.steps, model._updates = (int(description[key]) for key in ("epochs", "steps", "updates"))
+    for name, state in description.get("callbacks", {}).items():
+        model._callback_states[name] = {**state, **_pieces(tensors, f"{CALLBACK}{name}.")}
     return model
 
 

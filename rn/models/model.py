@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, losses, metrics, optimizers
-from rn.callbacks import Callback, ProgressBar, as_callbacks
+from rn.callbacks import Callback, ModelCheckpoint, ProgressBar, Restoring, as_callbacks, states
 from rn.errors import OptionError, ShapeError, StateError
 from rn.layers import Layer
 from rn.models import door, files, fusion, table
@@ -38,7 +38,8 @@ class Model:
 
     ``epochs``, ``steps``: how many epochs and training steps it has seen; shuffling and dropout key on them, so that
     two fits of one epoch are one fit of two. ``stop_training``: set it in a callback to end ``fit`` after the batch or
-    epoch at hand.
+    epoch at hand. ``history``: what the last ``fit`` reached, also where an exception or Ctrl-C has ended it; None
+    before the first.
     """
 
     def __init__(self, *, seed: int | None, name: str | None) -> None:
@@ -48,6 +49,7 @@ class Model:
         self.epochs = 0
         self.steps = 0
         self.stop_training = False
+        self.history: History | None = None
         self.network: Network | None = None
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: losses.Loss | None = None
@@ -55,6 +57,8 @@ class Model:
         self.gradient_chunks = 1
         self._updates = 0  # since compile: Adam's t
         self._state: dict[str, _core.Tensor4D] = {}  # the optimizer's arrays, laid out as the flat parameters
+        self._callbacks: list[Callback] = []  # of the fit that runs
+        self._callback_states: dict[str, dict[str, Any]] = {}  # saved in the middle of a fit, for the next one
         self._plans = PlanPool()
         self._fitting = threading.Lock()
         self._building = threading.RLock()  # one thread builds; the others wait for what it has built
@@ -166,7 +170,8 @@ class Model:
         """
         epochs = door.count_option("epochs", epochs)
         first_epoch = self.epochs if initial_epoch is None else door.count_option("initial_epoch", initial_epoch, 0)
-        watchers = as_callbacks(callbacks)
+        # A checkpoint holds the others' states, as they are after the epoch.
+        watchers = sorted(as_callbacks(callbacks), key=lambda watcher: isinstance(watcher, ModelCheckpoint))
         bars = [watcher for watcher in watchers if isinstance(watcher, ProgressBar)]
         with self._unbuilt_again_on_error():
             inputs, targets, classes = self._enter_pair("fit", x, y)
@@ -192,18 +197,28 @@ class Model:
                 held_out=held_out,
             )
             self.stop_training = False
-            history = History()
-            with fitting:
+            history = self.history = History()
+            saved, self._callback_states = self._callback_states, {}
+            with fitting, self._watched_by(watchers):
                 run_epochs(
                     fitting,
                     self,
                     epochs=epochs,
                     first_epoch=first_epoch,
-                    callbacks=watchers,
+                    callbacks=[*watchers, Restoring(watchers, saved)],
                     progress=bars[0] if bars else ProgressBar() if verbose else None,
                     history=history,
                 )
             return history
+
+    @contextmanager
+    def _watched_by(self, callbacks: list[Callback]) -> Iterator[None]:
+        """Let a model that is saved in the meantime hold the state of these callbacks."""
+        self._callbacks = callbacks
+        try:
+            yield
+        finally:
+            self._callbacks = []
 
     def _validation_pair(self, pair: Any) -> HeldOut:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -327,10 +342,14 @@ class Model:
         state = self.__dict__.copy()
         for name in ("_plans", "_fitting", "_building"):
             del state[name]
+        state["_callbacks"], state["_callback_states"] = [], self._saved_states()
         if self.network is not None:
             del state["_state"]
             state["optimizer state"] = {name: self.network.split(array) for name, array in self._state.items()}
         return state
+
+    def _saved_states(self) -> dict[str, dict[str, Any]]:
+        return states(self._callbacks) if self._callbacks else self._callback_states
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         pieces = state.pop("optimizer state", {})

@@ -1,0 +1,54 @@
+"""Each epoch's values as a line of a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import os
+from typing import IO, Any
+
+from rn.callbacks.base import Callback
+from rn.errors import OptionError
+
+__all__ = ["CSVLogger"]
+
+
+class CSVLogger(Callback):
+    """Writes each epoch's number, counted from 0, loss and metrics to ``path``, with a line of names before the first.
+
+    ``append``: go on behind what is in the file, whose names must be the same; else it begins anew with each fit.
+    ``separator``: between the values. Each line is on the disk before the next epoch begins.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, separator: str = ",", append: bool = False) -> None:
+        self.path = os.fspath(path)
+        if not isinstance(separator, str) or len(separator) != 1:
+            raise OptionError(f"CSVLogger: separator must be one character, got {separator!r}")
+        self.separator, self.append = separator, bool(append)
+        self._names: list[str] = []
+
+    def on_train_begin(self, model: Any) -> None:
+        """Make the file empty, or learn what it holds."""
+        self._names = []
+        if not self.append:
+            self._open("w").close()
+        elif os.path.exists(self.path):
+            with self._open("r") as file:
+                self._names = next(csv.reader(file, delimiter=self.separator), [])
+
+    def on_epoch_end(self, model: Any, epoch: int, logs: dict[str, float]) -> None:
+        """Write the line of this epoch."""
+        names = ["epoch", *logs]
+        with self._open("a") as file:
+            writer = csv.writer(file, delimiter=self.separator, lineterminator="\n")
+            if not self._names:
+                self._names = names
+                writer.writerow(names)
+            if self._names != names:
+                raise OptionError(
+                    f"CSVLogger: {self.path!r} has the columns {', '.join(self._names)}, but this fit reports "
+                    f"{', '.join(names)}"
+                )
+            writer.writerow([epoch, *logs.values()])
+
+    def _open(self, mode: str) -> IO[str]:
+        return open(self.path, mode, newline="", encoding="utf-8")

@@ -1,0 +1,62 @@
+"""The model is saved while it learns."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from rn.callbacks.base import Callback
+from rn.callbacks.monitor import Monitor
+from rn.errors import OptionError
+
+__all__ = ["ModelCheckpoint"]
+
+
+class ModelCheckpoint(Callback):
+    """Saves the model to ``path`` at the end of each ``every``-th epoch, or of those that are the best so far.
+
+    ``path``: may hold names in braces, as in ``"run-{epoch:03d}-{val_loss:.3f}.rn"``: ``epoch`` counts from 1, the
+    others are in the epoch's logs. Without any, each file takes the place of the one before, whole or not at all.
+    ``save_best_only``: only where ``monitor`` is better than at any epoch before, ``mode`` as in ``EarlyStopping``.
+
+    The file holds the state of all callbacks of the fit as well: ``rn.load(path).fit(…)`` with new callbacks of the
+    same classes, in the same order, goes on as the fit would have gone on. For this it is called after all others.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        monitor: str = "val_loss",
+        save_best_only: bool = False,
+        mode: str = "auto",
+        every: int = 1,
+    ) -> None:
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise OptionError(f"ModelCheckpoint: every must be a whole number of at least 1, got {every!r}")
+        self.path = os.fspath(path)
+        self.save_best_only = bool(save_best_only)
+        self.every = every
+        self._monitor = Monitor("ModelCheckpoint", monitor, mode)
+
+    def on_train_begin(self, model: Any) -> None:
+        """Forget an earlier fit."""
+        self._monitor.best = None
+
+    def on_epoch_end(self, model: Any, epoch: int, logs: dict[str, float]) -> None:
+        """Save the model where this epoch asks for it."""
+        if (epoch + 1) % self.every or (self.save_best_only and not self._monitor.improved(model, logs)):
+            return
+        try:
+            path = self.path.format(epoch=epoch + 1, **logs)
+        except (KeyError, IndexError, ValueError) as error:
+            raise OptionError(
+                f"ModelCheckpoint: {self.path!r} cannot be filled in ({error}); there are: epoch, {', '.join(logs)}"
+            ) from None
+        model.save(path)
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self._monitor.best}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._monitor.best = state["best"]
