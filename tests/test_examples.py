@@ -77,13 +77,12 @@ def test_optimizers(examples: Path, tmp_path: Path) -> None:
 
 
 def test_overfitting(examples: Path, tmp_path: Path) -> None:
-    text = run(examples / "overfitting.py", tmp_path, "--epochs", "40")
+    text = run(examples / "overfitting.py", tmp_path, "--epochs", "50")
     gaps = {
         name.strip(): float(gap) for name, gap in re.findall(r"^(.{13}) training .* gap ([\d.]+) ", text, re.MULTILINE)
     }
     assert set(gaps) == {"nothing", "Dropout", "BatchNorm", "weight decay", "all three"}
-    assert all(gap < gaps["nothing"] for name, gap in gaps.items() if name != "nothing")
-    assert gaps["all three"] < 0.7 * gaps["nothing"]
+    assert all(gaps[name] < 0.7 * gaps["nothing"] for name in ("Dropout", "weight decay", "all three"))
     assert pictures(tmp_path, text) <= {"overfitting.png"}
 
 
