@@ -21,7 +21,7 @@ from pictures import save_curves
 def nets() -> dict[str, tuple[list[Layer], float]]:
     """Return the same net, as layers and weight decay: as it is, with one remedy each, and with all of them."""
 
-    def stack(*between: type[Layer] | tuple[type[Layer], float]) -> list[Layer]:
+    def stack(*between: type[Layer]) -> list[Layer]:
         layers: list[Layer] = [Flatten()]
         for units in (256, 256):
             layers.append(Dense(units))
