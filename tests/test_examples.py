@@ -72,14 +72,15 @@ def test_optimizers(examples: Path, tmp_path: Path) -> None:
     text = run(examples / "optimizers.py", tmp_path, "--epochs", "4")
     reached = [float(share) for share in re.findall(r"test accuracy ([\d.]+)%", text)]
     assert len(reached) == 12
-    assert min(reached) > 85
+    assert min(reached) > 75
     assert pictures(tmp_path, text) <= {"optimizers.png"}
 
 
 def test_overfitting(examples: Path, tmp_path: Path) -> None:
-    text = run(examples / "overfitting.py", tmp_path, "--epochs", "50")
+    text = run(examples / "overfitting.py", tmp_path, "--epochs", "25")
     gaps = {
-        name.strip(): float(gap) for name, gap in re.findall(r"^(.{13}) training .* gap ([\d.]+) ", text, re.MULTILINE)
+        name.strip(): float(gap)
+        for name, gap in re.findall(r"^(.{13}) training .* gap (-?[\d.]+) ", text, re.MULTILINE)
     }
     assert set(gaps) == {"nothing", "Dropout", "BatchNorm", "weight decay", "all three"}
     assert all(gaps[name] < 0.7 * gaps["nothing"] for name in ("Dropout", "weight decay", "all three"))
