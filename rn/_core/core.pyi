@@ -435,6 +435,19 @@ def batch_norm_gradient(
     activation: str = "linear",
     alpha: float = 0.0,
 ) -> None: ...
+def batch_norm_fold(
+    plan: Plan,
+    map: Slot,
+    map_bias: Slot | None,
+    running_mean: Slot,
+    running_var: Slot,
+    folded: Slot,
+    folded_bias: Slot,
+    *,
+    weight: Slot | None = None,
+    bias: Slot | None = None,
+    epsilon: float = 1e-5,
+) -> None: ...
 
 # ---- doorways: random numbers
 

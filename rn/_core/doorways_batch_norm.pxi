@@ -37,6 +37,20 @@ cdef extern from "rn.h" nogil:
         int activation
         int by_batch
 
+    ctypedef struct rn_batch_norm_fold_args:
+        const float *map
+        const float *map_bias
+        const float *weight
+        const float *bias
+        const float *running_mean
+        const float *running_var
+        float *folded
+        float *folded_bias
+        ptrdiff_t c
+        ptrdiff_t columns
+        ptrdiff_t group
+        double epsilon
+
 
 cdef int batch_norm_activation(str name) except -1:
     cdef int code = activation_code(name)
@@ -128,3 +142,34 @@ def batch_norm_gradient(Plan plan, Slot x, Slot dy, Slot saved, Slot dx=None, *,
         plan.link(&a.dweight, dweight, WRITE)
     if dbias is not None:
         plan.link(&a.dbias, dbias, WRITE)
+
+
+def batch_norm_fold(Plan plan, Slot map, Slot map_bias, Slot running_mean, Slot running_var, Slot folded, Slot folded_bias, *,
+                    Slot weight=None, Slot bias=None, double epsilon=1e-5) -> None:
+    """Record the weights of a linear map with ``batch_norm`` by the running statistics after it.
+
+    ``map`` has a row for each channel on axis 0, ``map_bias`` one number or is None; of row k, with z = weight[k] /
+    sqrt(running_var[k] + epsilon): folded = map z, folded_bias = (map_bias - running_mean) z + bias. Raises ``ShapeError``.
+    """
+    same_shape("folded", folded, "map", map)
+    cdef Py_ssize_t c = map.shape[0]
+    for what, slot in (("map_bias", map_bias), ("weight", weight), ("bias", bias), ("running_mean", running_mean),
+                       ("running_var", running_var), ("folded_bias", folded_bias)):
+        one_a_channel(what, slot, c)
+    cdef Py_ssize_t columns = map.size // max(c, 1), group = max(1, RN_ELEMENT_TILE // max(columns, 1))
+    cdef rn_batch_norm_fold_args *a = <rn_batch_norm_fold_args *> plan.record(
+        "batch_norm_fold", KERNELS.batch_norm_fold, sizeof(rn_batch_norm_fold_args), (c + group - 1) // group, 0,
+        1.0 * map.size, 8.0 * map.size)
+    a.c, a.columns, a.group = c, columns, group
+    a.epsilon = epsilon
+    plan.link(&a.map, map, READ)
+    plan.link(&a.running_mean, running_mean, READ)
+    plan.link(&a.running_var, running_var, READ)
+    plan.link(&a.folded, folded, WRITE)
+    plan.link(&a.folded_bias, folded_bias, WRITE)
+    if map_bias is not None:
+        plan.link(&a.map_bias, map_bias, READ)
+    if weight is not None:
+        plan.link(&a.weight, weight, READ)
+    if bias is not None:
+        plan.link(&a.bias, bias, READ)

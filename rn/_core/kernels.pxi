@@ -46,6 +46,7 @@ cdef extern from "rn.h" nogil:
         rn_kernel layer_norm_weights
         rn_kernel batch_norm
         rn_kernel batch_norm_gradient
+        rn_kernel batch_norm_fold
         rn_kernel fill
         rn_kernel gather_rows
         rn_kernel activate

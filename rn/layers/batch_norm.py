@@ -101,6 +101,25 @@ class BatchNorm(Layer):
                 )
         return y
 
+    def fold(self, plan: _core.Plan, weight: _core.Slot, bias: _core.Slot | None) -> tuple[_core.Slot, _core.Slot]:
+        """Record the weight and bias that a linear map before this layer has with the normalisation in them.
+
+        By the running statistics, and only where weights have changed; ``weight`` has a row for each feature or
+        channel. Return their slots.
+        """
+        folded, folded_bias = plan.tensor(weight.shape), plan.tensor((weight.shape[0],))
+        with plan.prepare():
+            _core.batch_norm_fold(
+                plan,
+                *(weight, bias),
+                *(self.buffer_slot(plan, "running_mean"), self.buffer_slot(plan, "running_var")),
+                *(folded, folded_bias),
+                weight=self.slots(plan, "weight")[0] if self.use_scale else None,
+                bias=self.slots(plan, "bias")[0] if self.use_bias else None,
+                epsilon=self.epsilon,
+            )
+        return folded, folded_bias
+
     def config(self) -> dict[str, Any]:
         return {
             "momentum": self.momentum,

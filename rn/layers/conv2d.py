@@ -81,8 +81,17 @@ class Conv2D(Layer):
             self.add_parameter("bias", (self.filters,), self.bias_initializer, rng)
         return (self.filters, *output)
 
-    def bind(self, plan: _core.Plan, x: _core.Slot, finish: activations.ActivationFunction | None = None) -> _core.Slot:
-        """Record the convolution, or finish(convolution) for an activation whose derivative follows from y."""
+    def bind(
+        self,
+        plan: _core.Plan,
+        x: _core.Slot,
+        finish: activations.ActivationFunction | None = None,
+        instead: tuple[_core.Slot, _core.Slot] | None = None,
+    ) -> _core.Slot:
+        """Record the convolution, or finish(convolution) for an activation whose derivative follows from y.
+
+        ``instead``: a weight and a bias to use for the layer's own, in a plan without gradients.
+        """
         act = finish or activations.Linear()
         weight, weight_gradient = self.slots(plan, "weight")
         bias, bias_gradient = self.slots(plan, "bias") if self.use_bias else (None, None)
@@ -92,6 +101,8 @@ class Conv2D(Layer):
             "dilation": self.dilation,
             "groups": self.groups,
         }
+        if instead is not None:
+            weight, bias = instead
         y = self.output_slot(plan)
         _core.conv2d(plan, x, weight, y, bias=bias, activation=act.kernel, alpha=act.alpha, **window)
         if self.learns(plan) or plan.wants_gradient(x):

@@ -52,11 +52,22 @@ class Dense(Layer):
             self.add_parameter("bias", (self.units,), self.bias_initializer, rng)
         return (self.units,)
 
-    def bind(self, plan: _core.Plan, x: _core.Slot, finish: activations.ActivationFunction | None = None) -> _core.Slot:
-        """Record y = x Wᵀ + b, or finish(x Wᵀ + b) for an activation whose derivative follows from y."""
+    def bind(
+        self,
+        plan: _core.Plan,
+        x: _core.Slot,
+        finish: activations.ActivationFunction | None = None,
+        instead: tuple[_core.Slot, _core.Slot] | None = None,
+    ) -> _core.Slot:
+        """Record y = x Wᵀ + b, or finish(x Wᵀ + b) for an activation whose derivative follows from y.
+
+        ``instead``: a weight and a bias to use for the layer's own, in a plan without gradients.
+        """
         act = finish or activations.Linear()
         weight, weight_gradient = self.slots(plan, "weight")
         bias, bias_gradient = self.slots(plan, "bias") if self.use_bias else (None, None)
+        if instead is not None:
+            weight, bias = instead
         y = self.output_slot(plan)
         _core.gemm(plan, x, weight, y, transpose_b=True, bias=bias, activation=act.kernel, alpha=act.alpha)
         if self.learns(plan) or plan.wants_gradient(x):

@@ -1,7 +1,7 @@
 """Which neighbours are computed together. The only place that knows layers, activations and losses of each other.
 
-Two tables: an activation that a layer's kernel applies before it stores its output, and a loss that is computed with
-the activation before it, from the logits.
+Three tables: an activation that a layer's kernel applies before it stores its output; layers whose weights take in the
+BatchNorm behind them when nothing is trained; a loss that is computed with the activation before it, from the logits.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ FINISHED_IN_REGISTERS: frozenset[tuple[type[Layer], type[activations.ActivationF
     for layer in (Dense, Conv2D)
     for activation in (activations.ReLU, activations.LeakyReLU, activations.Sigmoid, activations.Tanh)
 ) | {(BatchNorm, activations.ReLU), (BatchNorm, activations.LeakyReLU)}
+
+# Layers whose weights, a row for each feature or channel, take in the BatchNorm behind them: `layer.bind(instead=...)`.
+FOLDED_INTO: frozenset[type[Layer]] = frozenset((Dense, Conv2D))
 
 # After these the loss would be computed, and training would go nowhere: what they give are no probabilities, with
 # sigmoid none that sum to 1, and a softmax of one column is always 1.
@@ -53,20 +56,31 @@ def bind_layers(
     """
     i = 0
     while i < len(layers):
-        layer = layers[i]
+        layer, end = layers[i], i + 1
+        norm = None if separate else _norm_to_fold(plan, layer, layers[end : end + 1])
+        if norm is not None:
+            end += 1
         activation = activation_of(layer)
-        joined = 1
-        if not separate and i + 1 < len(layers) and _joins(layer, layers[i + 1]):
-            activation = activation_of(layers[i + 1])
-            joined = 2
-        if open_end and i + joined == len(layers):
+        if not separate and end < len(layers) and _joins(layer, layers[end]):
+            activation, end = activation_of(layers[end]), end + 1
+        if open_end and end == len(layers):
             activation = None
         with plan.scope(layer.name):
-            x = _bind_pair(plan, layer, activation, x)
-        i += joined
+            x = _bind_pair(plan, layer, activation, x, norm)
+        i = end
         if outputs is not None:
             outputs[layer.name] = x
     return x
+
+
+def _norm_to_fold(plan: _core.Plan, layer: Layer, following: Sequence[Layer]) -> BatchNorm | None:
+    """Return the normalisation after ``layer`` where its weights take it in: by running statistics it is linear."""
+    if plan.training or plan.gradients or type(layer) not in FOLDED_INTO:
+        return None
+    if type(activation_of(layer)) is not activations.Linear or not following:
+        return None
+    norm = following[0]
+    return norm if type(norm) is BatchNorm else None
 
 
 def _joins(layer: Layer, following: Layer) -> bool:
@@ -79,18 +93,27 @@ def _joins(layer: Layer, following: Layer) -> bool:
 
 
 def _bind_pair(
-    plan: _core.Plan, layer: Layer, activation: activations.ActivationFunction | None, x: _core.Slot
+    plan: _core.Plan,
+    layer: Layer,
+    activation: activations.ActivationFunction | None,
+    x: _core.Slot,
+    norm: BatchNorm | None = None,
 ) -> _core.Slot:
     if isinstance(layer, Residual):
         y = bind_residual(plan, layer, x)
         return y if activation is None else activation.bind(plan, y)
     if isinstance(layer, Activation):
         return x if activation is None else activation.bind(plan, x)
+    options: dict[str, Any] = {}
+    if norm is not None:
+        bias = layer.slots(plan, "bias")[0] if "bias" in layer.parameters else None
+        options["instead"] = norm.fold(plan, layer.slots(plan, "weight")[0], bias)
     if activation is None:
-        return layer.bind(plan, x)
+        return layer.bind(plan, x, **options)
     if (type(layer), type(activation)) in FINISHED_IN_REGISTERS:
-        return layer.bind(plan, x, finish=activation)  # type: ignore[call-arg]
-    return activation.bind(plan, layer.bind(plan, x))
+        options["finish"] = activation
+        return layer.bind(plan, x, **options)
+    return activation.bind(plan, layer.bind(plan, x, **options))
 
 
 def bind_residual(plan: _core.Plan, layer: Residual, x: _core.Slot) -> _core.Slot:

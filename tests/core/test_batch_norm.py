@@ -146,6 +146,33 @@ def test_a_first_piece_far_from_the_others_costs_no_digits() -> None:
         close(got["running_var"], variance * count / (count - 1), tolerance=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (33, 27), (256, 200), (6, 3, 3, 3)])
+@pytest.mark.parametrize("bare", [False, True])
+def test_folded_weights_are_those_of_map_and_normalisation_in_one(shape: tuple[int, ...], bare: bool) -> None:
+    rng = np.random.default_rng(sum(shape))
+    c = shape[0]
+    w, given = rng.normal(size=shape).astype(np.float32), inputs((2, c))
+    b, gamma, beta = (None if bare else rng.normal(size=c).astype(np.float32) for _ in range(3))
+    bench = Bench()
+    folded, folded_bias = bench.out(shape), bench.out((c,))
+    put = {name: None if array is None else bench.put(array) for name, array in (("weight", gamma), ("bias", beta))}
+    running = bench.put(given["running_mean"]), bench.put(given["running_var"])
+    _core.batch_norm_fold(
+        bench.plan, bench.put(w), None if b is None else bench.put(b), *running, folded, folded_bias, epsilon=0.1, **put
+    )
+    bench.run()
+    z = (1.0 if gamma is None else gamma.astype(np.float64)) / np.sqrt(given["running_var"].astype(np.float64) + 0.1)
+    close(bench.get(folded).reshape(shape), w * z.reshape(c, *[1] * (len(shape) - 1)), tolerance=3e-7)
+    mean = given["running_mean"].astype(np.float64)
+    b, beta = (np.zeros(c) if array is None else array.astype(np.float64) for array in (b, beta))
+    close(
+        bench.get(folded_bias).reshape(c),
+        (b - mean) * z + beta,
+        (np.abs(b) + np.abs(mean)) * np.abs(z) + np.abs(beta),
+        1e-6,
+    )
+
+
 # edges
 
 
@@ -250,5 +277,9 @@ def test_refusals() -> None:
     saved = _core.batch_norm(plan, x, y, one, one)
     with pytest.raises(errors.ShapeError, match="dx has shape"):
         _core.batch_norm_gradient(plan, x, y, saved, one)
+    with pytest.raises(errors.ShapeError, match="folded_bias has 2 elements, but there are 3 channels"):
+        _core.batch_norm_fold(plan, plan.tensor((3, 5)), None, one, one, plan.tensor((3, 5)), two)
+    with pytest.raises(errors.ShapeError, match="folded has shape"):
+        _core.batch_norm_fold(plan, plan.tensor((3, 5)), None, one, one, plan.tensor((5, 3)), one)
     with pytest.raises(errors.ShapeError, match="dbias has 2 elements"):
         _core.batch_norm_gradient(plan, x, y, saved, dbias=two)

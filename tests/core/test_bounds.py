@@ -97,6 +97,7 @@ def run_everything(side: str) -> None:
     for shape in test_batch_norm.SHAPES:
         for activation in test_batch_norm.ACTIVATIONS:
             test_batch_norm.run(test_batch_norm.inputs(shape), activation)
+    test_batch_norm.test_folded_weights_are_those_of_map_and_normalisation_in_one((33, 27), False)
     for case in test_pool.CASES:
         test_pool.pool(*test_pool.inputs(*case), *case[1:])
     for shape in test_softmax.SHAPES:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -66,7 +68,7 @@ def test_frozen_it_normalises_by_the_running_ones_and_moves_nothing() -> None:
     norm.trainable = False
     before, weights = running(norm), norm.weight.tobytes()
     expected = net(x)
-    np.testing.assert_array_equal(net(x, training=True), expected)
+    np.testing.assert_allclose(net(x, training=True), expected, rtol=1e-5)
     loss = net.evaluate(x, y)["loss"]
     assert net.train_on_batch(x, y)["loss"] == pytest.approx(loss, rel=1e-6)
     assert running(norm) == before
@@ -104,6 +106,71 @@ def test_global_pools_give_one_number_a_channel() -> None:
     np.testing.assert_allclose(net.predict(x), x.mean((2, 3), dtype=np.float64), rtol=1e-6)
     net = rn.Sequencial([GlobalMaxPool2D()], input_shape=(3, 8, 8))
     np.testing.assert_array_equal(net.predict(x), x.max((2, 3)))
+
+
+# ---- folded into the weights before
+
+
+def spread(net: rn.Sequencial) -> rn.Sequencial:
+    """Give every BatchNorm statistics and weights of its own."""
+    rng = np.random.default_rng(3)
+    for layer in net.layers:
+        if isinstance(layer, BatchNorm):
+            c = layer.running_mean.shape
+            layer.set(running_mean=rng.normal(size=c), running_var=rng.uniform(0.5, 4, c))
+            layer.set(**{name: rng.normal(size=c) for name in layer.parameters})
+    return net
+
+
+FOLDED: dict[str, Callable[[], list[Any]]] = {
+    "conv": lambda: [Conv2D(6, 3, use_bias=False), BatchNorm(), ReLU()],
+    "conv with bias, tanh": lambda: [Conv2D(6, 3), BatchNorm(use_scale=False), rn.layers.Tanh()],
+    "conv of groups": lambda: [Conv2D(6, 3, groups=3, padding=1), BatchNorm(use_bias=False)],
+    "dense softmax": lambda: [rn.layers.Flatten(), Dense(5), BatchNorm(), rn.layers.Softmax()],
+    "in a residual": lambda: [rn.layers.Residual([Conv2D(3, 3, padding=1), BatchNorm(), LeakyReLU()]), ReLU()],
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_predict_folds_it_into_the_weights_before_and_evaluate_and_calls_with_it(name: str) -> None:
+    net = spread(rn.Sequencial(FOLDED[name](), input_shape=(3, 8, 8), seed=2))
+    x, _ = images()
+    found = net.predict(x)
+    with net._lend("predict", len(x)) as bound:
+        kernels = [kernel for _, _, kernel, *_ in bound.plan.listing()]
+    assert "batch_norm_fold" in kernels
+    assert not any(kernel in ("batch_norm", "batch_norm_relu") for kernel in kernels)
+    last = net.layers[-1].name
+    np.testing.assert_allclose(found, net.outputs(x, last)[last], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(net(x), found)
+    np.testing.assert_array_equal(net.predict(x, batch_size=5), found)
+    net.compile("sgd", "mse")
+    loss = float(((found.astype(np.float64) - 1) ** 2).mean())
+    assert net.evaluate(x, np.ones_like(found))["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_the_fold_notices_every_change_of_weights_and_statistics() -> None:
+    net = model()
+    x, y = images()
+    outcomes = [net.predict(x)]
+    net.layers[1].set(running_mean=np.arange(6))
+    outcomes.append(net.predict(x))
+    net.train_on_batch(x, y)
+    outcomes.append(net.predict(x))
+    net.load_state_dict({key: 0.9 * value for key, value in net.state_dict().items()})
+    outcomes.append(net.predict(x))
+    for before, after in itertools.pairwise(outcomes):
+        assert not np.array_equal(before, after)
+    again = model()
+    again.load_state_dict(net.state_dict())
+    np.testing.assert_array_equal(again.predict(x), outcomes[-1])
+
+
+def test_a_gradient_by_input_goes_through_the_running_statistics() -> None:
+    net, (x, y) = spread(model()), images()
+    step = 1e-2 * np.sign(net.input_gradient(x, y)).astype(np.float32)
+    rise = net.evaluate(x + step, y)["loss"] - net.evaluate(x - step, y)["loss"]
+    assert rise == pytest.approx(2e-2 * np.abs(net.input_gradient(x, y)).sum(), rel=2e-2)
 
 
 # ---- PyTorch

@@ -348,3 +348,24 @@ KERNEL(batch_norm_gradient) {
         gradient_tile(RN_LINEAR, a, tile);
     }
 }
+
+/* ---- folding into the weights before */
+
+KERNEL(batch_norm_fold) {
+    const rn_batch_norm_fold_args *a = arguments;
+    (void)scratch;
+    const ptrdiff_t end = least((tile + 1) * a->group, a->c);
+    for (ptrdiff_t k = tile * a->group; k < end; k++) {
+        const double weight = a->weight == NULL ? 1.0 : (double)a->weight[k];
+        const double scale = weight / sqrt((double)a->running_var[k] + a->epsilon);
+        const double before = a->map_bias == NULL ? 0.0 : (double)a->map_bias[k];
+        const double after = a->bias == NULL ? 0.0 : (double)a->bias[k];
+        a->folded_bias[k] = (float)((before - (double)a->running_mean[k]) * scale + after);
+        const float *map = a->map + k * a->columns;
+        float *folded = a->folded + k * a->columns;
+        for (ptrdiff_t j = 0; j < a->columns; j += VL) {
+            const ptrdiff_t left = a->columns - j;
+            vf_store_first(folded + j, left, vf_mul(vf_load_first(map + j, left), vf_set((float)scale)));
+        }
+    }
+}

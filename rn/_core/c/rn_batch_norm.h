@@ -6,7 +6,8 @@
 
 #define RN_BATCH_NORM_KERNELS(X) \
     X(batch_norm) \
-    X(batch_norm_gradient)
+    X(batch_norm_gradient) \
+    X(batch_norm_fold)
 
 /* What the forward call leaves for the backward one, rows of c floats: the mean as a float; the rest that rounding took off it;
  * r = 1 / sqrt(variance + epsilon); weight r, which is what x - mean is multiplied by; and what is added then. */
@@ -40,5 +41,15 @@ typedef struct {
     float alpha;
     int activation, by_batch;
 } rn_batch_norm_gradient_args;
+
+/* batch_norm_fold: the weights of a linear map W x + b with the normalisation by the running statistics after it: with z_k =
+ * weight[k] / sqrt(running_var[k] + epsilon), folded[k, j] = W[k, j] z_k and folded_bias[k] = (b[k] - running_mean[k]) z_k +
+ * bias[k], k < c, j < columns; weight, b and bias may be NULL (1, 0, 0). A tile is `group` rows. 1 FLOP, 8 bytes an element. */
+typedef struct {
+    const float *map, *map_bias, *weight, *bias, *running_mean, *running_var;
+    float *folded, *folded_bias;
+    ptrdiff_t c, columns, group;
+    double epsilon;
+} rn_batch_norm_fold_args;
 
 #endif
