@@ -157,6 +157,14 @@ def test_infinities() -> None:
         assert got["dx_max"].sum() == dy.size
 
 
+def test_the_mean_of_a_large_image_keeps_its_digits() -> None:
+    x = (1000 + np.random.default_rng(0).random((1, 1, 1, 700_001))).astype(np.float32)
+    bench = Bench()
+    mean = bench.out((1, 1, 1, 1))
+    _core.avg_pool2d(bench.plan, bench.put(x), mean, size=(1, x.size), stride=(1, x.size))
+    close(bench.run().get(mean), x.mean(dtype=np.float64).reshape(1, 1, 1, 1), tolerance=2e-7)
+
+
 # every thread count
 
 

@@ -94,12 +94,21 @@ static inline float window_max(const rn_pool_args *a, const float *x, pool_cells
     return vm_any(vf_is_nan(best)) ? NAN : vf_largest(best);
 }
 
+/* A window may be a whole image: float32 sums of some vectors are added up in float64. */
 static inline float window_sum(const rn_pool_args *a, const float *x, pool_cells cells) {
+    enum { CHAIN = 64 };
+    double total = 0.0;
     vf sum = vf_zero();
+    int chain = 0;
     for (ptrdiff_t i = cells.top; i < cells.bottom; i++)
-        for (ptrdiff_t j = cells.left; j < cells.right; j += VL)
+        for (ptrdiff_t j = cells.left; j < cells.right; j += VL) {
             sum = vf_add(sum, vf_load_first(x + i * a->w + j, cells.right - j));
-    return vf_sum(sum);
+            if (++chain < CHAIN) continue;
+            total += vf_sum_double(sum);
+            sum = vf_zero();
+            chain = 0;
+        }
+    return (float)(total + vf_sum_double(sum));
 }
 
 static RN_ALWAYS_INLINE void pool_forward_halves(int mean, const rn_pool_args *a, const float *x, const float *x_end, float *y,
