@@ -35,10 +35,14 @@ KERNEL(nadam_product) {
     a->state->product = product;
 }
 
-/* What all rules do before their own: the tile's range, and how a gradient and a parameter are prepared. */
+/* Each kernel copies its arguments: stores through vector types could else change them, for all the compiler knows, and it would
+ * load them anew after each.
+ *
+ * What all rules do before their own: the tile's range, and how a gradient and a parameter are prepared. */
 typedef struct {
     ptrdiff_t begin, end;
     double rate;
+    int plain; /* nothing is clipped or decays */
     vf scale, lowest, highest, decay, shrink;
 } update_terms;
 
@@ -53,6 +57,7 @@ static inline update_terms update_begin(const rn_update_args *a, ptrdiff_t tile)
     return (update_terms){begin,
                           end,
                           rate,
+                          !a->squares && !(a->clip_value < INFINITY) && a->weight_decay == 0.0,
                           vf_set((float)scale),
                           vf_set(-a->clip_value),
                           vf_set(a->clip_value),
@@ -64,7 +69,10 @@ static inline update_terms update_begin(const rn_update_args *a, ptrdiff_t tile)
 static inline vf prepare(const rn_update_args *a, const update_terms *u, ptrdiff_t i, vf *p) {
     const ptrdiff_t count = u->end - i;
     const vf old = vf_load_first(a->parameters + i, count);
-    const vf g = vf_mul(u->scale, vf_load_first(a->gradients + i, count));
+    vf g = vf_load_first(a->gradients + i, count);
+    *p = old;
+    if (u->plain) return g;
+    g = vf_mul(u->scale, g);
     *p = vf_fnma(u->shrink, old, old);
     return vf_fma(u->decay, old, vf_max(u->lowest, vf_min(u->highest, g)));
 }
@@ -87,7 +95,7 @@ static inline vf take_in(float *state, ptrdiff_t count, running r, vf x) {
 }
 
 KERNEL(sgd) {
-    const rn_update_args *a = arguments;
+    const rn_update_args own = *(const rn_update_args *)arguments, *const a = &own;
     (void)scratch;
     const update_terms u = update_begin(a, tile);
     const vf rate = vf_set((float)u.rate);
@@ -103,7 +111,7 @@ KERNEL(sgd) {
 }
 
 KERNEL(adagrad) {
-    const rn_update_args *a = arguments;
+    const rn_update_args own = *(const rn_update_args *)arguments, *const a = &own;
     (void)scratch;
     const update_terms u = update_begin(a, tile);
     const vf rate = vf_set((float)u.rate), epsilon = vf_set(a->epsilon);
@@ -116,7 +124,7 @@ KERNEL(adagrad) {
 }
 
 KERNEL(rmsprop) {
-    const rn_update_args *a = arguments;
+    const rn_update_args own = *(const rn_update_args *)arguments, *const a = &own;
     (void)scratch;
     const update_terms u = update_begin(a, tile);
     const vf rate = vf_set((float)u.rate), epsilon = vf_set(a->epsilon);
@@ -135,7 +143,7 @@ KERNEL(rmsprop) {
 }
 
 KERNEL(adadelta) {
-    const rn_update_args *a = arguments;
+    const rn_update_args own = *(const rn_update_args *)arguments, *const a = &own;
     (void)scratch;
     const update_terms u = update_begin(a, tile);
     const vf rate = vf_set((float)u.rate), epsilon = vf_set(a->epsilon);
@@ -151,7 +159,7 @@ KERNEL(adadelta) {
 }
 
 KERNEL(adam) {
-    const rn_update_args *a = arguments;
+    const rn_update_args own = *(const rn_update_args *)arguments, *const a = &own;
     (void)scratch;
     const update_terms u = update_begin(a, tile);
     const uint64_t t = a->step->update ? a->step->update : 1;
@@ -172,7 +180,7 @@ KERNEL(adam) {
 }
 
 KERNEL(nadam) {
-    const rn_update_args *a = arguments;
+    const rn_update_args own = *(const rn_update_args *)arguments, *const a = &own;
     (void)scratch;
     const update_terms u = update_begin(a, tile);
     const uint64_t t = a->step->update ? a->step->update : 1;
@@ -193,7 +201,7 @@ KERNEL(nadam) {
 }
 
 KERNEL(lion) {
-    const rn_update_args *a = arguments;
+    const rn_update_args own = *(const rn_update_args *)arguments, *const a = &own;
     (void)scratch;
     const update_terms u = update_begin(a, tile);
     const vf rate = vf_set((float)u.rate);
