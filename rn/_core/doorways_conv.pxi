@@ -391,6 +391,9 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     if dbias is not None and dbias.size != dweight.shape[0]:
         raise ShapeError(f"the gradient by bias of {dweight.shape[0]} filters has as many elements, not {dbias.size}")
     refuse_overlap("conv2d_weight_gradient", dweight, (x, dy, dbias))
+    if takes_winograd_gradient(conv):
+        record_winograd_gradient(plan, conv, x, dy, dweight, dbias)
+        return
     cdef rn_weight_gradient_args a
     memset(&a, 0, sizeof(a))
     a.window = conv.window()

@@ -83,6 +83,8 @@ cdef extern from "rn.h" nogil:
         rn_kernel convolve
         rn_kernel winograd_weights
         rn_kernel winograd
+        rn_kernel winograd_gradient
+        rn_kernel winograd_taps
         rn_kernel turn_weights
         rn_kernel weight_gradient
         rn_kernel sum_splits

@@ -77,25 +77,28 @@ KERNEL(winograd_weights) {
     }
 }
 
-/* The tiles that one call works, and where things lie in its scratch. */
+/* Rows of images, VL channels at a time, with the channels in the lanes: row y of the frame, which is the image with `top` and
+ * `left` zeros before its first row and column, stands at place y % ring, its `row` positions VL floats each. */
 typedef struct {
-    ptrdiff_t first_image, images, first_row, rows, tiles;
-    ptrdiff_t stage_row;                /* positions of a row of pixels, each VL channels */
-    ptrdiff_t channels, plane, m_plane; /* floats of a tile's channels, of a place in v, of one in m */
-    float *stage, *v, *m;
-} winograd_unit;
+    ptrdiff_t height, width, top, left; /* of the image */
+    ptrdiff_t ring, row;
+    float *at;
+} pixel_stage;
 
-/* Row `row` of an image's tiles' pixels, of VL channels, into its place in the ring of six rows: lanes are channels. */
-static void stage_row_of_pixels(const rn_winograd_args *a, const winograd_unit *u, const float *planes, ptrdiff_t channels,
-                                ptrdiff_t row) {
-    float *to = u->stage + (row % 6 * u->stage_row + a->left) * VL;
-    const ptrdiff_t y = row - a->top, size = a->height * a->width, columns = least(a->width, u->stage_row - a->left);
-    if (y < 0 || y >= a->height) {
+static void clear_stage(const pixel_stage *s) {
+    for (ptrdiff_t i = 0; i < s->ring * s->row; i++) vf_store(s->at + i * VL, vf_zero());
+}
+
+/* Row y of the frame, of `channels` <= VL planes that lie one after the other. */
+static void stage_row(const pixel_stage *s, const float *planes, ptrdiff_t channels, ptrdiff_t y) {
+    float *to = s->at + (y % s->ring * s->row + s->left) * VL;
+    const ptrdiff_t image_y = y - s->top, size = s->height * s->width, columns = least(s->width, s->row - s->left);
+    if (image_y < 0 || image_y >= s->height) {
         for (ptrdiff_t x = 0; x < columns; x++) vf_store(to + x * VL, vf_zero());
         return;
     }
     for (ptrdiff_t x = 0; x < columns; x += VL) {
-        const float *from = planes + y * a->width + x;
+        const float *from = planes + image_y * s->width + x;
         const ptrdiff_t count = least(VL, columns - x);
         vf block[VL];
         if (channels == VL && count == VL)
@@ -106,11 +109,11 @@ static void stage_row_of_pixels(const rn_winograd_args *a, const winograd_unit *
     }
 }
 
-/* B' d B of the tile in column j, whose first pixels are row `row`, to v. */
-static RN_ALWAYS_INLINE void transform_pixels(const winograd_unit *u, ptrdiff_t row, ptrdiff_t j, float *v) {
+/* B' d B of the tile in column j, whose first pixels are row y of the frame, to v; places are `plane` floats apart. */
+static RN_ALWAYS_INLINE void transform_pixels(const pixel_stage *s, ptrdiff_t y, ptrdiff_t j, float *v, ptrdiff_t plane) {
     vf half[6][6], out[6];
     const float *line[6];
-    for (int r = 0; r < 6; r++) line[r] = u->stage + ((row + r) % 6 * u->stage_row + 4 * j) * VL;
+    for (int r = 0; r < 6; r++) line[r] = s->at + ((y + r) % 6 * s->row + 4 * j) * VL;
     for (int q = 0; q < 6; q++) {
         vf column[6];
         for (int r = 0; r < 6; r++) column[r] = vf_load(line[r] + q * VL);
@@ -119,25 +122,40 @@ static RN_ALWAYS_INLINE void transform_pixels(const winograd_unit *u, ptrdiff_t 
     }
     for (int r = 0; r < 6; r++) {
         pixels_along(half[r], out);
-        for (int q = 0; q < 6; q++, v += u->plane) vf_store(v, out[q]);
+        for (int q = 0; q < 6; q++, v += plane) vf_store(v, out[q]);
     }
 }
 
-static void transform_all_pixels(const rn_winograd_args *a, const winograd_unit *u) {
-    const ptrdiff_t size = a->height * a->width;
-    for (ptrdiff_t i = 0; i < 6 * u->stage_row; i++) vf_store(u->stage + i * VL, vf_zero());
-    for (ptrdiff_t c = 0; c < a->channels; c += VL) {
-        float *v = u->v + c;
-        for (ptrdiff_t image = u->first_image; image < u->first_image + u->images; image++) {
-            const float *planes = a->x + (image * a->channels + c) * size;
-            const ptrdiff_t lanes = least(VL, a->channels - c);
-            for (ptrdiff_t i = u->first_row; i < u->first_row + u->rows; i++) {
-                for (ptrdiff_t r = i == u->first_row ? 0 : 2; r < 6; r++) stage_row_of_pixels(a, u, planes, lanes, 4 * i + r);
-                for (ptrdiff_t j = 0; j < a->columns; j++, v += u->channels) transform_pixels(u, 4 * i, j, v);
+/* Some rows of tiles of some images, worked together. */
+typedef struct {
+    ptrdiff_t first_image, images, first_row, rows, columns, tiles;
+} tile_block;
+
+/* The tiles' transformed pixels of channels first … first + channels - 1, to v[place, tile, channel]: tiles are `lanes` floats
+ * apart, places `plane`. images has all_channels planes for each image. */
+static void transform_all_pixels(const pixel_stage *s, const tile_block *b, const float *images, ptrdiff_t all_channels,
+                                 ptrdiff_t first, ptrdiff_t channels, float *v, ptrdiff_t lanes, ptrdiff_t plane) {
+    const ptrdiff_t size = s->height * s->width;
+    clear_stage(s);
+    for (ptrdiff_t c = 0; c < channels; c += VL) {
+        float *to = v + c;
+        for (ptrdiff_t image = b->first_image; image < b->first_image + b->images; image++) {
+            const float *planes = images + (image * all_channels + first + c) * size;
+            for (ptrdiff_t i = b->first_row; i < b->first_row + b->rows; i++) {
+                for (ptrdiff_t r = i == b->first_row ? 0 : 2; r < 6; r++)
+                    stage_row(s, planes, least(VL, channels - c), 4 * i + r);
+                for (ptrdiff_t j = 0; j < b->columns; j++, to += lanes) transform_pixels(s, 4 * i, j, to, plane);
             }
         }
     }
 }
+
+/* Where a unit's things lie in its scratch. */
+typedef struct {
+    tile_block block;
+    ptrdiff_t channels, plane, m_plane; /* floats of a tile's channels, of a place in v, of one in m */
+    float *v, *m;
+} winograd_unit;
 
 /* m[place, tile, filter] = sum over c of v[place, tile, c] u[place, c, filter], for one panel of filters. */
 static void multiply_places(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t panel, ptrdiff_t columns) {
@@ -148,7 +166,7 @@ static void multiply_places(const rn_winograd_args *a, const winograd_unit *u, p
             t.run = least(RN_KC, a->channels - begin);
             t.b = b + begin * PANEL;
             t.add = begin > 0;
-            multiply_panel(&t, 0, u->v + place * u->plane + begin, u->channels, u->tiles, u->m + place * u->m_plane, NULL);
+            multiply_panel(&t, 0, u->v + place * u->plane + begin, u->channels, u->block.tiles, u->m + place * u->m_plane, NULL);
         }
     }
 }
@@ -179,9 +197,9 @@ static RN_ALWAYS_INLINE void transform_outputs(const rn_winograd_args *a, const 
 static void put_outputs(const rn_winograd_args *a, const winograd_unit *u, const float *m, ptrdiff_t filter, ptrdiff_t lanes) {
     const ptrdiff_t size = a->out_height * a->out_width;
     const vf bias = a->bias != NULL ? vf_load_first(a->bias + filter, lanes) : vf_zero();
-    for (ptrdiff_t image = u->first_image; image < u->first_image + u->images; image++) {
+    for (ptrdiff_t image = u->block.first_image; image < u->block.first_image + u->block.images; image++) {
         float *planes = a->y + (image * a->filters + filter) * size;
-        for (ptrdiff_t i = u->first_row; i < u->first_row + u->rows; i++) {
+        for (ptrdiff_t i = u->block.first_row; i < u->block.first_row + u->block.rows; i++) {
             const ptrdiff_t rows = least(4, a->out_height - 4 * i);
             for (ptrdiff_t j = 0; j < a->columns; j += VL / 4) {
                 vf block[4][VL];
@@ -209,20 +227,20 @@ static void put_outputs(const rn_winograd_args *a, const winograd_unit *u, const
 KERNEL(winograd) {
     const rn_winograd_args *a = arguments;
     const ptrdiff_t parts = (a->rows + a->unit_rows - 1) / a->unit_rows; /* of an image; 1 where a unit has several images */
-    winograd_unit u = {.first_image = tile / parts * a->unit_images, .first_row = tile % parts * a->unit_rows};
-    u.images = least(a->unit_images, a->images - u.first_image);
-    u.rows = least(a->unit_rows, a->rows - u.first_row);
-    u.tiles = u.images * u.rows * a->columns;
-    u.stage_row = 4 * a->columns + 2;
-    u.channels = (a->channels + VL - 1) / VL * VL;
+    tile_block block = {.first_image = tile / parts * a->unit_images, .first_row = tile % parts * a->unit_rows};
+    block.images = least(a->unit_images, a->images - block.first_image);
+    block.rows = least(a->unit_rows, a->rows - block.first_row);
+    block.columns = a->columns;
+    block.tiles = block.images * block.rows * block.columns;
+    const pixel_stage stage = {a->height, a->width, a->top, a->left, .ring = 6, .row = 4 * a->columns + 2, .at = scratch};
+    winograd_unit u = {.block = block, .channels = (a->channels + VL - 1) / VL * VL};
     /* Places are a cache line apart more than a power of two could be, so that a tile's 36 do not fall on one another. */
-    u.plane = u.tiles * u.channels + 16;
-    u.m_plane = u.tiles * PANEL + 16;
-    u.stage = scratch;
-    u.v = u.stage + 6 * u.stage_row * VL;
+    u.plane = block.tiles * u.channels + 16;
+    u.m_plane = block.tiles * PANEL + 16;
+    u.v = stage.at + stage.ring * stage.row * VL;
     u.m = u.v + WINOGRAD_PLACES * u.plane;
 
-    transform_all_pixels(a, &u);
+    transform_all_pixels(&stage, &block, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
     for (ptrdiff_t m = 0; m < a->filters; m += PANEL) {
         const ptrdiff_t filters = least(PANEL, a->filters - m);
         multiply_places(a, &u, m / PANEL, filters > VL ? PANEL : VL);

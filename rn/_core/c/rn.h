@@ -64,6 +64,8 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(convolve) \
     X(winograd_weights) \
     X(winograd) \
+    X(winograd_gradient) \
+    X(winograd_taps) \
     X(turn_weights) \
     X(weight_gradient) \
     X(sum_splits)
@@ -339,6 +341,20 @@ typedef struct {
     int activation;
     float alpha;
 } rn_winograd_args;
+
+/* winograd_gradient: partial[split, channel block, filter block] = (sum over the split's images and tiles of (A dY A')[place, m]
+ * (B' d B)[place, c], filter_block x channel_block of them for each of 36 places; then the sums of dY by filter), 3 x 3 at stride
+ * 1; sizes as for winograd, channels and filters of a block up to multiples of 16. A tile is one such block. Scratch, in floats,
+ * with t tiles of a unit: 36 t (channel_block + filter_block) + 36 * 32 and 16 (6 (4 columns + 2) + 16 columns).
+ * winograd_taps: dweight[m, c] = G' (the splits' sum) G; dbias[m] (NULL: none). A tile is a filter. FLOPs are counted as the
+ * direct form's. */
+typedef struct {
+    const float *x, *dy;
+    float *partial, *dweight, *dbias;
+    ptrdiff_t images, channels, filters, height, width, out_height, out_width, top, left;
+    ptrdiff_t rows, columns, unit_images, unit_rows;
+    ptrdiff_t splits, channel_block, channel_blocks, filter_block, filter_blocks;
+} rn_winograd_gradient_args;
 
 /* weight_gradient: partial[s, g, k, m] = sum over the images of split s and positions p of x[n, g channels + c, tap t of p] dy[n,
  * g filters

@@ -1,0 +1,159 @@
+/* The gradient by weights in Winograd's form, F(3 x 3, 4 x 4): that of body_winograd.h read from its other end. With the same
+ * matrices, the loss's gradient by the 3 x 3 weights w of a pair of channels is
+ *
+ *     dw = G' [ sum over tiles of (A dY A') . (B' d B) ] G        d: 6 x 6 pixels, dY: 4 x 4 gradients of outputs
+ *
+ * and the sum is 36 matrix products, one for each place: filters times tiles by tiles times channels. */
+
+/* out = A in: rows (1 0 0 0), (1 1 1 1), (1 -1 1 -1), (1 2 4 8), (1 -2 4 -8), (0 0 0 1). */
+static RN_ALWAYS_INLINE void gradients_along(const vf in[4], vf out[6]) {
+    const vf four = vf_set(4.0f), two = vf_set(2.0f);
+    const vf even = vf_add(in[0], in[2]), odd = vf_add(in[1], in[3]);
+    const vf far_even = vf_fma(in[2], four, in[0]), far_odd = vf_fma(in[3], four, in[1]);
+    out[0] = in[0];
+    out[1] = vf_add(even, odd);
+    out[2] = vf_sub(even, odd);
+    out[3] = vf_fma(far_odd, two, far_even);
+    out[4] = vf_fnma(far_odd, two, far_even);
+    out[5] = in[3];
+}
+
+/* out = G' in: rows (1/4 -1/6 -1/6 1/24 1/24 0), (0 -1/6 1/6 1/12 -1/12 0), (0 -1/6 -1/6 1/6 1/6 1). */
+static RN_ALWAYS_INLINE void taps_along(const vf in[6], vf out[3]) {
+    const vf sixth = vf_set(1.0f / 6), near_sum = vf_add(in[1], in[2]), far_sum = vf_add(in[3], in[4]);
+    const vf near_difference = vf_sub(in[2], in[1]), far_difference = vf_sub(in[3], in[4]);
+    out[0] = vf_fma(far_sum, vf_set(1.0f / 24), vf_fnma(near_sum, sixth, vf_mul(in[0], vf_set(0.25f))));
+    out[1] = vf_fma(far_difference, vf_set(1.0f / 12), vf_mul(near_difference, sixth));
+    out[2] = vf_fma(vf_sub(far_sum, near_sum), sixth, in[5]);
+}
+
+/* A dY A' of the tile in column j, whose first row is y, to u; places are `plane` floats apart. */
+static RN_ALWAYS_INLINE void transform_gradients(const pixel_stage *s, ptrdiff_t y, ptrdiff_t j, float *u, ptrdiff_t plane) {
+    vf half[6][4], out[6];
+    for (int q = 0; q < 4; q++) {
+        vf column[4];
+        for (int r = 0; r < 4; r++) column[r] = vf_load(s->at + ((y + r) % 4 * s->row + 4 * j + q) * VL);
+        gradients_along(column, out);
+        for (int r = 0; r < 6; r++) half[r][q] = out[r];
+    }
+    for (int r = 0; r < 6; r++) {
+        gradients_along(half[r], out);
+        for (int q = 0; q < 6; q++, u += plane) vf_store(u, out[q]);
+    }
+}
+
+/* As transform_all_pixels, of the gradients of outputs; images have all_filters planes. */
+static void transform_all_gradients(const pixel_stage *s, const tile_block *b, const float *dy, ptrdiff_t all_filters,
+                                    ptrdiff_t first, ptrdiff_t filters, float *u, ptrdiff_t lanes, ptrdiff_t plane) {
+    const ptrdiff_t size = s->height * s->width;
+    clear_stage(s);
+    for (ptrdiff_t m = 0; m < filters; m += VL) {
+        float *to = u + m;
+        for (ptrdiff_t image = b->first_image; image < b->first_image + b->images; image++) {
+            const float *planes = dy + (image * all_filters + first + m) * size;
+            for (ptrdiff_t i = b->first_row; i < b->first_row + b->rows; i++) {
+                for (ptrdiff_t r = 0; r < 4; r++) stage_row(s, planes, least(VL, filters - m), 4 * i + r);
+                for (ptrdiff_t j = 0; j < b->columns; j++, to += lanes) transform_gradients(s, 4 * i, j, to, plane);
+            }
+        }
+    }
+}
+
+/* sum[m] (+)= the gradients of all outputs of filter m: place (1, 1) of A dY A' is the sum of a tile. */
+static void add_tile_sums(const float *u, ptrdiff_t tiles, ptrdiff_t lanes, ptrdiff_t filters, int add, float *sum) {
+    for (ptrdiff_t m = 0; m < filters; m += VL) {
+        vf total = vf_zero();
+        for (ptrdiff_t t = 0; t < tiles; t++) total = vf_add(total, vf_load(u + t * lanes + m));
+        if (add) total = vf_add(vf_load(sum + m), total);
+        vf_store(sum + m, total);
+    }
+}
+
+static inline ptrdiff_t whole_lanes(ptrdiff_t channels) { return (channels + 15) / 16 * 16; }
+
+/* Floats of a block of partial sums: 36 matrices [filter_block, channels of the block in whole lanes], then sums of filters. */
+static inline ptrdiff_t gradient_block(const rn_winograd_gradient_args *a) {
+    return WINOGRAD_PLACES * a->filter_block * whole_lanes(a->channel_block) + whole_lanes(a->filter_block);
+}
+
+KERNEL(winograd_gradient) {
+    const rn_winograd_gradient_args *a = arguments;
+    const ptrdiff_t first_filter = tile % a->filter_blocks * a->filter_block;
+    const ptrdiff_t first_channel = tile / a->filter_blocks % a->channel_blocks * a->channel_block;
+    const ptrdiff_t split = tile / (a->filter_blocks * a->channel_blocks);
+    const ptrdiff_t filters = least(a->filter_block, a->filters - first_filter);
+    const ptrdiff_t channels = least(a->channel_block, a->channels - first_channel);
+    const ptrdiff_t last_image = a->images * (split + 1) / a->splits;
+    const ptrdiff_t lanes = whole_lanes(a->channel_block), filter_lanes = whole_lanes(a->filter_block);
+    const ptrdiff_t most_tiles = a->unit_images * a->unit_rows * a->columns;
+    const ptrdiff_t plane = most_tiles * lanes + 16, filter_plane = most_tiles * filter_lanes + 16;
+    float *block = a->partial + tile * gradient_block(a), *sums = block + WINOGRAD_PLACES * a->filter_block * lanes;
+
+    const pixel_stage pixels = {a->height, a->width, a->top, a->left, .ring = 6, .row = 4 * a->columns + 2, .at = scratch};
+    float *v = pixels.at + pixels.ring * pixels.row * VL;
+    const pixel_stage outputs = {
+        a->out_height, a->out_width, 0, 0, .ring = 4, .row = 4 * a->columns, .at = v + WINOGRAD_PLACES * plane};
+    float *u = outputs.at + outputs.ring * outputs.row * VL;
+
+    micro_tile t = {.a_step = filter_lanes, .runs = 1, .b_step = lanes, .c_row = lanes, .activation = RN_LINEAR};
+    tile_block b = {.columns = a->columns};
+    for (b.first_image = a->images * split / a->splits; b.first_image < last_image; b.first_image += a->unit_images) {
+        b.images = least(a->unit_images, last_image - b.first_image);
+        for (b.first_row = 0; b.first_row < a->rows; b.first_row += a->unit_rows) {
+            b.rows = least(a->unit_rows, a->rows - b.first_row);
+            b.tiles = t.run = b.images * b.rows * b.columns;
+            transform_all_pixels(&pixels, &b, a->x, a->channels, first_channel, channels, v, lanes, plane);
+            transform_all_gradients(&outputs, &b, a->dy, a->filters, first_filter, filters, u, filter_lanes, filter_plane);
+            for (int place = 0; place < WINOGRAD_PLACES; place++) {
+                float *c = block + place * a->filter_block * lanes;
+                for (ptrdiff_t j = 0; j < channels; j += PANEL) {
+                    t.columns = least(PANEL, channels - j);
+                    t.b = v + place * plane + j;
+                    multiply_panel(&t, 0, u + place * filter_plane, 1, filters, c + j, NULL);
+                }
+            }
+            add_tile_sums(u + 7 * filter_plane, b.tiles, filter_lanes, filters, t.add, sums);
+            t.add = 1;
+        }
+    }
+    if (!t.add) memset(block, 0, (size_t)gradient_block(a) * sizeof *block); /* there was no image */
+}
+
+/* Element i of all splits' blocks, summed in their order; VL of them. */
+static inline vf sum_of_splits(const rn_winograd_gradient_args *a, const float *first, ptrdiff_t step) {
+    vf total = vf_load(first);
+    for (ptrdiff_t s = 1; s < a->splits; s++) total = vf_add(total, vf_load(first + s * step));
+    return total;
+}
+
+KERNEL(winograd_taps) {
+    const rn_winograd_gradient_args *a = arguments;
+    (void)scratch;
+    const ptrdiff_t filter = tile % a->filter_block, filter_block = tile / a->filter_block;
+    const ptrdiff_t lanes = whole_lanes(a->channel_block), size = gradient_block(a);
+    const ptrdiff_t split = a->channel_blocks * a->filter_blocks * size; /* floats from one split to the next */
+    float *to = a->dweight + tile * a->channels * 9;
+    for (ptrdiff_t c = 0; c < a->channels; c += VL) {
+        const ptrdiff_t block = c / a->channel_block * a->filter_blocks + filter_block;
+        const float *from = a->partial + block * size + filter * lanes + c % a->channel_block;
+        vf half[3][6], taps[9];
+        for (int q = 0; q < 6; q++) {
+            vf column[6], out[3];
+            for (int r = 0; r < 6; r++) column[r] = sum_of_splits(a, from + (6 * r + q) * a->filter_block * lanes, split);
+            taps_along(column, out);
+            for (int r = 0; r < 3; r++) half[r][q] = out[r];
+        }
+        float numbers[9][VL];
+        for (int r = 0; r < 3; r++) {
+            taps_along(half[r], taps + 3 * r);
+            for (int q = 0; q < 3; q++) vf_store(numbers[3 * r + q], taps[3 * r + q]);
+        }
+        for (ptrdiff_t l = 0; l < least(VL, a->channels - c); l++)
+            for (int k = 0; k < 9; k++) *to++ = numbers[k][l];
+    }
+    if (a->dbias == NULL) return;
+    float bias = 0.0f;
+    for (ptrdiff_t s = 0; s < a->splits; s++)
+        bias += a->partial[s * split + filter_block * size + WINOGRAD_PLACES * a->filter_block * lanes + filter];
+    a->dbias[tile] = bias;
+}
