@@ -1,5 +1,7 @@
 # The plan: kernel calls bound once to tensors whose memory is known before anything runs, then replayed in one loop.
 
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+
 READ, WRITE, UPDATE = 1, 2, 3
 
 
@@ -558,6 +560,35 @@ cdef class Plan:
                 self._replay(self.backward_end, self.update_end, threads)
         finally:
             self._wrote_weights(True)
+
+    def transform(self, Slot x, rows, Slot y, results) -> None:
+        """For each batch of ``rows``: fill ``x``, run the forward calls, copy ``y`` into ``results``.
+
+        Both are contiguous float32, as many whole batches one as the other; else ``ShapeError``.
+        """
+        self._placed(x)
+        self._placed(y)
+        self._ready()
+        cdef Py_ssize_t x_bytes = 4 * x.size, y_bytes = 4 * y.size, batch, batches
+        cdef int threads = current_threads()
+        cdef Py_buffer source, target
+        PyObject_GetBuffer(rows, &source, PyBUF_C_CONTIGUOUS)
+        try:
+            PyObject_GetBuffer(results, &target, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+            try:
+                batches = source.len // max(x_bytes, 1)
+                if source.itemsize != 4 or source.len != batches * x_bytes or target.len != batches * y_bytes:
+                    raise ShapeError(f"{source.len} bytes in, {target.len} out are no whole batches of {x.shape} and {y.shape}")
+                with nogil:
+                    for batch in range(batches):
+                        memcpy(x.root.data, <char *> source.buf + batch * x_bytes, x_bytes)
+                        self._replay(self.prepare_end, self.forward_end, threads)
+                        memcpy(<char *> target.buf + batch * y_bytes, y.root.data, y_bytes)
+            finally:
+                PyBuffer_Release(&target)
+                self._wrote_weights(self.training)
+        finally:
+            PyBuffer_Release(&source)
 
     cdef void _ready(self) except *:
         if not self.sealed:

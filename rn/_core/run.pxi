@@ -67,8 +67,8 @@ cdef struct Call:
     double bytes
     int callback
 
-# A call estimated below this many nanoseconds is not worth waking other threads for.
-cdef double SHARE_FROM = 6000.0
+# A call estimated below this many nanoseconds is not worth waking other threads for: that takes 1,000 to 3,000.
+cdef double SHARE_FROM = 8000.0
 
 cdef int thread_setting = 1
 cdef bint serial_only = RN_OPENMP == 0
@@ -76,8 +76,8 @@ cdef bint pool_released = False
 
 
 cdef inline double estimated_nanoseconds(const Call *call) noexcept nogil:
-    """A rough time of a call on one thread: 50 GFLOP/s and 10 GB/s, whichever is longer."""
-    return max(call.flops * 0.02, call.bytes * 0.1)
+    """A rough time of a call on one thread: 80 GFLOP/s, or 25 GB/s as small data comes from the cache."""
+    return max(call.flops * 0.0125, call.bytes * 0.04)
 
 
 cdef int threads_for(const Call *call, int threads) noexcept nogil:

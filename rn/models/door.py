@@ -100,6 +100,8 @@ def refuse_not_finite(x: FloatArray, what: str) -> None:
 
 
 def _float32(array: NDArray[Any]) -> FloatArray:
+    if array.dtype == np.float32 and array.flags.c_contiguous:
+        return array
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, np.float32)
 

@@ -266,11 +266,7 @@ class Model:
         output = np.empty((len(inputs), *network.output_shape), np.float32)
         for begin, end, size in _runs(len(inputs), door.batch_size_option(batch_size, len(inputs))):
             with self._lend("predict", size) as bound:
-                result = bound.array("y")
-                for at in range(begin, end, size):
-                    bound.write("x", inputs[at : at + size])
-                    bound.plan.run("forward")
-                    output[at : at + size] = result.reshape(size, *network.output_shape)
+                bound.transform(inputs[begin:end], output[begin:end])
         return output
 
     def __call__(self, x: ArrayLike, training: bool = False) -> FloatArray:
@@ -455,8 +451,10 @@ class Model:
     ) -> AbstractContextManager[BoundPlan]:
         """Lend the plan for a use and batch size; see ``PlanPool.take``."""
         self._built()
+        # What is frozen matters where something trains; a tiny net's predict is faster than looking.
+        frozen = self._trainable() if use in ("train", "update", "training call") else ()
         return self._plans.take(
-            (use, size, classes, weighted, self._trainable()),
+            (use, size, classes, weighted, frozen),
             lambda: bind_plan(self, use, size, classes=classes, weighted=weighted),
         )
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from rn import _core
 
-__all__ = ["BoundPlan", "PlanPool"]
+__all__ = ["BoundPlan", "Loan", "PlanPool"]
 
 KEPT = 16  # kinds of plans (use, batch size) that a model keeps
 KEPT_BYTES = 256 << 20  # how much memory they may hold together; the one used last is kept whatever it holds
@@ -42,6 +41,10 @@ class BoundPlan:
         """Return a copy of a slot's numbers as ``shape``."""
         return self.array(name).reshape(shape).copy()
 
+    def transform(self, rows: NDArray[np.float32], results: NDArray[np.float32]) -> None:
+        """Write the output for each batch of ``rows`` into ``results``, both contiguous and whole batches."""
+        self.plan.transform(self._slots["x"], rows, self._slots["y"], results)
+
     def feed(self, x: NDArray[np.float32], y: NDArray[Any], factors: NDArray[np.float32] | None) -> None:
         """Let the plan pick its batches from these samples."""
         for name, rows in (("x", x), ("target", y), ("weights", factors)):
@@ -60,32 +63,55 @@ class PlanPool:
         self._idle: OrderedDict[Hashable, list[BoundPlan]] = OrderedDict()
         self._lock = threading.Lock()
         self._generation = 0
+        self._held = 0  # bytes of the idle plans
 
-    @contextmanager
-    def take(self, key: Hashable, make: Callable[[], BoundPlan]) -> Iterator[BoundPlan]:
+    def take(self, key: Hashable, make: Callable[[], BoundPlan]) -> Loan:
         """Lend the plan for ``key``, made by ``make`` where none is idle, until the ``with`` block ends."""
-        with self._lock:
-            generation = self._generation
-            idle = self._idle.get(key)
-            bound = idle.pop() if idle else None
-        if bound is None:
-            bound = make()
-        try:
-            yield bound
-        finally:
-            bound.plan.unfeed()
-            with self._lock:
-                if generation == self._generation:
-                    self._idle.setdefault(key, []).append(bound)
-                    self._idle.move_to_end(key)
-                    while len(self._idle) > 1 and (len(self._idle) > KEPT or self._held() > KEPT_BYTES):
-                        self._idle.popitem(last=False)
+        return Loan(self, key, make)
 
-    def _held(self) -> int:
-        return sum(bound.plan.arena_bytes for idle in self._idle.values() for bound in idle)
+    def _borrow(self, key: Hashable) -> tuple[BoundPlan | None, int]:
+        """Return an idle plan for ``key``, if there is one, and the generation that it is of."""
+        with self._lock:
+            idle = self._idle.get(key)
+            if not idle:
+                return None, self._generation
+            bound = idle.pop()
+            self._held -= bound.plan.arena_bytes
+            return bound, self._generation
+
+    def _give_back(self, key: Hashable, bound: BoundPlan, generation: int) -> None:
+        bound.plan.unfeed()
+        with self._lock:
+            if generation != self._generation:
+                return
+            self._idle.setdefault(key, []).append(bound)
+            self._idle.move_to_end(key)
+            self._held += bound.plan.arena_bytes
+            while len(self._idle) > 1 and (len(self._idle) > KEPT or self._held > KEPT_BYTES):
+                _, dropped = self._idle.popitem(last=False)
+                self._held -= sum(old.plan.arena_bytes for old in dropped)
 
     def clear(self) -> None:
         """Drop every plan; those lent out are not taken back."""
         with self._lock:
             self._generation += 1
             self._idle.clear()
+            self._held = 0
+
+
+class Loan:
+    """A plan of a pool for the length of a ``with`` block."""
+
+    # A class, since entering and leaving a generator's context takes longer than a small net.
+    __slots__ = ("_bound", "_generation", "_key", "_make", "_pool")
+
+    def __init__(self, pool: PlanPool, key: Hashable, make: Callable[[], BoundPlan]) -> None:
+        self._pool, self._key, self._make = pool, key, make
+
+    def __enter__(self) -> BoundPlan:
+        bound, self._generation = self._pool._borrow(self._key)
+        self._bound = self._make() if bound is None else bound
+        return self._bound
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool._give_back(self._key, self._bound, self._generation)

@@ -394,3 +394,25 @@ def test_a_copied_version_begins_anew() -> None:
     shared = copy.deepcopy([version, version])
     assert shared[0] is shared[1]
     assert shared[0].count == pickle.loads(pickle.dumps(version)).count == 0
+
+
+def test_transform_fills_runs_and_reads_batch_by_batch() -> None:
+    plan = _core.Plan(2)
+    x, y = plan.input((2, 3)), plan.keep(plan.tensor((2, 3)))
+    _core.activate(plan, x, y, "relu")
+    with pytest.raises(StateError, match="before seal"):
+        plan.transform(x, np.zeros((2, 3), np.float32), y, np.zeros((2, 3), np.float32))
+    plan.seal()
+    rows = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    results = np.full_like(rows, 9)
+    plan.transform(x, rows, y, results)
+    np.testing.assert_array_equal(results, np.maximum(rows, 0))
+    plan.transform(x, rows[:0], y, results[:0])
+    for wrong, target in ((rows[:5], results[:5]), (rows, results[:4]), (rows.astype(np.float64)[:3], results)):
+        with pytest.raises(ShapeError, match="no whole batches"):
+            plan.transform(x, wrong, y, target)
+    read_only = results.copy()
+    read_only.flags.writeable = False
+    for wrong, target in ((rows[:, ::-1], results), (rows, read_only)):
+        with pytest.raises((ValueError, BufferError)):
+            plan.transform(x, wrong, y, target)

@@ -544,7 +544,9 @@ def test_idle_plans_hold_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPa
     for size in range(1, 71):
         model.predict(X[:size])
     assert 1 < len(model._plans._idle) <= rn.models.plans.KEPT
-    assert model._plans._held() <= 1 << 20
+    assert model._plans._held <= 1 << 20
+    idle = [bound.plan for plans in model._plans._idle.values() for bound in plans]
+    assert model._plans._held == sum(plan.arena_bytes for plan in idle)
     monkeypatch.setattr(rn.models.plans, "KEPT_BYTES", 1)
     model.predict(X)
     assert len(model._plans._idle) == 1
