@@ -31,6 +31,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t columns
         ptrdiff_t unit_images
         ptrdiff_t unit_rows
+        ptrdiff_t filter_block
         int activation
         float alpha
 
@@ -86,14 +87,12 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     cdef Py_ssize_t panels = divide_up(filters, RN_WINOGRAD_FILTERS)
     cdef Slot transformed = plan.tensor((panels * RN_WINOGRAD_FILTERS * 36 * channels,))
     cdef double pairs = <double> channels * filters
-    cdef rn_winograd_weights_args *w = <rn_winograd_weights_args *> plan.record(
-        name + "_winograd_weights", KERNELS.winograd_weights, sizeof(rn_winograd_weights_args), panels, 0, 200.0 * pairs,
-        180.0 * pairs)
-    w.filters, w.channels, w.flipped = filters, channels, gradient
-    w.filter_step = 9 if gradient else 9 * channels
-    w.channel_step = 9 * filters if gradient else 9
-    plan.link(&w.weight, weight, READ)
-    plan.link(&w.transformed, transformed, WRITE)
+    # Of weights that belong to somebody, or were made of such, the transform holds until they are written.
+    if weight.root.owner is not None or weight.root.prepared:
+        with plan.prepare():
+            record_winograd_weights(plan, name, weight, transformed, channels, filters, gradient)
+    else:
+        record_winograd_weights(plan, name, weight, transformed, channels, filters, gradient)
 
     cdef rn_winograd_args a
     memset(&a, 0, sizeof(a))
@@ -107,21 +106,46 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     a.rows, a.columns = divide_up(a.out_height, 4), divide_up(a.out_width, 4)
     a.activation = RN_LINEAR
 
-    # As many tiles as stay in the cache together: of several small images, or some rows of a large one.
-    cdef Py_ssize_t padded = divide_up(channels, 16) * 16
-    cdef Py_ssize_t tiles = max(min(MOST_TRANSFORMED // (36 * (padded + 32)), MOST_UNIT_TILES), 1)
-    cdef Py_ssize_t image_tiles = a.rows * a.columns
-    a.unit_rows = min(a.rows, divide_up(tiles, a.columns))
-    a.unit_images = 1 if a.unit_rows < a.rows else max(tiles // image_tiles, 1)
-    a.unit_images = max(min(a.unit_images, conv.n // WANTED_TILES), 1)
-    if a.unit_rows < a.rows:
-        a.unit_rows = divide_up(a.rows, divide_up(a.rows, a.unit_rows))
+    cut_winograd(&a, conv.flops())
+    cdef Py_ssize_t lanes = whole_lanes(channels)
     cdef Py_ssize_t units = divide_up(a.images, a.unit_images) * divide_up(a.rows, a.unit_rows)
     cdef Py_ssize_t unit_tiles = a.unit_images * a.unit_rows * a.columns
-    cdef Py_ssize_t scratch = 96 * (4 * a.columns + 2) + 36 * (unit_tiles * padded + 16) + 36 * (unit_tiles * 32 + 16)
+    cdef Py_ssize_t scratch = 96 * (4 * a.columns + 2) + 36 * (unit_tiles * lanes + 16) + 36 * (unit_tiles * 32 + 16)
     cdef rn_winograd_args *call = <rn_winograd_args *> plan.record(
-        name + "_winograd", KERNELS.winograd, sizeof(rn_winograd_args), units, scratch * sizeof(float), conv.flops(),
-        conv.bytes() + 144.0 * pairs)
+        name + "_winograd", KERNELS.winograd, sizeof(rn_winograd_args), units * divide_up(filters, a.filter_block),
+        scratch * sizeof(float), conv.flops(), conv.bytes() + 144.0 * pairs)
     call[0] = a
     plan.link(&call.transformed, transformed, READ)
     return call
+
+
+cdef void record_winograd_weights(Plan plan, str name, Slot weight, Slot transformed, Py_ssize_t channels, Py_ssize_t filters,
+                                  bint gradient) except *:
+    """Record the transform of the weights; those of the gradient by input go from the last tap to the first."""
+    cdef double pairs = <double> channels * filters
+    cdef rn_winograd_weights_args *w = <rn_winograd_weights_args *> plan.record(
+        name + "_winograd_weights", KERNELS.winograd_weights, sizeof(rn_winograd_weights_args),
+        divide_up(filters, RN_WINOGRAD_FILTERS), 0, 200.0 * pairs, 180.0 * pairs)
+    w.filters, w.channels, w.flipped = filters, channels, gradient
+    w.filter_step = 9 if gradient else 9 * channels
+    w.channel_step = 9 * filters if gradient else 9
+    plan.link(&w.weight, weight, READ)
+    plan.link(&w.transformed, transformed, WRITE)
+
+
+cdef void cut_winograd(rn_winograd_args *a, double flops):
+    """Fill in units and blocks of filters, from the sizes alone: outputs are the same bits however they are cut.
+
+    A unit has as many tiles as stay in the cache together, of several small images, or some rows of a large one. Few images are
+    cut into more rows, and then by filters, so that there is work for several threads.
+    """
+    cdef Py_ssize_t tiles = max(min(MOST_TRANSFORMED // (36 * (whole_lanes(a.channels) + 32)), MOST_UNIT_TILES), 1)
+    cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / (4.0 * TILE_FLOPS)))
+    cdef Py_ssize_t parts = min(a.rows, max(divide_up(a.rows * a.columns, tiles), divide_up(wanted, max(a.images, 1))))
+    a.unit_rows = divide_up(a.rows, parts)
+    a.unit_images = 1
+    if a.unit_rows == a.rows:
+        a.unit_images = max(1, min(tiles // (a.rows * a.columns), a.images // wanted))
+    cdef Py_ssize_t units = divide_up(a.images, a.unit_images) * divide_up(a.rows, a.unit_rows)
+    cdef Py_ssize_t panels = divide_up(a.filters, RN_WINOGRAD_FILTERS)
+    a.filter_block = divide_up(panels, min(panels, divide_up(wanted, max(units, 1)))) * RN_WINOGRAD_FILTERS

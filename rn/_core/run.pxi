@@ -19,9 +19,9 @@ cdef extern from *:
     #else
     static int rn_release_pool(void) { return 0; }
     #endif
-    /* In a virtual machine an idle processor often counts as taken away, and threads that are woken are put behind the one that
-       wakes them, again and again. A thread that finds itself on its caller's processor keeps off it from then on (a mask of all
-       the process may use but that one); it changes its mind when the caller has moved. Only where there are processors for all. */
+    /* In a virtual machine an idle processor often counts as taken away, and threads that are woken are put behind the one
+       that wakes them, again and again. A thread that finds itself on its caller's processor keeps off it from then on (a mask
+       of all the process may use but that one), until the caller has moved. Only where there are processors for all. */
     #if RN_OPENMP && defined(__linux__)
     #include <sched.h>
     #include <unistd.h>

@@ -227,7 +227,10 @@ static void put_outputs(const rn_winograd_args *a, const winograd_unit *u, const
 KERNEL(winograd) {
     const rn_winograd_args *a = arguments;
     const ptrdiff_t parts = (a->rows + a->unit_rows - 1) / a->unit_rows; /* of an image; 1 where a unit has several images */
-    tile_block block = {.first_image = tile / parts * a->unit_images, .first_row = tile % parts * a->unit_rows};
+    const ptrdiff_t filter_blocks = (a->filters + a->filter_block - 1) / a->filter_block;
+    const ptrdiff_t first_filter = tile % filter_blocks * a->filter_block, unit = tile / filter_blocks;
+    const ptrdiff_t last_filter = least(first_filter + a->filter_block, a->filters);
+    tile_block block = {.first_image = unit / parts * a->unit_images, .first_row = unit % parts * a->unit_rows};
     block.images = least(a->unit_images, a->images - block.first_image);
     block.rows = least(a->unit_rows, a->rows - block.first_row);
     block.columns = a->columns;
@@ -241,8 +244,8 @@ KERNEL(winograd) {
     u.m = u.v + WINOGRAD_PLACES * u.plane;
 
     transform_all_pixels(&stage, &block, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
-    for (ptrdiff_t m = 0; m < a->filters; m += PANEL) {
-        const ptrdiff_t filters = least(PANEL, a->filters - m);
+    for (ptrdiff_t m = first_filter; m < last_filter; m += PANEL) {
+        const ptrdiff_t filters = least(PANEL, last_filter - m);
         multiply_places(a, &u, m / PANEL, filters > VL ? PANEL : VL);
         for (ptrdiff_t l = 0; l < filters; l += VL) put_outputs(a, &u, u.m + l, m + l, least(VL, filters - l));
     }

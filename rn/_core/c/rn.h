@@ -330,14 +330,15 @@ typedef struct {
 
 /* winograd: y[n, m] = act(sum over c of x[n, c] * w[m, c] + bias[m]), 3 x 3 at stride 1, from winograd_weights. x has `top` and
  * `left` zeros before its first row and column, and as many behind as outputs reach for. An image has rows x columns tiles of 4 x
- * 4 outputs; a unit, one call, is unit_images whole images, or unit_rows rows of tiles of one image. Scratch, in floats, with t
- * tiles of a unit and channels up to a multiple of 16: 6 (4 columns + 2) 16 + 36 (t channels + 16) + 36 (32 t + 16). FLOPs are
- * counted as the direct form's: 18 a pair of channels and output. */
+ * 4 outputs; a unit is unit_images whole images, or unit_rows rows of tiles of one image. A tile is filter_block filters, a
+ * multiple of RN_WINOGRAD_FILTERS, of a unit. Scratch, in floats, with t tiles of a unit and channels up to a multiple of 16: 6
+ * (4 columns + 2) 16 + 36 (t channels + 16) + 36 (32 t + 16). FLOPs are counted as the direct form's: 18 a pair of channels and
+ * output. */
 typedef struct {
     const float *x, *transformed, *bias;
     float *y;
     ptrdiff_t images, channels, filters, height, width, out_height, out_width, top, left;
-    ptrdiff_t rows, columns, unit_images, unit_rows;
+    ptrdiff_t rows, columns, unit_images, unit_rows, filter_block;
     int activation;
     float alpha;
 } rn_winograd_args;
