@@ -16,7 +16,27 @@ from numpy.typing import ArrayLike, NDArray
 from rn import _core, registry
 from rn.errors import OptionError, ShapeError
 
-__all__ = ["ActivationFunction", "LeakyReLU", "Linear", "ReLU", "Sigmoid", "Softmax", "Tanh", "get"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "ActivationFunction",
+    "Argmax",
+    "Atan",
+    "HardSigmoid",
+    "LeakyReLU",
+    "Linear",
+    "Mish",
+    "ReLU",
+    "Sigmoid",
+    "Sin",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Swish",
+    "Tanh",
+    "get",
+]
 
 
 class ActivationFunction:
@@ -104,9 +124,31 @@ class LeakyReLU(ActivationFunction):
     kernel = "leaky_relu"
 
     def __init__(self, alpha: float = 0.01) -> None:
-        if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 <= alpha < math.inf:
-            raise OptionError(f"leaky_relu: alpha must be a number of at least 0, got {alpha!r}")
-        self.alpha = float(alpha)
+        self.alpha = _not_negative("leaky_relu", alpha)
+
+
+@registry.register("activation", "elu")
+class ELU(ActivationFunction):
+    """f(x) = x for x > 0, else ``alpha`` (e^x - 1); alpha is at least 0, 1 unless given (Clevert et al., 2016)."""
+
+    kernel = "elu"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = _not_negative("elu", alpha)
+
+
+@registry.register("activation", "selu")
+class SELU(ActivationFunction):
+    """f(x) = 1.0507 x for x > 0, else 1.7581 (e^x - 1) (Klambauer et al., 2017)."""
+
+    kernel = "selu"
+
+
+@registry.register("activation", "gelu")
+class GELU(ActivationFunction):
+    """f(x) = x (1 + erf(x / √2)) / 2, the exact form (Hendrycks and Gimpel, 2016)."""
+
+    kernel = "gelu"
 
 
 @registry.register("activation", "sigmoid")
@@ -116,11 +158,60 @@ class Sigmoid(ActivationFunction):
     kernel = "sigmoid"
 
 
+@registry.register("activation", "hard_sigmoid")
+class HardSigmoid(ActivationFunction):
+    """f(x) = x / 6 + 1/2, held inside [0, 1], as PyTorch and ONNX's HardSwish have it; the derivative at ±3 is 0."""
+
+    kernel = "hard_sigmoid"
+
+
 @registry.register("activation", "tanh")
 class Tanh(ActivationFunction):
     """f(x) = (e^x - e^-x) / (e^x + e^-x)."""
 
     kernel = "tanh"
+
+
+@registry.register("activation", "softplus")
+class Softplus(ActivationFunction):
+    """f(x) = log(1 + e^x)."""
+
+    kernel = "softplus"
+
+
+@registry.register("activation", "softsign")
+class Softsign(ActivationFunction):
+    """f(x) = x / (1 + |x|)."""
+
+    kernel = "softsign"
+
+
+@registry.register("activation", "swish")
+class Swish(ActivationFunction):
+    """f(x) = x / (1 + e^-x), also called SiLU (Ramachandran et al., 2017)."""
+
+    kernel = "swish"
+
+
+@registry.register("activation", "mish")
+class Mish(ActivationFunction):
+    """f(x) = x tanh(log(1 + e^x)) (Misra, 2020)."""
+
+    kernel = "mish"
+
+
+@registry.register("activation", "sin")
+class Sin(ActivationFunction):
+    """f(x) = sin x, x in radians; accurate for |x| up to 10,000."""
+
+    kernel = "sin"
+
+
+@registry.register("activation", "atan")
+class Atan(ActivationFunction):
+    """f(x) = arctan x, in radians."""
+
+    kernel = "atan"
 
 
 @registry.register("activation", "softmax")
@@ -136,6 +227,29 @@ class Softmax(ActivationFunction):
             with plan.backward():
                 _core.softmax_gradient(plan, y, plan.gradient(y), plan.gradient(x))
         return y
+
+
+@registry.register("activation", "argmax")
+class Argmax(ActivationFunction):
+    """f(x)_j = 1 at the first largest of the features, or of the channels of each pixel, and 0 elsewhere.
+
+    For ``predict`` and ``evaluate``: it has no gradient, and training through it raises ``OptionError``.
+    """
+
+    kernel = "argmax"
+
+    def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
+        if plan.gradients:
+            raise OptionError("argmax has no gradient: train without it, and put it behind the trained layers")
+        y = plan.tensor(x.shape)
+        _core.one_hot_largest(plan, x, y)
+        return y
+
+
+def _not_negative(name: str, alpha: float) -> float:
+    if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 <= alpha < math.inf:
+        raise OptionError(f"{name}: alpha must be a number of at least 0, got {alpha!r}")
+    return float(alpha)
 
 
 def get(value: str | ActivationFunction | type[ActivationFunction] | dict[str, Any] | None) -> ActivationFunction:

@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rn import _core, registry
 from rn.errors import OptionError, ShapeError
@@ -25,8 +26,12 @@ __all__ = [
     "Identity",
     "Initializer",
     "LecunNormal",
+    "LecunUniform",
     "Normal",
     "Ones",
+    "Orthogonal",
+    "PositiveUniform",
+    "TruncatedNormal",
     "Uniform",
     "WeightSource",
     "Zeros",
@@ -115,6 +120,19 @@ class Uniform(Initializer):
         _core.random_uniform(tensor, self.low, self.high, source.seed, source.next_purpose())
 
 
+@registry.register("initializer", "positive_uniform")
+class PositiveUniform(Initializer):
+    """Independent draws from [0, high)."""
+
+    def __init__(self, high: float = 0.05) -> None:
+        self.high = _finite("high", high)
+        if self.high < 0:
+            raise OptionError(f"positive_uniform initializer: high must not be negative, got {high}")
+
+    def fill(self, tensor: _core.Tensor4D, shape: tuple[int, ...], source: WeightSource) -> None:
+        _core.random_uniform(tensor, 0.0, self.high, source.seed, source.next_purpose())
+
+
 @registry.register("initializer", "normal")
 class Normal(Initializer):
     """Independent draws from the normal distribution N(mean, deviation²)."""
@@ -126,6 +144,22 @@ class Normal(Initializer):
 
     def fill(self, tensor: _core.Tensor4D, shape: tuple[int, ...], source: WeightSource) -> None:
         _core.random_normal(tensor, self.mean, self.deviation, source.seed, source.next_purpose())
+
+
+@registry.register("initializer", "truncated_normal")
+class TruncatedNormal(Initializer):
+    """Normal draws from N(mean, deviation²), those farther than two deviations from the mean drawn anew.
+
+    ``deviation`` is that of the normal distribution; that of the draws is 0.88 of it.
+    """
+
+    def __init__(self, mean: float = 0.0, deviation: float = 0.05) -> None:
+        self.mean, self.deviation = _finite("mean", mean), _finite("deviation", deviation)
+        if self.deviation < 0:
+            raise OptionError(f"truncated_normal initializer: deviation must not be negative, got {deviation}")
+
+    def fill(self, tensor: _core.Tensor4D, shape: tuple[int, ...], source: WeightSource) -> None:
+        _core.random_normal(tensor, self.mean, self.deviation, source.seed, source.next_purpose(), truncated=True)
 
 
 @registry.register("initializer", "glorot_uniform")
@@ -160,12 +194,55 @@ class HeNormal(Initializer):
         _normal_of_variance(tensor, 2.0 / max(fans(shape)[0], 1), source)
 
 
+@registry.register("initializer", "lecun_uniform")
+class LecunUniform(Initializer):
+    """Uniform on ±√(3 / fan_in) (LeCun et al., 1998)."""
+
+    def fill(self, tensor: _core.Tensor4D, shape: tuple[int, ...], source: WeightSource) -> None:
+        _uniform_of_variance(tensor, 1.0 / max(fans(shape)[0], 1), source)
+
+
 @registry.register("initializer", "lecun_normal")
 class LecunNormal(Initializer):
     """Normal with variance 1 / fan_in, not truncated (LeCun et al., 1998)."""
 
     def fill(self, tensor: _core.Tensor4D, shape: tuple[int, ...], source: WeightSource) -> None:
         _normal_of_variance(tensor, 1.0 / max(fans(shape)[0], 1), source)
+
+
+@registry.register("initializer", "orthogonal")
+class Orthogonal(Initializer):
+    """``gain`` times a random matrix (outputs, inputs * kernel) whose rows are orthonormal (Saxe et al., 2014).
+
+    Where there are more rows than columns, the columns are orthonormal instead. Raises ``ShapeError`` for vectors, such
+    as a bias.
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = _finite("gain", gain)
+
+    def fill(self, tensor: _core.Tensor4D, shape: tuple[int, ...], source: WeightSource) -> None:
+        if len(shape) < 2:
+            raise ShapeError(f"orthogonal initializer: needs at least two axes (outputs, inputs), got shape {shape}")
+        rows, columns = shape[0], math.prod(shape[1:])
+        drawn = _core.Tensor4D.zeros((1, 1, min(rows, columns), max(rows, columns)))
+        _core.random_normal(drawn, 0.0, 1.0, source.seed, source.next_purpose())
+        made = _orthonormal(np.asarray(drawn, np.float64)[0, 0]) * self.gain
+        tensor[...] = np.ascontiguousarray(made if rows <= columns else made.T, np.float32).reshape(tensor.shape)
+
+
+def _orthonormal(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rows made orthonormal one after the other (Gram-Schmidt), in place.
+
+    What lies along the rows before is taken away twice, which leaves no more of it than rounding. ``einsum`` and not
+    ``@``, whose sums differ with the number of BLAS threads.
+    """
+    for i, row in enumerate(rows):
+        for _ in range(2 if i else 0):
+            row -= np.einsum("i,ij->j", np.einsum("ij,j->i", rows[:i], row), rows[:i])
+        length = np.sqrt(np.einsum("j,j->", row, row))
+        row /= length if length > 0 else 1.0
+    return rows
 
 
 @registry.register("initializer", "identity")

@@ -1,4 +1,7 @@
-"""Losses: what training makes small. Each is a mean over batch and outputs; the cross-entropies are means over samples.
+"""Losses: what training makes small.
+
+Each is a mean over batch and outputs; those that compare distributions over classes, ``cross_entropy`` and
+``kl_divergence``, are means over samples.
 
 A loss says what targets it takes, and records the kernel that computes its value and, in training, d loss / d
 prediction.
@@ -6,25 +9,44 @@ prediction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from numbers import Real
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, registry
-from rn.errors import ShapeError
+from rn.errors import OptionError, ShapeError
 
-__all__ = ["BinaryCrossEntropy", "CrossEntropy", "Loss", "MeanAbsoluteError", "MeanSquaredError", "get"]
+__all__ = [
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "RootMeanSquaredError",
+    "get",
+]
+
+# What the numbers of a target may be: any finite ones, at least 0, in [0, 1], rows that sum to 1, or -1 and 1.
+TargetRange = Literal["any", "not negative", "share", "probabilities", "signs"]
 
 
 class Loss:
     """The contract.
 
     ``takes_classes``: whether integer labels mean classes; if not, targets are arrays shaped as the prediction.
+    ``target_range``: what the numbers of such arrays may be.
     """
 
     takes_classes: ClassVar[bool] = False
+    target_range: ClassVar[TargetRange] = "any"
     from_logits: bool = False
 
     def value(self, prediction: NDArray[np.float32], target: NDArray[Any]) -> ArrayLike:
@@ -65,9 +87,18 @@ class Loss:
         if type(self).doorway is Loss.doorway:
             return self._bind_python(plan, prediction, target, target_classes, gradient, weights)
         loss = plan.kept((2,))
+        options = self.options()
         classes = {"target_classes": target_classes} if self.takes_classes else {}
-        self.doorway()(plan, prediction, target, loss, gradient=gradient, weights=weights, **classes)
+        self.doorway()(plan, prediction, target, loss, gradient=gradient, weights=weights, **classes, **options)
         return loss
+
+    def options(self) -> dict[str, Any]:
+        """Return what the doorway takes beside the tensors, by name."""
+        return {}
+
+    def finish(self, mean: float) -> float:
+        """Return the loss of any number of samples, given the mean over them of what ``bind`` recorded."""
+        return mean
 
     def _bind_python(
         self,
@@ -126,6 +157,80 @@ class MeanAbsoluteError(Loss):
         return _core.mae
 
 
+@registry.register("loss", "msle")
+class MeanSquaredLogarithmicError(Loss):
+    """L = mean (log(1 + p) - log(1 + t))², of targets of at least 0.
+
+    A prediction below 0 is taken for 0, in the derivative too: its gradient still points to the target.
+    """
+
+    target_range = "not negative"
+
+    def doorway(self) -> Callable[..., None]:
+        return _core.msle
+
+
+@registry.register("loss", "rmse")
+class RootMeanSquaredError(Loss):
+    """L = √(mean (p - t)²); dL/dp = (p - t) / (n outputs L), 0 where L = 0.
+
+    Training takes the root of each batch; what is reported is the root of the mean over all samples.
+    """
+
+    def doorway(self) -> Callable[..., None]:
+        return _core.rmse
+
+    def finish(self, mean: float) -> float:
+        return math.sqrt(mean) if mean >= 0.0 else math.nan
+
+
+@registry.register("loss", "huber")
+class Huber(Loss):
+    """L = mean h(p - t), h(d) = d² / 2 for |d| up to ``delta``, beyond it delta (|d| - delta / 2) (Huber, 1964).
+
+    As ``torch.nn.HuberLoss``. ``delta`` is above 0, 1 unless given.
+    """
+
+    def __init__(self, delta: float = 1.0) -> None:
+        if isinstance(delta, bool) or not isinstance(delta, Real) or not 0 < delta < math.inf:
+            raise OptionError(f"huber: delta must be a number above 0, got {delta!r}")
+        self.delta: float = float(delta)
+
+    def doorway(self) -> Callable[..., None]:
+        return _core.huber
+
+    def options(self) -> dict[str, Any]:
+        return {"delta": self.delta}
+
+
+@registry.register("loss", "hinge")
+class Hinge(Loss):
+    """L = mean max(0, 1 - t p) for targets t of -1 or 1; dL/dp = -t / (n outputs) where t p < 1, else 0."""
+
+    target_range = "signs"
+
+    def doorway(self) -> Callable[..., None]:
+        return _core.hinge
+
+
+@registry.register("loss", "kl_divergence")
+class KLDivergence(Loss):
+    """L = mean_i Σ_j t_ij log(t_ij / p_ij) for rows of probabilities p and t; 0 log 0 is 0.
+
+    The mean over samples, as ``cross_entropy``, of which it is what the target's own entropy leaves, and as PyTorch's
+    "batchmean". Takes probabilities, clamped to at least 1e-7; after a softmax both are computed together from the
+    logits, stable for any finite ones. ``from_logits``: the prediction is logits, and the softmax is part of the loss.
+    """
+
+    target_range = "probabilities"
+
+    def __init__(self, from_logits: bool = False) -> None:
+        self.from_logits = bool(from_logits)
+
+    def doorway(self) -> Callable[..., None]:
+        return _core.softmax_kl_divergence if self.from_logits else _core.kl_divergence
+
+
 @registry.register("loss", "cross_entropy")
 class CrossEntropy(Loss):
     """L = -mean_i log p_i[t_i] for classes t, or -mean_i Σ_j t_ij log p_ij for rows of probabilities t.
@@ -136,6 +241,7 @@ class CrossEntropy(Loss):
     """
 
     takes_classes = True
+    target_range = "probabilities"
 
     def __init__(self, from_logits: bool = False) -> None:
         self.from_logits = bool(from_logits)
@@ -152,6 +258,8 @@ class BinaryCrossEntropy(Loss):
     stable for any finite x, with the gradient (sigmoid(x) - t) / (n outputs). ``from_logits``: the prediction is
     logits, and the sigmoid is part of the loss.
     """
+
+    target_range = "share"
 
     def __init__(self, from_logits: bool = False) -> None:
         self.from_logits = bool(from_logits)

@@ -1,28 +1,53 @@
-"""Metrics: what people read beside the loss. Each is computed by a kernel of the step, as a mean over the batch."""
+"""Metrics: what people read beside the loss.
+
+Each is recorded as sums over the samples of a batch, which a kernel of the step computes and the core adds up over the
+batches; ``finish`` makes the metric of them. So the metric of an epoch is that of all its samples, not a mean of the
+batches' metrics.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, registry
-from rn.errors import ShapeError
+from rn.errors import OptionError, ShapeError
 
-__all__ = ["Accuracy", "MeanAbsoluteError", "MeanSquaredError", "Metric", "get"]
+__all__ = [
+    "F1",
+    "R2",
+    "Accuracy",
+    "ClassCounts",
+    "ConfusionMatrix",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "Metric",
+    "Precision",
+    "Recall",
+    "TopKAccuracy",
+    "get",
+]
+
+Average: TypeAlias = Literal["macro", "micro", "weighted"]
+Value: TypeAlias = float | NDArray[np.int64]
+Counts: TypeAlias = NDArray[np.float64]
 
 
 class Metric:
     """The contract.
 
     ``takes_classes``: whether the metric can be told of integer classes instead of arrays. ``higher_is_better``: which
-    way callbacks look for the best. ``name``: what the metric is reported as.
+    way callbacks look for the best. ``name``: what the metric is reported as. ``sums``: whether ``doorway`` leaves sums
+    over the batch, which are added up as they are; otherwise one mean.
     """
 
     name: ClassVar[str]
     takes_classes: ClassVar[bool] = False
+    sums: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
 
     def value(self, prediction: NDArray[np.float32], target: NDArray[Any]) -> ArrayLike:
@@ -35,21 +60,34 @@ class Metric:
     def doorway(self) -> Callable[..., None]:
         """Return the core's doorway that records this metric.
 
-        It takes (plan, prediction, target, mean) and, where ``takes_classes``, by name ``target_classes``.
+        It takes (plan, prediction, target, numbers), where ``takes_classes`` by name ``target_classes``, and
+        ``options()``.
         """
         raise NotImplementedError
 
+    def options(self) -> dict[str, Any]:
+        """Return what the doorway takes beside the tensors, by name."""
+        return {}
+
+    def width(self, outputs: int) -> int:
+        """Return how many numbers are recorded for a model of ``outputs`` outputs a sample."""
+        return 1
+
     def bind(self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool) -> _core.Slot:
-        """Record the metric of a batch and return the slot of its mean, a float64 scalar.
+        """Record the metric of a batch and return the slot of its float64 numbers.
 
         ``target`` as in ``rn.losses.Loss.bind``.
         """
         if type(self).doorway is Metric.doorway:
             return self._bind_python(plan, prediction, target, target_classes)
-        mean = plan.kept((2,))
+        numbers = plan.kept((2 * self.width(prediction.size // max(prediction.shape[0], 1)),))
         classes = {"target_classes": target_classes} if self.takes_classes else {}
-        self.doorway()(plan, prediction, target, mean, **classes)
-        return mean
+        self.doorway()(plan, prediction, target, numbers, **classes, **self.options())
+        return numbers
+
+    def finish(self, totals: NDArray[np.float64], samples: int) -> Value:
+        """Return the metric of ``samples`` samples, given the totals of what ``bind`` recorded over them."""
+        return float(totals[0]) / samples
 
     def _bind_python(
         self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, target_classes: bool
@@ -91,6 +129,147 @@ class Accuracy(Metric):
 
     def doorway(self) -> Callable[..., None]:
         return _core.count_correct
+
+
+@registry.register("metric", "top_k_accuracy")
+class TopKAccuracy(Metric):
+    """The share of samples whose class is among the ``k`` largest outputs, 5 unless given.
+
+    Of equal outputs the first comes first, so that k = 1 is ``accuracy``.
+    """
+
+    name = "top_k_accuracy"
+    takes_classes = True
+
+    def __init__(self, k: int = 5) -> None:
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
+            raise OptionError(f"top_k_accuracy: k must be a whole number of at least 1, got {k!r}")
+        self.k = int(k)
+
+    def doorway(self) -> Callable[..., None]:
+        return _core.count_in_top
+
+    def options(self) -> dict[str, Any]:
+        return {"k": self.k}
+
+
+class ClassCounts(Metric):
+    """What precision, recall and F1 share; the contract of those classes: ``share`` of the counts of each class.
+
+    ``average``: "macro", the mean over the classes; "weighted", the same with each class counted as often as it has
+    samples; "micro", of the sums over all classes. A single output column has one class, 1. Classes that no sample has
+    and none was taken for do not count, and 0 / 0 is 0, both as in scikit-learn.
+    """
+
+    takes_classes = True
+    sums = True
+
+    def __init__(self, average: Average = "macro") -> None:
+        if average not in ("macro", "micro", "weighted"):
+            raise OptionError(f'{self.name}: average must be "macro", "micro" or "weighted", got {average!r}')
+        self.average = average
+
+    def doorway(self) -> Callable[..., None]:
+        return _core.count_classes
+
+    def width(self, outputs: int) -> int:
+        return 3 * outputs
+
+    def finish(self, totals: NDArray[np.float64], samples: int) -> Value:
+        counts = totals.reshape(3, -1)
+        if self.average == "micro":
+            counts = counts.sum(axis=1, keepdims=True)
+        right, predicted, actual = counts[:, (counts > 0).any(axis=0)]
+        if not len(actual):
+            return 0.0
+        shares = self.share(right, predicted, actual)
+        if self.average == "weighted":
+            return float(shares @ actual / actual.sum()) if actual.any() else 0.0
+        return float(shares.mean())
+
+    def share(self, right: Counts, predicted: Counts, actual: Counts) -> Counts:
+        """Return each class's metric, given how many samples are rightly taken for it, are taken for it and have it."""
+        raise NotImplementedError
+
+
+@registry.register("metric", "precision")
+class Precision(ClassCounts):
+    """Of the samples taken for a class, the share that have it. See ``ClassCounts`` for ``average``."""
+
+    name = "precision"
+
+    def share(self, right: Counts, predicted: Counts, actual: Counts) -> Counts:
+        return _ratio(right, predicted)
+
+
+@registry.register("metric", "recall")
+class Recall(ClassCounts):
+    """Of the samples that have a class, the share taken for it. See ``ClassCounts`` for ``average``."""
+
+    name = "recall"
+
+    def share(self, right: Counts, predicted: Counts, actual: Counts) -> Counts:
+        return _ratio(right, actual)
+
+
+@registry.register("metric", "f1")
+class F1(ClassCounts):
+    """The harmonic mean of precision and recall. See ``ClassCounts`` for ``average``."""
+
+    name = "f1"
+
+    def share(self, right: Counts, predicted: Counts, actual: Counts) -> Counts:
+        return _ratio(2.0 * right, predicted + actual)
+
+
+def _ratio(part: Counts, whole: Counts) -> Counts:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+@registry.register("metric", "confusion_matrix")
+class ConfusionMatrix(Metric):
+    """How many samples of class t (row) were taken for class p (column): an int64 array, 2 x 2 for a single column.
+
+    What ``evaluate`` and ``train_on_batch`` return; ``fit``, which reports numbers, leaves it out.
+    """
+
+    name = "confusion_matrix"
+    takes_classes = True
+    sums = True
+
+    def doorway(self) -> Callable[..., None]:
+        return _core.count_confusion
+
+    def width(self, outputs: int) -> int:
+        return max(outputs, 2) ** 2
+
+    def finish(self, totals: NDArray[np.float64], samples: int) -> Value:
+        classes = math.isqrt(len(totals))
+        return totals.reshape(classes, classes).astype(np.int64)
+
+
+@registry.register("metric", "r2")
+class R2(Metric):
+    """R² = 1 - Σ (p - t)² / Σ (t - mean t)², the mean over the outputs.
+
+    Of an output whose targets are all equal it is 1 where every prediction is right, else 0, as in scikit-learn.
+    """
+
+    name = "r2"
+    sums = True
+
+    def doorway(self) -> Callable[..., None]:
+        return _core.sum_deviations
+
+    def width(self, outputs: int) -> int:
+        return 3 * outputs
+
+    def finish(self, totals: NDArray[np.float64], samples: int) -> Value:
+        missed, sums, squares = totals.reshape(3, -1)
+        spread = squares - sums**2 / samples
+        constant = spread <= 1e-13 * squares  # what rounding leaves of equal targets
+        explained = 1.0 - np.divide(missed, spread, out=np.zeros_like(missed), where=~constant)
+        return float(np.where(constant & (missed > 0), 0.0, explained).mean())
 
 
 @registry.register("metric", "mse")

@@ -340,14 +340,26 @@ def softmax_gradient(y: Array, dy: Array) -> Array:
 PROBABILITY_FLOOR = 1e-7
 
 
-def element_loss(name: str, p: Array, t: Array, weights: Array | None = None) -> tuple[float, Array]:
-    """Return the loss called ``name`` (one of the core's four that are means over elements) and its gradient by p."""
+def element_loss(
+    name: str, p: Array, t: Array, weights: Array | None = None, delta: float = 1.0
+) -> tuple[float, Array]:
+    """Return the loss called ``name`` (one of the core's that are means over elements) and its gradient by p."""
     p, t = np.asarray(p, np.float64), np.asarray(t, np.float64)
     w = (np.ones(len(p)) if weights is None else np.asarray(weights, np.float64)).reshape(-1, *[1] * (p.ndim - 1))
     if name == "mse":
         loss, slope = (p - t) ** 2, 2.0 * (p - t)
     elif name == "mae":
         loss, slope = np.abs(p - t), np.sign(p - t)
+    elif name == "msle":
+        held = np.maximum(p, 0.0)
+        missed = np.log1p(held) - np.log1p(t)
+        loss, slope = missed**2, 2.0 * missed / (1.0 + held)
+    elif name == "huber":
+        d = p - t
+        loss = np.where(np.abs(d) <= delta, d**2 / 2.0, delta * (np.abs(d) - delta / 2.0))
+        slope = np.clip(d, -delta, delta)
+    elif name == "hinge":
+        loss, slope = np.maximum(0.0, 1.0 - t * p), np.where(np.isnan(t * p), np.nan, -t * (t * p < 1.0))
     elif name == "binary_cross_entropy":
         log_q = np.where(1.0 - p > PROBABILITY_FLOOR, np.log1p(-np.minimum(p, 0.9999999)), np.log(PROBABILITY_FLOOR))
         q, p = np.maximum(1.0 - p, PROBABILITY_FLOOR), np.maximum(p, PROBABILITY_FLOOR)
@@ -383,6 +395,48 @@ def softmax_cross_entropy(z: Array, t: Array, weights: Array | None = None) -> t
     loss = total * np.log1p(others) - (t * below).sum(1)
     p = np.exp(below) / (1.0 + others)[:, None]
     return float(w @ loss) / n, (p * total[:, None] - t) * w[:, None] / n
+
+
+def kl_divergence(p: Array, t: Array, weights: Array | None = None) -> tuple[float, Array]:
+    """Return the mean over rows of sum t log(t / p), 0 log 0 = 0, and its gradient by p."""
+    return _relative(cross_entropy(p, t, weights), t, weights)
+
+
+def softmax_kl_divergence(z: Array, t: Array, weights: Array | None = None) -> tuple[float, Array]:
+    """Return ``kl_divergence`` of softmax(z) and its gradient by z."""
+    return _relative(softmax_cross_entropy(z, t, weights), t, weights)
+
+
+def _relative(result: tuple[float, Array], t: Array, weights: Array | None) -> tuple[float, Array]:
+    w = np.ones(len(t)) if weights is None else np.asarray(weights, np.float64)
+    entropy = -(t * np.log(np.where(t == 0, 1.0, t))).sum(1)
+    return result[0] - float(w @ entropy) / max(len(t), 1), result[1]
+
+
+def rmse(p: Array, t: Array, weights: Array | None = None) -> tuple[float, Array]:
+    """Return the root of the mean square and its gradient by p, 0 where all are equal."""
+    square, gradient = element_loss("mse", p, t, weights)
+    return np.sqrt(square), gradient / (2.0 * np.sqrt(square)) if square else 0.0 * gradient
+
+
+def regularize(w: Array, l1: float, l2: float) -> tuple[float, Array]:
+    """Return the penalty l1 |w| + l2 w^2 and its derivative."""
+    w = np.asarray(w, np.float64)
+    return float(l1 * np.abs(w).sum() + l2 * (w**2).sum()), l1 * np.sign(w) + 2.0 * l2 * w
+
+
+def share_in_top(p: Array, t: Array, k: int) -> float:
+    """Return the share of rows whose class t is among the first k of a stable sort, largest first."""
+    first = np.argsort(-p, axis=1, kind="stable")[:, :k]
+    return float(np.mean((first == t[:, None]).any(1) & ~np.isnan(p).any(1)))
+
+
+def confusion(p: Array, t: Array) -> Array:
+    """Return counts[class, predicted class] of rows p and classes t; a single column is compared with one half."""
+    guess = p[:, 0] > 0.5 if p.shape[1] == 1 else p.argmax(1)
+    counts = np.zeros((max(p.shape[1], 2),) * 2)
+    np.add.at(counts, (t[~np.isnan(p).any(1)], guess[~np.isnan(p).any(1)].astype(int)), 1)
+    return counts
 
 
 def share_correct(p: Array, t: Array) -> float:

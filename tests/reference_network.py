@@ -115,10 +115,23 @@ def loss(model: rn.models.Model, prediction: Array, target: Array) -> float:
     if isinstance(chosen, rn.losses.BinaryCrossEntropy):
         p = 1 / (1 + np.exp(-prediction)) if chosen.from_logits else prediction
         return float(-(target * np.log(p) + (1 - target) * np.log(1 - p)).mean())
-    if isinstance(chosen, rn.losses.MeanAbsoluteError):
-        return float(np.abs(prediction - target).mean())
-    assert isinstance(chosen, rn.losses.MeanSquaredError)
-    return float(((prediction - target) ** 2).mean())
+    if isinstance(chosen, rn.losses.KLDivergence):
+        p = softmax(prediction) if chosen.from_logits else prediction
+        return float((target * np.log(target / p)).sum() / len(p))
+    if isinstance(chosen, rn.losses.RootMeanSquaredError):
+        return float(np.sqrt(((prediction - target) ** 2).mean()))
+    name = rn.registry.name_of("loss", type(chosen))
+    return reference.element_loss(name, prediction, target, delta=getattr(chosen, "delta", 1.0))[0]
+
+
+def penalty(model: rn.models.Model, state: State) -> float:
+    """Return the sum of the penalties on regularized weights."""
+    return sum(
+        reference.regularize(state[f"{i}.{name}"], parameter.regularizer.l1, parameter.regularizer.l2)[0]
+        for i, layer in enumerate(model.layers)
+        for name, parameter in layer._parameters.items()
+        if parameter.regularizer is not None
+    )
 
 
 def central_differences(function: Callable[[], float], array: Array, h: float = 1e-6) -> Array:

@@ -49,6 +49,17 @@ class Twin:
         names = {f"{i}.{name}" for i, layer in enumerate(model.layers) for name in layer.parameters}
         self.parameters = {key: value.requires_grad_() for key, value in self.state.items() if key in names}
 
+    def penalty(self) -> Tensor:
+        """Return the sum of the penalties on regularized weights."""
+        total = torch.zeros((), dtype=self.dtype)
+        for i, layer in enumerate(self.model.layers):
+            for name, parameter in layer._parameters.items():
+                if parameter.regularizer is not None:
+                    weight = self.parameters[f"{i}.{name}"]
+                    total = total + parameter.regularizer.l1 * weight.abs().sum()
+                    total = total + parameter.regularizer.l2 * weight.square().sum()
+        return total
+
     def tensor(self, array: np.ndarray) -> Tensor:
         """Return numbers as this twin's dtype; integers stay what they are."""
         tensor = torch.from_numpy(np.ascontiguousarray(array))

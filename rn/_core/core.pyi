@@ -259,7 +259,7 @@ class Plan:
     def callback(
         self, name: str, function: Callable[[], object], reads: Iterable[Slot] = (), writes: Iterable[Slot] = ()
     ) -> None: ...
-    def report(self, scalar: Slot) -> None: ...
+    def report(self, numbers: Slot, *, sums: bool = False) -> None: ...
     def seal(self) -> None: ...
     def array(self, slot: Slot) -> Tensor4D: ...
     def scalar(self, slot: Slot) -> float: ...
@@ -294,6 +294,7 @@ def activate_gradient(
 def activation_slope_from_output(name: str) -> bool: ...
 def softmax(plan: Plan, x: Slot, y: Slot) -> None: ...
 def softmax_gradient(plan: Plan, y: Slot, dy: Slot, dx: Slot) -> None: ...
+def one_hot_largest(plan: Plan, x: Slot, y: Slot) -> None: ...
 
 # ---- doorways: losses
 
@@ -302,6 +303,34 @@ def mse(
 ) -> None: ...
 def mae(
     plan: Plan, prediction: Slot, target: Slot, loss: Slot, *, gradient: Slot | None = None, weights: Slot | None = None
+) -> None: ...
+def msle(
+    plan: Plan, prediction: Slot, target: Slot, loss: Slot, *, gradient: Slot | None = None, weights: Slot | None = None
+) -> None: ...
+def huber(
+    plan: Plan,
+    prediction: Slot,
+    target: Slot,
+    loss: Slot,
+    *,
+    delta: float = 1.0,
+    gradient: Slot | None = None,
+    weights: Slot | None = None,
+) -> None: ...
+def hinge(
+    plan: Plan, prediction: Slot, target: Slot, loss: Slot, *, gradient: Slot | None = None, weights: Slot | None = None
+) -> None: ...
+def rmse(
+    plan: Plan,
+    prediction: Slot,
+    target: Slot,
+    square: Slot,
+    *,
+    gradient: Slot | None = None,
+    weights: Slot | None = None,
+) -> None: ...
+def regularize(
+    plan: Plan, weight: Slot, gradient: Slot | None, penalty: Slot, *, l1: float = 0.0, l2: float = 0.0
 ) -> None: ...
 def binary_cross_entropy(
     plan: Plan, prediction: Slot, target: Slot, loss: Slot, *, gradient: Slot | None = None, weights: Slot | None = None
@@ -337,9 +366,38 @@ def softmax_cross_entropy(
     gradient: Slot | None = None,
     weights: Slot | None = None,
 ) -> None: ...
+def kl_divergence(
+    plan: Plan,
+    probabilities: Slot,
+    target: Slot,
+    loss: Slot,
+    *,
+    gradient: Slot | None = None,
+    weights: Slot | None = None,
+) -> None: ...
+def softmax_kl_divergence(
+    plan: Plan,
+    logits: Slot,
+    target: Slot,
+    loss: Slot,
+    *,
+    probabilities: Slot | None = None,
+    gradient: Slot | None = None,
+    weights: Slot | None = None,
+) -> None: ...
 def count_correct(
     plan: Plan, prediction: Slot, target: Slot, correct: Slot, *, target_classes: bool = False
 ) -> None: ...
+def count_in_top(
+    plan: Plan, prediction: Slot, target: Slot, correct: Slot, *, target_classes: bool = False, k: int = 5
+) -> None: ...
+def count_classes(
+    plan: Plan, prediction: Slot, target: Slot, counts: Slot, *, target_classes: bool = False
+) -> None: ...
+def count_confusion(
+    plan: Plan, prediction: Slot, target: Slot, counts: Slot, *, target_classes: bool = False
+) -> None: ...
+def sum_deviations(plan: Plan, prediction: Slot, target: Slot, sums: Slot) -> None: ...
 
 # ---- doorways: optimizers
 

@@ -195,3 +195,22 @@ def softmax_gradient(Plan plan, Slot y, Slot dy, Slot dx) -> None:
     plan.link(&a.dy, dy, READ)
     plan.link(&a.dx, dx, WRITE)
     plan.may_overwrite(dy, dx)
+
+
+def one_hot_largest(Plan plan, Slot x, Slot y) -> None:
+    """Record y = 1 at the first largest of x over axis c and 0 elsewhere, for each (n, h, w); ``y`` may be ``x``.
+
+    All NaN where one of them is. It has no gradient. Raises ``ShapeError`` where the shapes differ.
+    """
+    same_shape("x", x, "y", y)
+    n, c, h, w = x.shape
+    cdef Py_ssize_t rows = rows_of_tile(c)
+    cdef rn_softmax_args *a = <rn_softmax_args *> plan.record(
+        "one_hot_largest", KERNELS.one_hot_largest, sizeof(rn_softmax_args), (n * h * w + rows - 1) // rows if c > 0 else 0, 0,
+        2.0 * x.size, 8.0 * x.size)
+    a.n = n
+    a.c = c
+    a.s = h * w
+    a.rows = rows
+    plan.link(&a.x, x, READ)
+    plan.link(&a.y, y, WRITE)

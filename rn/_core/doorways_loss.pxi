@@ -1,4 +1,4 @@
-# Doorways of the losses and of counting what is right. Each leaves a float64 in a kept tensor of two floats.
+# Doorways of the losses and of counting what is right. Each leaves float64 sums in a kept tensor of twice as many floats.
 
 cdef extern from "rn.h" nogil:
     ctypedef struct rn_sum_partials_args:
@@ -15,6 +15,7 @@ cdef extern from "rn.h" nogil:
         double *partial
         ptrdiff_t n
         ptrdiff_t outputs
+        float delta
 
     ctypedef struct rn_class_loss_args:
         const float *prediction
@@ -27,6 +28,23 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t n
         ptrdiff_t c
         ptrdiff_t rows
+        ptrdiff_t k
+        int relative
+
+    ctypedef struct rn_sum_deviations_args:
+        const float *prediction
+        const float *target
+        double *sums
+        ptrdiff_t n
+        ptrdiff_t outputs
+
+    ctypedef struct rn_regularize_args:
+        const float *weight
+        float *gradient
+        double *partial
+        ptrdiff_t n
+        float l1
+        float l2
 
 
 cdef Slot partials(Plan plan, Slot total, Py_ssize_t tiles):
@@ -61,7 +79,7 @@ cdef int check_apart(str name, Slot probabilities, Slot gradient) except -1:
 
 
 cdef int element_loss(Plan plan, str name, rn_kernel kernel, double flops, Slot prediction, Slot target, Slot loss,
-                      Slot probabilities, Slot gradient, Slot weights) except -1:
+                      Slot probabilities, Slot gradient, Slot weights, double delta=0.0) except -1:
     same_shape("target", target, "the prediction", prediction)
     cdef Py_ssize_t size = prediction.size
     cdef Py_ssize_t n = prediction.shape[0]
@@ -78,6 +96,7 @@ cdef int element_loss(Plan plan, str name, rn_kernel kernel, double flops, Slot 
         name, kernel, sizeof(rn_element_loss_args), tiles, 0, flops * size, 4.0 * arrays * size)
     a.n = size
     a.outputs = size // max(n, 1)
+    a.delta = <float> delta
     plan.link(&a.prediction, prediction, READ)
     plan.link(&a.target, target, READ)
     plan.link(&a.partial, partial, WRITE)
@@ -107,6 +126,82 @@ def mae(Plan plan, Slot prediction, Slot target, Slot loss, *, Slot gradient=Non
     element_loss(plan, "mae", KERNELS.mae, 3.0, prediction, target, loss, None, gradient, weights)
 
 
+def msle(Plan plan, Slot prediction, Slot target, Slot loss, *, Slot gradient=None, Slot weights=None) -> None:
+    """Record loss = mean of w_i (log(1 + p) - log(1 + t))^2 over samples i and outputs, and its gradient if wanted.
+
+    p is taken for 0 where it is less, in the slope too: the loss there is that of 0, and the gradient still points to t.
+    Targets are more than -1. Shapes as for ``mse``.
+    """
+    element_loss(plan, "msle", KERNELS.msle, 50.0, prediction, target, loss, None, gradient, weights)
+
+
+def huber(Plan plan, Slot prediction, Slot target, Slot loss, *, double delta=1.0, Slot gradient=None,
+          Slot weights=None) -> None:
+    """Record loss = mean of w_i h(p - t) over samples i and outputs, and gradient = h'(p - t) w_i / (n outputs) if wanted.
+
+    h(d) = d^2 / 2 as far as |d| <= ``delta``, beyond it delta (|d| - delta / 2). Shapes as for ``mse``. Raises ``OptionError``
+    unless delta is finite and above 0.
+    """
+    if not 0.0 < delta < INFINITY:
+        raise OptionError(f"delta of huber must be a finite number above 0, got {delta}")
+    element_loss(plan, "huber", KERNELS.huber, 5.0, prediction, target, loss, None, gradient, weights, delta)
+
+
+def hinge(Plan plan, Slot prediction, Slot target, Slot loss, *, Slot gradient=None, Slot weights=None) -> None:
+    """Record loss = mean of w_i max(0, 1 - t p) over samples i and outputs, t of -1 or 1, and its gradient if wanted.
+
+    The slope is -t where t p < 1, else 0. Shapes as for ``mse``.
+    """
+    element_loss(plan, "hinge", KERNELS.hinge, 4.0, prediction, target, loss, None, gradient, weights)
+
+
+def rmse(Plan plan, Slot prediction, Slot target, Slot square, *, Slot gradient=None, Slot weights=None) -> None:
+    """Record square = mean of w_i (p - t)^2 over samples i and outputs, and the gradient of its root if wanted.
+
+    The root itself is left to the caller: squares of several batches can be added, roots cannot. gradient = w_i (p - t) /
+    (n outputs sqrt(square)), 0 where square is 0. Shapes as for ``mse``.
+    """
+    element_loss(plan, "mse", KERNELS.mse, 3.0, prediction, target, square, None, None, weights)
+    if gradient is None:
+        return
+    same_shape("a result of the loss", gradient, "the prediction", prediction)
+    cdef Py_ssize_t size = prediction.size
+    cdef rn_element_loss_args *a = <rn_element_loss_args *> plan.record(
+        "rmse_gradient", KERNELS.rmse_gradient, sizeof(rn_element_loss_args), element_tiles(size), 0, 4.0 * size, 12.0 * size)
+    a.n = size
+    a.outputs = size // max(<Py_ssize_t> prediction.shape[0], 1)
+    plan.link(&a.prediction, prediction, READ)
+    plan.link(&a.target, target, READ)
+    plan.link(&a.partial, square, READ)
+    plan.link(&a.gradient, gradient, WRITE)
+    if weights is not None:
+        plan.link(&a.weights, weights, READ)
+
+
+def regularize(Plan plan, Slot weight, Slot gradient, Slot penalty, *, double l1=0.0, double l2=0.0) -> None:
+    """Record penalty = sum of l1 |w| + l2 w^2 over the elements of ``weight``, and gradient += l1 sign(w) + 2 l2 w in one pass.
+
+    ``gradient``, of the shape of ``weight``, may be None; the sign of 0 is 0; ``penalty`` is a float64 like a loss. Raises
+    ``ShapeError``, and ``OptionError`` for a factor that is negative or not finite.
+    """
+    for name, factor in (("l1", l1), ("l2", l2)):
+        if not 0.0 <= factor < INFINITY:
+            raise OptionError(f"{name} must be a finite number of at least 0, got {factor}")
+    cdef Py_ssize_t tiles = element_tiles(weight.size)
+    cdef Slot partial = partials(plan, penalty, tiles)
+    cdef rn_regularize_args *a = <rn_regularize_args *> plan.record(
+        "regularize", KERNELS.regularize, sizeof(rn_regularize_args), tiles, 0, 8.0 * weight.size, 12.0 * weight.size)
+    a.n = weight.size
+    a.l1 = <float> l1
+    a.l2 = <float> l2
+    plan.link(&a.weight, weight, READ)
+    plan.link(&a.partial, partial, WRITE)
+    if gradient is not None:
+        same_shape("the gradient", gradient, "the weight", weight)
+        plan.link(&a.gradient, gradient, UPDATE)
+    add_partials(plan, partial, penalty, tiles)
+
+
 def binary_cross_entropy(Plan plan, Slot prediction, Slot target, Slot loss, *, Slot gradient=None, Slot weights=None) -> None:
     """Record loss = mean of -w_i (t log p + (1 - t) log(1 - p)) over samples i and outputs, p probabilities, and its gradient.
 
@@ -128,8 +223,8 @@ def sigmoid_binary_cross_entropy(Plan plan, Slot logits, Slot target, Slot loss,
                  probabilities, gradient, weights)
 
 
-cdef int class_loss(Plan plan, str name, rn_kernel kernel, double flops, Slot prediction, Slot target, Slot result,
-                    bint target_classes, Slot probabilities, Slot gradient, Slot weights) except -1:
+cdef int check_classes(str name, Slot prediction, Slot target, bint target_classes) except -1:
+    """Whether ``prediction`` is rows of classes, and ``target`` classes or rows as many."""
     n, c, h, w = prediction.shape
     if h * w != 1 or c < 1:
         raise ShapeError(f"{name} takes rows of classes, shape (n, classes, 1, 1), got {prediction.shape}")
@@ -137,6 +232,14 @@ cdef int class_loss(Plan plan, str name, rn_kernel kernel, double flops, Slot pr
         raise ShapeError(f"{name} needs one class for each of {n} samples, got shape {target.shape}")
     if not target_classes:
         same_shape("target", target, "the prediction", prediction)
+    return 0
+
+
+cdef int class_loss(Plan plan, str name, rn_kernel kernel, double flops, Slot prediction, Slot target, Slot result,
+                    bint target_classes, Slot probabilities, Slot gradient, Slot weights, bint relative=False,
+                    Py_ssize_t k=1) except -1:
+    check_classes(name, prediction, target, target_classes)
+    n, c = prediction.shape[:2]
     check_weights(weights, n)
     check_apart(name, probabilities, gradient)
     cdef double arrays = 1 if target_classes else 2
@@ -152,6 +255,8 @@ cdef int class_loss(Plan plan, str name, rn_kernel kernel, double flops, Slot pr
     a.n = n
     a.c = c
     a.rows = rows
+    a.relative = relative
+    a.k = k
     plan.link(&a.prediction, prediction, READ)
     if target_classes:
         plan.link(&a.classes, target, READ)
@@ -192,6 +297,23 @@ def softmax_cross_entropy(Plan plan, Slot logits, Slot target, Slot loss, *, bin
                probabilities, gradient, weights)
 
 
+def kl_divergence(Plan plan, Slot probabilities, Slot target, Slot loss, *, Slot gradient=None, Slot weights=None) -> None:
+    """Record loss = mean over samples i of w_i sum_j t_ij log(t_ij / p_ij), p probabilities; gradient as for ``cross_entropy``.
+
+    It is the cross-entropy less what is left at p = t; 0 log 0 is 0, and p is taken for 1e-7 where it is less. ``target`` holds
+    rows t of the shape of ``probabilities``.
+    """
+    class_loss(plan, "kl_divergence", KERNELS.cross_entropy, 45.0, probabilities, target, loss, False, None, gradient, weights,
+               relative=True)
+
+
+def softmax_kl_divergence(Plan plan, Slot logits, Slot target, Slot loss, *, Slot probabilities=None, Slot gradient=None,
+                          Slot weights=None) -> None:
+    """Record the ``kl_divergence`` of softmax(z), z logits, for any finite z, as ``softmax_cross_entropy`` does its loss."""
+    class_loss(plan, "softmax_kl_divergence", KERNELS.softmax_cross_entropy, 60.0, logits, target, loss, False, probabilities,
+               gradient, weights, relative=True)
+
+
 def count_correct(Plan plan, Slot prediction, Slot target, Slot correct, *, bint target_classes=False) -> None:
     """Record correct = the share of samples whose class is predicted right, a float64 like a loss.
 
@@ -199,3 +321,71 @@ def count_correct(Plan plan, Slot prediction, Slot target, Slot correct, *, bint
     ``cross_entropy``. A row with NaN is wrong. Raises ``ShapeError``.
     """
     class_loss(plan, "count_correct", KERNELS.count_correct, 1.0, prediction, target, correct, target_classes, None, None, None)
+
+
+def count_in_top(Plan plan, Slot prediction, Slot target, Slot correct, *, bint target_classes=False, Py_ssize_t k=5) -> None:
+    """Record correct = the share of samples whose class is among the ``k`` largest outputs; of equals the first come first.
+
+    Target, NaN and a single column as for ``count_correct``. Raises ``ShapeError``, and ``OptionError`` for a k below 1.
+    """
+    if k < 1:
+        raise OptionError(f"k must be at least 1, got {k}")
+    class_loss(plan, "count_in_top", KERNELS.count_in_top, 3.0, prediction, target, correct, target_classes, None, None, None,
+               False, k)
+
+
+cdef int class_counts(Plan plan, str name, rn_kernel kernel, Slot prediction, Slot target, Slot counts, Py_ssize_t wanted,
+                      bint target_classes) except -1:
+    """Record `wanted` float64 that one tile counts."""
+    check_classes(name, prediction, target, target_classes)
+    if counts.size != 2 * wanted:
+        raise ShapeError(f"{name} of rows {prediction.shape} leaves {wanted} float64, got shape {counts.shape}")
+    cdef rn_class_loss_args *a = <rn_class_loss_args *> plan.record(
+        name, kernel, sizeof(rn_class_loss_args), 1, 0, 1.0 * prediction.size, 4.0 * prediction.size)
+    a.n, a.c = prediction.shape[:2]
+    plan.link(&a.prediction, prediction, READ)
+    if target_classes:
+        plan.link(&a.classes, target, READ)
+    else:
+        plan.link(&a.target, target, READ)
+    plan.link(&a.partial, counts, WRITE)
+    return 0
+
+
+def count_classes(Plan plan, Slot prediction, Slot target, Slot counts, *, bint target_classes=False) -> None:
+    """Record, for each class, how many samples are predicted right, are predicted as it, and are of it.
+
+    ``counts`` holds three rows of a float64 a class; a single column has one class, 1. Classes and targets as for
+    ``count_correct``; a row with NaN is predicted as no class. Raises ``ShapeError``.
+    """
+    class_counts(plan, "count_classes", KERNELS.count_classes, prediction, target, counts, 3 * prediction.shape[1],
+                 target_classes)
+
+
+def count_confusion(Plan plan, Slot prediction, Slot target, Slot counts, *, bint target_classes=False) -> None:
+    """Record counts[t, p] = how many samples of class t are predicted as class p, k x k float64.
+
+    k is the number of classes, 2 for a single column; the rest as for ``count_classes``.
+    """
+    k = max(prediction.shape[1], 2)
+    class_counts(plan, "count_confusion", KERNELS.count_confusion, prediction, target, counts, k * k, target_classes)
+
+
+def sum_deviations(Plan plan, Slot prediction, Slot target, Slot sums) -> None:
+    """Record three rows of a float64 for each output: the sums over samples of (p - t)^2, of t and of t^2.
+
+    ``target`` has the shape of ``prediction``. Raises ``ShapeError``.
+    """
+    same_shape("target", target, "the prediction", prediction)
+    n, c, h, w = prediction.shape
+    cdef Py_ssize_t outputs = c * h * w
+    if sums.size != 6 * outputs:
+        raise ShapeError(f"sum_deviations of {outputs} outputs leaves {3 * outputs} float64, got shape {sums.shape}")
+    cdef rn_sum_deviations_args *a = <rn_sum_deviations_args *> plan.record(
+        "sum_deviations", KERNELS.sum_deviations, sizeof(rn_sum_deviations_args), 1, 0, 6.0 * prediction.size,
+        8.0 * prediction.size)
+    a.n = n
+    a.outputs = outputs
+    plan.link(&a.prediction, prediction, READ)
+    plan.link(&a.target, target, READ)
+    plan.link(&a.sums, sums, WRITE)

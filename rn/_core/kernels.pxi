@@ -64,9 +64,19 @@ cdef extern from "rn.h" nogil:
         rn_kernel sigmoid_binary_cross_entropy
         rn_kernel cross_entropy
         rn_kernel softmax_cross_entropy
+        rn_kernel msle
+        rn_kernel huber
+        rn_kernel hinge
+        rn_kernel rmse_gradient
         rn_kernel count_correct
         rn_kernel sum_squares
         rn_kernel nadam_product
+        rn_kernel count_in_top
+        rn_kernel count_classes
+        rn_kernel count_confusion
+        rn_kernel sum_deviations
+        rn_kernel regularize
+        rn_kernel one_hot_largest
         rn_kernel sgd
         rn_kernel adagrad
         rn_kernel rmsprop

@@ -85,7 +85,9 @@ cdef class FeedPointers:
 
     cdef rn_gather_args **args
     cdef Call **calls
-    cdef double **scalars
+    cdef double **sums
+    cdef Py_ssize_t *counts  # of each report
+    cdef double *factors
     cdef list feeds  # held, so that the pointers into them stay good
 
     def __cinit__(self, list feeds, list reports):
@@ -93,19 +95,26 @@ cdef class FeedPointers:
         self.feeds = feeds
         self.args = <rn_gather_args **> calloc(len(feeds) + 1, sizeof(void *))
         self.calls = <Call **> calloc(len(feeds) + 1, sizeof(void *))
-        self.scalars = <double **> calloc(len(reports) + 1, sizeof(void *))
-        if self.args == NULL or self.calls == NULL or self.scalars == NULL:
+        self.sums = <double **> calloc(len(reports) + 1, sizeof(void *))
+        self.counts = <Py_ssize_t *> calloc(len(reports) + 1, sizeof(Py_ssize_t))
+        self.factors = <double *> calloc(len(reports) + 1, sizeof(double))
+        if self.args == NULL or self.calls == NULL or self.sums == NULL or self.counts == NULL or self.factors == NULL:
             raise MemoryError()
         for i in range(len(feeds)):
             self.args[i] = &(<Feed> feeds[i]).args
             self.calls[i] = &(<Feed> feeds[i]).call
-        for i in range(len(reports)):
-            self.scalars[i] = <double *> (<Root> reports[i]).data
+        cdef Root root
+        for i, (root, factor) in enumerate(reports):
+            self.sums[i] = <double *> root.data
+            self.counts[i] = root.bytes // <Py_ssize_t> sizeof(double)
+            self.factors[i] = factor
 
     def __dealloc__(self):
         free(self.args)
         free(self.calls)
-        free(self.scalars)
+        free(self.sums)
+        free(self.counts)
+        free(self.factors)
 
 
 cdef class Version:
@@ -445,11 +454,16 @@ cdef class Plan:
         elif use != READ:
             root.prepared = True
 
-    def report(self, Slot scalar) -> None:
-        """Add the float64 in ``scalar`` (two floats' worth of a kept tensor), times the batch, to the totals of ``train``."""
-        self._check_scalar(scalar)
+    def report(self, Slot numbers, *, bint sums=False) -> None:
+        """Add the float64 in ``numbers`` (two floats' worth of a kept tensor each) to the totals of ``train``.
+
+        They are means over the batch and count as often as it has samples; with ``sums`` they are added as they are.
+        """
+        self._mine(numbers)
+        if numbers.size == 0 or numbers.size % 2:
+            raise ShapeError(f"a float64 lives in 2 floats of a tensor, got shape {numbers.shape}")
         # Not the slot, which knows the plan: a cycle would keep the arena until the collector finds it.
-        self._reports.append(scalar.root)
+        self._reports.append((numbers.root, 1.0 if sums else <double> self.batch))
 
     cdef void _check_scalar(self, Slot scalar) except *:
         self._mine(scalar)
@@ -645,17 +659,18 @@ cdef class Plan:
     def train(self, const int64_t[::1] order, double[::1] totals, const double[::1] rates=None) -> None:
         """Run one step for every ``batch`` indices of ``order``, with the feeds' rows at those indices.
 
-        Adds each reported scalar times the batch to ``totals``. Counts step and update on from ``set_step``. ``rates``: a
-        learning rate for each step, in the place of ``set_step``'s.
+        Adds what is reported to ``totals``, which holds the numbers of all reports in order. Counts step and update on from
+        ``set_step``. ``rates``: a learning rate for each step, in the place of ``set_step``'s.
         """
         self._ready()
         cdef Py_ssize_t steps = order.shape[0] // self.batch if self.batch > 0 else 0
-        cdef Py_ssize_t i, s
+        cdef Py_ssize_t i, k, s, at
         cdef Feed feed
         cdef int threads = current_threads()
         cdef Py_ssize_t feed_count = len(self._feeds)
         cdef Py_ssize_t report_count = len(self._reports)
-        if order.shape[0] != steps * self.batch or totals.shape[0] != report_count:
+        cdef Py_ssize_t total_count = sum([(<Root> root).bytes // 8 for root, _ in self._reports])
+        if order.shape[0] != steps * self.batch or totals.shape[0] != total_count:
             raise ShapeError(f"{order.shape[0]} indices and {totals.shape[0]} totals do not fit batches of {self.batch}")
         if rates is not None and rates.shape[0] != steps:
             raise ShapeError(f"{rates.shape[0]} learning rates do not fit {steps} steps")
@@ -677,8 +692,11 @@ cdef class Plan:
                         feeds.args[i].order = &order[s * self.batch]
                         run(feeds.calls[i], threads, self.scratch, self.scratch_stride)
                     self._replay(self.prepare_end, self.update_end, threads)
+                    at = 0
                     for i in range(report_count):
-                        totals[i] += feeds.scalars[i][0] * self.batch
+                        for k in range(feeds.counts[i]):
+                            totals[at + k] += feeds.sums[i][k] * feeds.factors[i]
+                        at += feeds.counts[i]
                     self.step.step += 1
                     self.step.update += 1
         finally:

@@ -1,6 +1,25 @@
 """Layers: the steps that a network is made of, one a file. ``base.py`` is their contract."""
 
-from rn.layers.activation import Activation, LeakyReLU, Linear, ReLU, Sigmoid, Softmax, Tanh
+from rn.layers.activation import (
+    ELU,
+    GELU,
+    SELU,
+    Activation,
+    Argmax,
+    Atan,
+    HardSigmoid,
+    LeakyReLU,
+    Linear,
+    Mish,
+    ReLU,
+    Sigmoid,
+    Sin,
+    Softmax,
+    Softplus,
+    Softsign,
+    Swish,
+    Tanh,
+)
 from rn.layers.avg_pool2d import AvgPool2D
 from rn.layers.base import Layer
 from rn.layers.batch_norm import BatchNorm
@@ -21,7 +40,12 @@ from rn.layers.up_sampling2d import UpSampling2D
 from rn.layers.zero_pad2d import ZeroPad2D
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "Activation",
+    "Argmax",
+    "Atan",
     "AvgPool2D",
     "BatchNorm",
     "Conv2D",
@@ -31,18 +55,24 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2D",
     "GlobalMaxPool2D",
+    "HardSigmoid",
     "Input",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
     "MaxPool2D",
+    "Mish",
     "ReLU",
     "Reshape",
     "Residual",
     "Sigmoid",
+    "Sin",
     "Softmax",
+    "Softplus",
+    "Softsign",
     "SpatialDropout2D",
+    "Swish",
     "Tanh",
     "UpSampling2D",
     "ZeroPad2D",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rn import _core, initializers, registry
+from rn import _core, initializers, registry, regularizers
 from rn.errors import DtypeError, OptionError, ShapeError, StateError
 
 __all__ = ["Layer", "Parameter", "Shape", "described", "restored"]
@@ -20,12 +20,13 @@ FloatArray = NDArray[np.float32]
 class Parameter:
     """One trained array of a layer: its shape as the user sees it, its values and the gradient of the loss by them.
 
-    Both tensors get memory in ``build``; the model then moves them into its flat buffers, so layers ask for them at
-    each ``bind``.
+    ``regularizer``: the penalty on it, if any. Both tensors get memory in ``build``; the model then moves them into its
+    flat buffers, so layers ask for them at each ``bind``.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, regularizer: regularizers.Regularizer | None = None) -> None:
         self.shape = shape
+        self.regularizer = regularizer
         four_axes = shape + (1,) * (4 - len(shape))
         self.value = _core.Tensor4D.zeros(four_axes)
         self.gradient = _core.Tensor4D.zeros(four_axes)
@@ -71,6 +72,10 @@ class Layer:
         if self.children:
             return [parameter for child in self.children for parameter in child.trained()]
         return list(self._parameters.values()) if self.trainable else []
+
+    def regularized(self) -> list[Parameter]:
+        """Return the parameters on which there is a penalty, whether training may change them or not."""
+        return [parameter for parameter in self._parameters.values() if parameter.regularizer is not None]
 
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         """Settle the shapes, make the parameters, return the output's shape without the batch axis.
@@ -135,10 +140,18 @@ class Layer:
         return {}
 
     def add_parameter(
-        self, name: str, shape: Shape, initializer: str | initializers.Initializer, rng: initializers.WeightSource
+        self,
+        name: str,
+        shape: Shape,
+        initializer: str | initializers.Initializer,
+        rng: initializers.WeightSource,
+        regularizer: regularizers.Regularizer | None = None,
     ) -> Parameter:
-        """Make the parameter ``name`` of ``shape``, filled by ``initializer``; for use in ``build``."""
-        parameter = Parameter(shape)
+        """Make the parameter ``name`` of ``shape``, filled by ``initializer``; for use in ``build``.
+
+        ``regularizer``: the penalty on it that the model adds to the loss.
+        """
+        parameter = Parameter(shape, regularizer)
         registry.create("initializer", initializer, initializers.Initializer).fill(parameter.value, shape, rng)
         self._parameters[name] = parameter
         return parameter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rn import _core, activations, initializers, registry
+from rn import _core, activations, initializers, registry, regularizers
 from rn.errors import OptionError, ShapeError
 from rn.layers.base import Layer, Shape
 from rn.layers.check import (
@@ -36,8 +36,8 @@ class Conv2D(Layer):
     Arguments: ``filters``; ``kernel_size``, a whole number or (height, width); ``activation``; ``strides``;
     ``padding``, "valid" (none), "same" (h' = ⌈h / s⌉) or cells on every side; ``dilation``; ``groups``, which divides
     channels and filters; ``use_bias``; ``kernel_initializer`` (glorot_uniform) and ``bias_initializer`` (zeros);
-    ``name``. Raises ``ShapeError`` in ``build`` for an input that is no image, channels that groups do not divide, and
-    a kernel larger than its padded input.
+    ``kernel_regularizer``, none unless given; ``name``. Raises ``ShapeError`` in ``build`` for an input that is no
+    image, channels that groups do not divide, and a kernel larger than its padded input.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Conv2D(Layer):
         use_bias: bool = True,
         kernel_initializer: str | initializers.Initializer = "glorot_uniform",
         bias_initializer: str | initializers.Initializer = "zeros",
+        kernel_regularizer: str | regularizers.Regularizer | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -68,6 +69,7 @@ class Conv2D(Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         channels, height, width = image_shape(self.name, input_shape)
@@ -76,7 +78,7 @@ class Conv2D(Layer):
         self._sides: Sides = sides(self.padding, (height, width), self.kernel_size, self.strides, self.dilation)
         output = window_output(self.name, (height, width), self._sides, self.kernel_size, self.strides, self.dilation)
         weight = (self.filters, channels // self.groups, *self.kernel_size)
-        self.add_parameter("weight", weight, self.kernel_initializer, rng)
+        self.add_parameter("weight", weight, self.kernel_initializer, rng, self.kernel_regularizer)
         if self.use_bias:
             self.add_parameter("bias", (self.filters,), self.bias_initializer, rng)
         return (self.filters, *output)
@@ -128,4 +130,5 @@ class Conv2D(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": registry.describe("initializer", self.kernel_initializer),
             "bias_initializer": registry.describe("initializer", self.bias_initializer),
+            "kernel_regularizer": self.kernel_regularizer and registry.describe("regularizer", self.kernel_regularizer),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rn import _core, activations, initializers, registry
+from rn import _core, activations, initializers, registry, regularizers
 from rn.errors import OptionError, ShapeError
 from rn.layers.base import Layer, Shape
 from rn.layers.check import ConvWindow, Padding, Pair, Sides, cells, image_shape, padding_option, pair, positive
@@ -26,8 +26,8 @@ class Conv2DTranspose(Layer):
     ``padding``, "valid" (none), "same" (h' = h s) or cells cut from every side; ``output_padding``, rows and columns
     added at the bottom and right, below ``strides``, and 0 with "same"; ``dilation``; ``groups``, which divides
     channels and filters; ``use_bias``; ``kernel_initializer`` (glorot_uniform) and ``bias_initializer`` (zeros);
-    ``name``. Raises ``OptionError`` for options out of range, ``ShapeError`` in ``build`` for an input that is no
-    image, channels that groups do not divide, and padding that leaves nothing.
+    ``kernel_regularizer``, none unless given; ``name``. Raises ``OptionError`` for options out of range, ``ShapeError``
+    in ``build`` for an input that is no image, channels that groups do not divide, and padding that leaves nothing.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Conv2DTranspose(Layer):
         use_bias: bool = True,
         kernel_initializer: str | initializers.Initializer = "glorot_uniform",
         bias_initializer: str | initializers.Initializer = "zeros",
+        kernel_regularizer: str | regularizers.Regularizer | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -67,6 +68,7 @@ class Conv2DTranspose(Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         channels, *size = image_shape(self.name, input_shape)
@@ -80,7 +82,7 @@ class Conv2DTranspose(Layer):
                 "at least 1x1 is needed"
             )
         weight = (channels, self.filters // self.groups, *self.kernel_size)
-        self.add_parameter("weight", weight, self.kernel_initializer, rng)
+        self.add_parameter("weight", weight, self.kernel_initializer, rng, self.kernel_regularizer)
         if self.use_bias:
             self.add_parameter("bias", (self.filters,), self.bias_initializer, rng)
         return (self.filters, *output)
@@ -146,4 +148,5 @@ class Conv2DTranspose(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": registry.describe("initializer", self.kernel_initializer),
             "bias_initializer": registry.describe("initializer", self.bias_initializer),
+            "kernel_regularizer": self.kernel_regularizer and registry.describe("regularizer", self.kernel_regularizer),
         }

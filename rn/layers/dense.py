@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rn import _core, activations, initializers, registry
+from rn import _core, activations, initializers, registry, regularizers
 from rn.errors import ShapeError
 from rn.layers.base import Layer, Shape
 from rn.layers.check import positive
@@ -20,8 +20,8 @@ class Dense(Layer):
     backward.
 
     Arguments: ``units``, at least 1; ``activation``, a name or object, linear unless given; ``use_bias``;
-    ``kernel_initializer`` (glorot_uniform) and ``bias_initializer`` (zeros); ``name``. Raises ``ShapeError`` in
-    ``build`` for an input that is no vector.
+    ``kernel_initializer`` (glorot_uniform) and ``bias_initializer`` (zeros); ``kernel_regularizer``, none unless given;
+    ``name``. Raises ``ShapeError`` in ``build`` for an input that is no vector.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: str | initializers.Initializer = "glorot_uniform",
         bias_initializer: str | initializers.Initializer = "zeros",
+        kernel_regularizer: str | regularizers.Regularizer | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -40,6 +41,7 @@ class Dense(Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         if len(input_shape) != 1:
@@ -47,7 +49,8 @@ class Dense(Layer):
                 f"layer {self.name!r} takes vectors (features,), but its input has shape {input_shape}; "
                 "put Flatten() before it"
             )
-        self.add_parameter("weight", (self.units, input_shape[0]), self.kernel_initializer, rng)
+        shape = (self.units, input_shape[0])
+        self.add_parameter("weight", shape, self.kernel_initializer, rng, self.kernel_regularizer)
         if self.use_bias:
             self.add_parameter("bias", (self.units,), self.bias_initializer, rng)
         return (self.units,)
@@ -90,4 +93,5 @@ class Dense(Layer):
             "use_bias": self.use_bias,
             "kernel_initializer": registry.describe("initializer", self.kernel_initializer),
             "bias_initializer": registry.describe("initializer", self.bias_initializer),
+            "kernel_regularizer": self.kernel_regularizer and registry.describe("regularizer", self.kernel_regularizer),
         }

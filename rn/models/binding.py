@@ -63,6 +63,7 @@ def _bind_loss(plan: _core.Plan, model: Model, *, classes: bool, weighted: bool,
         slots["dx"] = plan.gradient(slots["x"])
     if weighted:
         slots["weights"] = plan.input((plan.batch,))
+    penalties = [] if input_gradient else _bind_penalties(plan, model)
     slots["y"], value = fusion.bind_loss(
         plan,
         network.layers,
@@ -73,9 +74,33 @@ def _bind_loss(plan: _core.Plan, model: Model, *, classes: bool, weighted: bool,
         weights=slots.get("weights"),
     )
     plan.report(value)
+    for penalty in penalties:
+        plan.report(penalty)
     for metric in model.metrics:
-        plan.report(metric.bind(plan, slots["y"], slots["target"], target_classes=classes))
+        numbers = metric.bind(plan, slots["y"], slots["target"], target_classes=classes)
+        plan.report(numbers, sums=metric.sums)
     return slots
+
+
+def _bind_penalties(plan: _core.Plan, model: Model) -> list[_core.Slot]:
+    """Record the penalties on all weights that have a regularizer, and return their slots.
+
+    Bound before the layers, their backward calls come after the layers' own, which write the gradients they add to.
+    """
+    penalties = []
+    for layer in model._built().layers:
+        trained = {id(parameter) for parameter in layer.trained()} if plan.gradients else set()
+        for parameter in layer.regularized():
+            assert parameter.regularizer is not None
+            weight = plan.bound(parameter.value)
+            with plan.scope(layer.name):
+                if id(parameter) in trained:
+                    with plan.backward():
+                        penalty = parameter.regularizer.bind(plan, weight, plan.bound(parameter.gradient))
+                else:
+                    penalty = parameter.regularizer.bind(plan, weight, None)
+            penalties.append(penalty)
+    return penalties
 
 
 def _bind_update(plan: _core.Plan, model: Model) -> None:

@@ -170,11 +170,7 @@ def _probabilities(rows: NDArray[Any], output_shape: Shape, what: str) -> FloatA
             f"{what} has shape {rows.shape}; cross_entropy takes integer labels (n,) or one-hot rows "
             f"(n, {output_shape[0]})"
         )
-    sums = rows.sum(axis=1, dtype=np.float64)
-    wrong = (np.abs(sums - 1) > 1e-3) | (rows < 0).reshape(len(rows), -1).any(axis=1)
-    if wrong.any():
-        where = int(np.argmax(wrong))
-        raise LabelError(f"{what} must hold probabilities that sum to 1, but sample {where} is {rows[where]}")
+    _refuse_no_probabilities(rows, what)
     return _float32(rows)
 
 
@@ -191,9 +187,23 @@ def _values(array: NDArray[Any], output_shape: Shape, loss: losses.Loss, what: s
         raise ShapeError(
             f"{what} has shape {array.shape}, but the model gives (n, {', '.join(map(str, output_shape))})"
         )
-    if isinstance(loss, losses.BinaryCrossEntropy) and (array.min() < 0 or array.max() > 1):
+    if loss.target_range == "probabilities":
+        _refuse_no_probabilities(array, what)
+    if loss.target_range == "share" and (array.min() < 0 or array.max() > 1):
         raise LabelError(f"{what} must lie between 0 and 1 for {name}, but goes from {array.min()} to {array.max()}")
+    if loss.target_range == "not negative" and array.min() < 0:
+        raise LabelError(f"{what} must hold numbers of at least 0 for {name}, but goes down to {array.min()}")
+    if loss.target_range == "signs" and not (np.abs(array.astype(np.float64)) == 1).all():
+        raise LabelError(f"{what} must hold -1 and 1 alone for {name}; of 0 and 1 they are 2 * {what} - 1")
     return _float32(array)
+
+
+def _refuse_no_probabilities(rows: NDArray[Any], what: str) -> None:
+    sums = rows.sum(axis=1, dtype=np.float64)
+    wrong = ((np.abs(sums - 1) > 1e-3) | (rows < 0).any(axis=1)).reshape(len(rows), -1).any(axis=1)
+    if wrong.any():
+        where = int(np.argmax(wrong))
+        raise LabelError(f"{what} must hold probabilities that sum to 1, but sample {where} is {rows[where]}")
 
 
 def weights(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rn import _core
 from rn.models.plans import BoundPlan
+from rn.models.report import Report, numbers
 
 if TYPE_CHECKING:
     from rn.models.model import Model
@@ -43,7 +44,8 @@ class Fitting:
         self.model = model
         self.samples = len(x)
         self.batch_size = batch_size
-        self.names = model._report_names()
+        self.report = Report(model)
+        self.width = self.report.width
         self._data = (x, y, factors)
         self._classes = classes
         self._shuffle = shuffle
@@ -72,7 +74,7 @@ class Fitting:
     def train(self, order: NDArray[np.int64], totals: NDArray[np.float64]) -> None:
         """Train on these samples, batch by batch.
 
-        Add the sums over samples of the loss and each metric to ``totals``.
+        Add what they report to ``totals``; see ``Report``.
         """
         if self.model.gradient_chunks > 1:
             for begin in range(0, len(order), self.batch_size):
@@ -127,12 +129,16 @@ class Fitting:
                 model.steps += 1
                 model._updates += 1
 
+    def values(self, totals: NDArray[np.float64], samples: int) -> dict[str, float]:
+        """Return the loss and the metrics that are numbers, given the ``totals`` of ``samples`` samples."""
+        return numbers(self.report.values(totals, samples))
+
     def validate(self) -> dict[str, float]:
         """Return the loss and metrics on the validation data, {} where there is none."""
         if self._held_out is None:
             return {}
         x, y, factors, classes = self._held_out
-        return self.model._evaluate(x, y, factors, classes, min(256, len(x)))
+        return numbers(self.model._evaluate(x, y, factors, classes, min(256, len(x))))
 
     def epoch_done(self, epoch: int) -> None:
         """Count ``epoch`` as trained."""

@@ -19,22 +19,40 @@ __all__ = ["bind_layers", "bind_loss", "last_activation", "refuse_mismatch"]
 FINISHED_IN_REGISTERS: frozenset[tuple[type[Layer], type[activations.ActivationFunction]]] = frozenset(
     (layer, activation)
     for layer in (Dense, Conv2D)
-    for activation in (activations.ReLU, activations.LeakyReLU, activations.Sigmoid, activations.Tanh)
+    for activation in (
+        *(activations.ReLU, activations.LeakyReLU, activations.ELU, activations.SELU),
+        *(activations.Sigmoid, activations.Tanh),
+    )
 ) | {(BatchNorm, activations.ReLU), (BatchNorm, activations.LeakyReLU)}
 
+# Their derivative needs x: joined in the same way where no gradient is wanted.
+OF_ONE_ELEMENT: tuple[type[activations.ActivationFunction], ...] = (
+    *(activations.GELU, activations.HardSigmoid, activations.Softplus, activations.Softsign, activations.Swish),
+    *(activations.Mish, activations.Sin, activations.Atan),
+)
+FINISHED_WITHOUT_GRADIENT = FINISHED_IN_REGISTERS | {
+    (layer, kind) for layer in (Dense, Conv2D) for kind in OF_ONE_ELEMENT
+}
 # Layers whose weights, a row for each feature or channel, take in the BatchNorm behind them: `layer.bind(instead=...)`.
 FOLDED_INTO: frozenset[type[Layer]] = frozenset((Dense, Conv2D))
 
 # After these the loss would be computed, and training would go nowhere: what they give are no probabilities, with
 # sigmoid none that sum to 1, and a softmax of one column is always 1.
+BEYOND_0_TO_1: tuple[type[activations.ActivationFunction], ...] = (
+    *(activations.ReLU, activations.LeakyReLU, activations.ELU, activations.SELU, activations.GELU),
+    *(activations.Tanh, activations.Softplus, activations.Softsign, activations.Swish, activations.Mish),
+    *(activations.Sin, activations.Atan),
+)
 NO_PROBABILITIES: dict[type[losses.Loss], tuple[type[activations.ActivationFunction], ...]] = {
-    losses.CrossEntropy: (activations.ReLU, activations.LeakyReLU, activations.Tanh, activations.Sigmoid),
-    losses.BinaryCrossEntropy: (activations.ReLU, activations.LeakyReLU, activations.Tanh, activations.Softmax),
+    losses.CrossEntropy: (*BEYOND_0_TO_1, activations.Sigmoid, activations.HardSigmoid),
+    losses.KLDivergence: (*BEYOND_0_TO_1, activations.Sigmoid, activations.HardSigmoid),
+    losses.BinaryCrossEntropy: (*BEYOND_0_TO_1, activations.Softmax),
 }
 
 # (last activation, loss): the kernel that takes the logits instead.
 JOINED_LOSSES: dict[tuple[type[activations.ActivationFunction], type[losses.Loss]], Any] = {
     (activations.Softmax, losses.CrossEntropy): _core.softmax_cross_entropy,
+    (activations.Softmax, losses.KLDivergence): _core.softmax_kl_divergence,
     (activations.Sigmoid, losses.BinaryCrossEntropy): _core.sigmoid_binary_cross_entropy,
 }
 
@@ -110,7 +128,8 @@ def _bind_pair(
         options["instead"] = norm.fold(plan, layer.slots(plan, "weight")[0], bias)
     if activation is None:
         return layer.bind(plan, x, **options)
-    if (type(layer), type(activation)) in FINISHED_IN_REGISTERS:
+    finished = FINISHED_IN_REGISTERS if plan.gradients else FINISHED_WITHOUT_GRADIENT
+    if (type(layer), type(activation)) in finished:
         options["finish"] = activation
         return layer.bind(plan, x, **options)
     return activation.bind(plan, layer.bind(plan, x, **options))
@@ -177,13 +196,12 @@ def activation_of(layer: Layer) -> activations.ActivationFunction | None:
 def refuse_mismatch(layers: Sequence[Layer], loss: losses.Loss) -> None:
     """Raise ``OptionError`` for a loss of probabilities after a layer that gives none, and the other way round."""
     ending = [layer for layer in layers if not isinstance(layer, (Dropout, Flatten))]
-    if not ending or not isinstance(loss, (losses.CrossEntropy, losses.BinaryCrossEntropy)):
+    others = NO_PROBABILITIES.get(type(loss))
+    if not ending or others is None:
         return
-    wanted: type[activations.ActivationFunction]
-    if isinstance(loss, losses.CrossEntropy):
-        wanted, name, others = activations.Softmax, "softmax", NO_PROBABILITIES[losses.CrossEntropy]
-    else:
-        wanted, name, others = activations.Sigmoid, "sigmoid", NO_PROBABILITIES[losses.BinaryCrossEntropy]
+    binary = isinstance(loss, losses.BinaryCrossEntropy)
+    wanted: type[activations.ActivationFunction] = activations.Sigmoid if binary else activations.Softmax
+    name = registry.name_of("activation", wanted)
     activation, layer = activation_of(ending[-1]), ending[-1].name or type(ending[-1]).__name__
     kind = type(loss).__name__
     if type(activation) is activations.Linear and not loss.from_logits:

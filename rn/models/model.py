@@ -25,6 +25,7 @@ from rn.models.binding import Use, bind_plan
 from rn.models.fitting import Fitting, HeldOut
 from rn.models.network import Network, unbuild
 from rn.models.plans import BoundPlan, PlanPool
+from rn.models.report import Report
 from rn.training.history import History
 from rn.training.loop import run_epochs
 
@@ -226,36 +227,36 @@ class Model:
         inputs, targets, classes = self._enter_pair("fit", pair[0], pair[1], "validation ")
         return inputs, targets, None, classes
 
-    def train_on_batch(self, x: ArrayLike, y: ArrayLike) -> dict[str, float]:
+    def train_on_batch(self, x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
         """Do one training step on these samples; return their loss and metrics, as they were before the step."""
         inputs, targets, classes = self._enter_pair("train_on_batch", x, y)
         with (
             self._alone("train_on_batch"),
             Fitting(self, inputs, targets, None, classes=classes, batch_size=len(inputs)) as fitting,
         ):
-            totals = np.zeros(len(fitting.names))
+            totals = np.zeros(fitting.width)
             fitting.train(np.arange(len(inputs)), totals)
-        return {name: float(total) / len(inputs) for name, total in zip(fitting.names, totals, strict=True)}
+            return fitting.report.values(totals, len(inputs))
 
     def evaluate(
         self, x: ArrayLike, y: ArrayLike | None = None, *, batch_size: int = 256, sample_weight: ArrayLike | None = None
-    ) -> dict[str, float]:
-        """Return the loss and metrics, as means over all samples, with dropout off."""
+    ) -> dict[str, Any]:
+        """Return the loss and metrics of all samples together, with dropout off: numbers, but ``confusion_matrix``."""
         inputs, targets, classes = self._enter_pair("evaluate", x, y)
         factors = door.weights(sample_weight, None, targets, self._class_count(classes))
         return self._evaluate(inputs, targets, factors, classes, door.batch_size_option(batch_size, len(inputs)))
 
     def _evaluate(
         self, x: FloatArray, y: NDArray[Any], factors: FloatArray | None, classes: bool, batch_size: int
-    ) -> dict[str, float]:
-        names = self._report_names()
-        totals = np.zeros(len(names))
+    ) -> dict[str, Any]:
+        report = Report(self)
+        totals = np.zeros(report.width)
         order = np.arange(len(x))
         for begin, end, size in _runs(len(x), batch_size):
             with self._lend("evaluate", size, classes=classes, weighted=factors is not None) as bound:
                 bound.feed(x, y, factors)
                 bound.plan.train(order[begin:end], totals)
-        return {name: float(total) / len(x) for name, total in zip(names, totals, strict=True)}
+        return report.values(totals, len(x))
 
     def predict(self, x: ArrayLike, *, batch_size: int = 256) -> FloatArray:
         """Return the model's output for every sample, float32 of shape (n, *output_shape), with dropout off.
@@ -442,9 +443,6 @@ class Model:
 
     def _optimizer(self) -> optimizers.Optimizer:
         return self._compiled("fit")[0]
-
-    def _report_names(self) -> tuple[str, ...]:
-        return ("loss", *(metric.name for metric in self.metrics))
 
     def _lend(
         self, use: Use, size: int, *, classes: bool = False, weighted: bool = False

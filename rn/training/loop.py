@@ -24,7 +24,7 @@ class Trainer(Protocol):
 
     samples: int
     batch_size: int
-    names: tuple[str, ...]  # "loss" and the metrics
+    width: int  # how many numbers training adds up
 
     @property
     def stop(self) -> bool:
@@ -36,8 +36,11 @@ class Trainer(Protocol):
     def train(self, order: NDArray[np.int64], totals: NDArray[np.float64]) -> None:
         """Train on these samples, batch by batch.
 
-        Add the sums over samples of the loss and each metric to ``totals``.
+        Add the numbers that loss and metrics are made of to ``totals``.
         """
+
+    def values(self, totals: NDArray[np.float64], samples: int) -> dict[str, float]:
+        """Return the loss and metrics of the ``samples`` samples that gave ``totals``."""
 
     def validate(self) -> dict[str, float]:
         """Return the loss and metrics on the validation data, {} where there is none."""
@@ -92,7 +95,7 @@ def _run_epoch(
     watchers = [callback for callback in callbacks if callback.wants_batches]
     order = trainer.order(epoch)
     # One running sum through all slices: where the slices end depends on the clock, the sum must not.
-    totals = np.zeros(len(trainer.names))
+    totals = np.zeros(trainer.width)
     done, batch, rate = 0, 0, 0.0
     while done < trainer.samples:
         size = trainer.batch_size if watchers else _slice_size(trainer.batch_size, rate)
@@ -102,17 +105,13 @@ def _run_epoch(
         rate = len(part) / max(time.perf_counter() - start, 1e-9)
         done += len(part)
         if progress is not None:
-            progress.update(done, _means(trainer.names, totals, done))
+            progress.update(done, trainer.values(totals, done))
         for callback in watchers:
-            callback.on_batch_end(model, batch, _means(trainer.names, totals - before, len(part)))
+            callback.on_batch_end(model, batch, trainer.values(totals - before, len(part)))
         batch += 1
         if trainer.stop:
             break
-    return _means(trainer.names, totals, done)
-
-
-def _means(names: tuple[str, ...], totals: NDArray[np.float64], samples: int) -> dict[str, float]:
-    return {name: float(total) / samples for name, total in zip(names, totals, strict=True)}
+    return trainer.values(totals, done)
 
 
 def _slice_size(batch_size: int, rate: float) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -230,3 +232,23 @@ def test_refusals() -> None:
 
 def test_which_slopes_need_no_input() -> None:
     assert [name for name in NAMES if _core.activation_slope_from_output(name)] == FROM_OUTPUT
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (3, 4, 2, 3), (2, 3000), (700, 3, 1, 2)])
+def test_one_hot_of_the_largest(shape: tuple[int, ...]) -> None:
+    x = np.round(2 * np.random.default_rng(1).normal(size=shape)).astype(np.float32)  # rounded: many are equal
+    x.reshape(-1)[-1] = np.nan
+
+    def run() -> dict[str, Any]:
+        bench = Bench()
+        a, y = bench.put(x), bench.out(shape)
+        _core.one_hot_largest(bench.plan, a, y)
+        _core.one_hot_largest(bench.plan, a, a)
+        bench.run()
+        np.testing.assert_array_equal(bench.get(a), bench.get(y))
+        return {"y": bench.get(y).reshape(shape)}
+
+    got = with_threads(run)["y"]
+    expected = np.moveaxis(np.eye(shape[1])[np.nan_to_num(x, nan=-99.0).argmax(1)], -1, 1)
+    expected = np.where(np.isnan(x).any(1, keepdims=True), np.nan, expected)
+    np.testing.assert_array_equal(got, expected)

@@ -11,15 +11,20 @@ from rn import _core, errors
 from tests import reference
 from tests.core.harness import Bench, close, with_threads
 
-ELEMENT_LOSSES = ("mse", "mae", "binary_cross_entropy", "sigmoid_binary_cross_entropy")
+ELEMENT_LOSSES = ("mse", "mae", "msle", "huber", "hinge", "binary_cross_entropy", "sigmoid_binary_cross_entropy")
 SHAPES = [(1, 1), (4, 1), (3, 7), (32, 10), (1, 50_001), (5000, 3), (20_000, 1)]
 
 
 def element_inputs(name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return prediction, target and weights."""
     rng = np.random.default_rng(sum(shape))
-    if name in ("mse", "mae"):
+    if name in ("mse", "mae", "huber"):
         p, t = rng.normal(size=shape), rng.normal(size=shape)
+    elif name == "msle":
+        p, t = rng.normal(1.0, 2.0, shape) ** 2, rng.exponential(3.0, shape)
+    elif name == "hinge":
+        p, t = rng.normal(size=shape) - 0.2, rng.choice([-1.0, 1.0], shape)
+        p.reshape(-1)[0], t.reshape(-1)[0] = 0.5, 1.0
     else:
         t = np.where(rng.random(shape) < 0.5, rng.integers(0, 2, shape), rng.random(shape))
         p = rng.uniform(1e-5, 1 - 1e-5, shape) if name == "binary_cross_entropy" else 5 * rng.normal(size=shape)
@@ -57,7 +62,12 @@ def test_element_losses(name: str, shape: Any, weighted: bool) -> None:
     assert abs(got["loss"] - loss) <= 1e-5 * abs(loss)
     assert got["loss"] != 0.0
     w = (np.ones(shape[0]) if weights is None else weights).reshape(-1, 1)
-    terms = {"mse": lambda: 2 * (np.abs(p) + np.abs(t)), "binary_cross_entropy": lambda: (1 - t) / (1 - p) + t / p}
+    terms = {
+        "mse": lambda: 2 * (np.abs(p) + np.abs(t)),
+        "huber": lambda: np.abs(p) + np.abs(t),
+        "msle": lambda: 2 * (np.log1p(p) + np.log1p(t)) / (1 + p),
+        "binary_cross_entropy": lambda: (1 - t) / (1 - p) + t / p,
+    }
     close(got["gradient"], gradient, terms.get(name, lambda: 1.0)() * w / p.size)
     if "probabilities" in got:
         close(got["probabilities"], reference.sigmoid(p.astype(np.float64)), tolerance=1e-6)
@@ -81,6 +91,13 @@ def test_known_element_losses() -> None:
     np.testing.assert_array_equal(element_loss("mse", p, t)["gradient"], [[0.5, 0], [-1, 1.5]])
     assert element_loss("mae", p, t)["loss"] == 1.5
     np.testing.assert_array_equal(element_loss("mae", p, t)["gradient"], [[0.25, 0], [-0.25, 0.25]])
+    assert element_loss("huber", p, t)["loss"] == (0.5 + 0 + 1.5 + 2.5) / 4
+    assert element_loss("huber", p, t, delta=2.0)["loss"] == (0.5 + 0 + 2 + 4) / 4
+    np.testing.assert_array_equal(element_loss("huber", p, t, delta=2.0)["gradient"], [[0.25, 0], [-0.5, 0.5]])
+    assert element_loss("hinge", np.float32([[0.25, 1, -3]]), np.float32([[1, 1, 1]]))["loss"] == (0.75 + 4) / 3
+    below = element_loss("msle", np.float32([[-5, -5]]), np.float32([[0, np.e - 1]]))
+    assert abs(below["loss"] - 0.5) < 1e-6
+    np.testing.assert_allclose(below["gradient"], [[0, -1]], atol=1e-6)
     assert abs(element_loss("binary_cross_entropy", p * 0 + 0.5, t * 0)["loss"] - np.log(2)) < 1e-7
     assert abs(element_loss("sigmoid_binary_cross_entropy", p * 0, t * 0)["loss"] - np.log(2)) < 1e-7
 
@@ -345,6 +362,144 @@ def test_same_bits_on_any_number_of_threads(shape: Any) -> None:
         with_threads(lambda: element_loss(name, p, t, weights))  # noqa: B023
 
 
+@pytest.mark.parametrize("shape", [(3, 10), (1, 2), (300, 10), (7, 1000), (2, 40_001)])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ["kl_divergence", "softmax_kl_divergence"])
+def test_divergences(name: str, shape: Any, weighted: bool) -> None:
+    given = class_inputs(shape)
+    weights, t = given["weights"] if weighted else None, given["soft"]
+    t[0, 0] = 0.0  # 0 log 0 is 0
+    p = given["z"] if name == "softmax_kl_divergence" else reference.softmax(given["z"]).astype(np.float32)
+
+    def run() -> dict[str, Any]:
+        bench = Bench()
+        loss, dp = bench.scalar(), bench.out(shape)
+        options = {} if weights is None else {"weights": bench.put(weights)}
+        getattr(_core, name)(bench.plan, bench.put(p), bench.put(t), loss, gradient=dp, **options)
+        bench.run()
+        return {"loss": bench.plan.scalar(loss), "gradient": bench.get(dp).reshape(shape)}
+
+    got = with_threads(run)
+    loss, gradient = getattr(reference, name)(p, t.astype(np.float64), weights)
+    assert loss > 0
+    assert abs(got["loss"] - loss) <= 1e-5 * loss
+    scale = np.ones(shape[0]) if weights is None else weights
+    terms = (np.abs(t) + reference.softmax(given["z"])) * scale[:, None] / shape[0]
+    close(got["gradient"], gradient, terms if name == "softmax_kl_divergence" else None)
+
+
+def test_the_divergence_of_a_distribution_from_itself_is_0() -> None:
+    z = np.float32([[1e4, -1e4, 0], [0.5, 0.25, 0.125]])
+    t = reference.softmax(z.astype(np.float64)).astype(np.float32)
+    bench = Bench()
+    loss, dz = bench.scalar(), bench.out(z.shape)
+    _core.softmax_kl_divergence(bench.plan, bench.put(z), bench.put(t), loss, gradient=dz)
+    bench.run()
+    assert abs(bench.plan.scalar(loss)) < 1e-6
+    np.testing.assert_allclose(bench.get(dz).reshape(z.shape), 0.0, atol=1e-7)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rmse(shape: Any, weighted: bool) -> None:
+    p, t, weights = element_inputs("mse", shape)
+
+    def run() -> dict[str, Any]:
+        bench = Bench()
+        square, dp = bench.scalar(), bench.out(shape)
+        options = {"weights": bench.put(weights)} if weighted else {}
+        _core.rmse(bench.plan, bench.put(p), bench.put(t), square, gradient=dp, **options)
+        bench.run()
+        return {"square": bench.plan.scalar(square), "gradient": bench.get(dp).reshape(shape)}
+
+    got = with_threads(run)
+    loss, gradient = reference.rmse(p, t, weights if weighted else None)
+    assert abs(np.sqrt(got["square"]) - loss) <= 1e-5 * loss
+    w = weights.reshape(-1, 1) if weighted else 1.0
+    close(got["gradient"], gradient, (np.abs(p) + np.abs(t)) * w / (p.size * loss))
+
+
+def test_the_gradient_of_a_root_of_0_is_0() -> None:
+    bench = Bench()
+    p, dp = bench.put(np.float32([[1, 2]])), bench.out((1, 2))
+    _core.rmse(bench.plan, p, p, bench.scalar(), gradient=dp)
+    np.testing.assert_array_equal(bench.run().get(dp).reshape(-1), [0, 0])
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000, 100_003])
+@pytest.mark.parametrize("factors", [{"l1": 0.3}, {"l2": 0.7}, {"l1": 0.01, "l2": 0.02}])
+def test_regularize(size: int, factors: dict[str, float]) -> None:
+    rng = np.random.default_rng(size)
+    w, dw = rng.normal(size=size).astype(np.float32), rng.normal(size=size).astype(np.float32)
+    w[size // 2] = 0.0 if size > 1 else 0.5
+
+    def run() -> dict[str, Any]:
+        bench = Bench()
+        penalty, gradient, alone = bench.scalar(), bench.put(dw), bench.scalar()
+        _core.regularize(bench.plan, bench.put(w), gradient, penalty, **factors)
+        _core.regularize(bench.plan, bench.put(w), None, alone, **factors)
+        bench.run()
+        assert bench.plan.scalar(alone) == bench.plan.scalar(penalty)
+        return {"penalty": bench.plan.scalar(penalty), "gradient": bench.get(gradient).reshape(-1)}
+
+    got = with_threads(run)
+    penalty, slope = reference.regularize(w, factors.get("l1", 0.0), factors.get("l2", 0.0))
+    assert abs(got["penalty"] - penalty) <= 1e-6 * penalty
+    close(got["gradient"], dw + slope, np.abs(dw) + np.abs(slope))
+
+
+def counted(p: np.ndarray, target: np.ndarray, classes: bool = True) -> dict[str, Any]:
+    bench = Bench()
+    k = max(p.shape[1], 2)
+    a, t = bench.put(p), bench.put(target)
+    top, rows, matrix = bench.scalar(), bench.plan.kept((6 * p.shape[1],)), bench.plan.kept((2 * k * k,))
+    _core.count_in_top(bench.plan, a, t, top, target_classes=classes, k=3)
+    _core.count_classes(bench.plan, a, t, rows, target_classes=classes)
+    _core.count_confusion(bench.plan, a, t, matrix, target_classes=classes)
+    bench.run()
+    counts, confusion = (bench.get(slot).reshape(-1).view(np.float64) for slot in (rows, matrix))
+    return {"top": bench.plan.scalar(top), "counts": counts.reshape(3, -1), "confusion": confusion.reshape(k, k)}
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (3, 10), (300, 10), (7, 1000), (3000, 3)])
+def test_counts_of_classes(shape: Any) -> None:
+    given = class_inputs(shape)
+    p, t = np.round(given["z"]), given["classes"]  # rounded: many are equal
+    p[0, -1] = np.nan
+    got = with_threads(lambda: counted(p, t))
+    matrix = reference.confusion(p, t)
+    np.testing.assert_array_equal(got["confusion"], matrix)
+    np.testing.assert_array_equal(got["counts"][:2], [np.diag(matrix), matrix.sum(0)])
+    np.testing.assert_array_equal(got["counts"][2], np.bincount(t, minlength=shape[1]))
+    assert got["top"] == pytest.approx(reference.share_in_top(p, t, 3), abs=1e-12)
+    rows = counted(p, reference.one_hot(t, shape[1]).astype(np.float32), classes=False)
+    for name, value in got.items():
+        np.testing.assert_array_equal(rows[name], value)
+
+
+def test_counts_of_a_single_column() -> None:
+    p, t = np.float32([[0.9], [0.1], [0.5], [0.7], [np.nan], [0.2]]), np.float32([[1], [0], [1], [0], [1], [1]])
+    got = counted(p, t, classes=False)
+    np.testing.assert_array_equal(got["confusion"], [[1, 1], [2, 1]])
+    np.testing.assert_array_equal(got["counts"], [[1], [2], [4]])
+    assert got["top"] == pytest.approx(2 / 6)
+    empty = counted(p[:0], t[:0], classes=False)
+    assert empty["top"] == 0
+    assert not empty["counts"].any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (300, 7), (0, 2)])
+def test_sums_of_deviations(shape: Any) -> None:
+    rng = np.random.default_rng(0)
+    p, t = rng.normal(1e3, 0.1, shape).astype(np.float32), rng.normal(1e3, 0.1, shape).astype(np.float32)
+    bench = Bench()
+    sums = bench.plan.kept((6 * shape[1],))
+    _core.sum_deviations(bench.plan, bench.put(p), bench.put(t), sums)
+    got = bench.run().get(sums).reshape(-1).view(np.float64).reshape(3, -1)
+    p, t = p.astype(np.float64), t.astype(np.float64)
+    np.testing.assert_allclose(got, [((p - t) ** 2).sum(0), t.sum(0), (t**2).sum(0)], rtol=1e-13)
+
+
 def test_refusals() -> None:
     bench = Bench()
     p, loss, vector = bench.out((4, 3)), bench.scalar(), bench.out((4,))
@@ -368,3 +523,19 @@ def test_refusals() -> None:
         _core.sigmoid_binary_cross_entropy(bench.plan, p, p, loss, gradient=p, probabilities=p)
     with pytest.raises(errors.ShapeError, match="rows of classes"):
         _core.count_correct(bench.plan, bench.out((4, 0)), vector, loss, target_classes=True)
+    with pytest.raises(errors.OptionError, match="delta"):
+        _core.huber(bench.plan, p, p, loss, delta=0.0)
+    with pytest.raises(errors.OptionError, match="l2 must be"):
+        _core.regularize(bench.plan, p, None, loss, l2=-1.0)
+    with pytest.raises(errors.ShapeError, match="must be equal"):
+        _core.regularize(bench.plan, p, vector, loss)
+    with pytest.raises(errors.ShapeError, match="must be equal"):
+        _core.rmse(bench.plan, p, p, loss, gradient=vector)
+    with pytest.raises(errors.OptionError, match="k must be"):
+        _core.count_in_top(bench.plan, p, vector, loss, target_classes=True, k=0)
+    with pytest.raises(errors.ShapeError, match="leaves 9 float64"):
+        _core.count_classes(bench.plan, p, vector, loss, target_classes=True)
+    with pytest.raises(errors.ShapeError, match="leaves 9 float64"):
+        _core.count_confusion(bench.plan, p, vector, loss, target_classes=True)
+    with pytest.raises(errors.ShapeError, match="leaves 9 float64"):
+        _core.sum_deviations(bench.plan, p, p, loss)

@@ -306,7 +306,7 @@ def test_a_plan_refuses_what_comes_too_late_or_from_elsewhere() -> None:
         plan.scalar(plan.kept((2,)))
     with pytest.raises(StateError, match="no memory before"):
         plan.feed(slot, np.zeros((4, 3), np.float32))
-    with pytest.raises(ShapeError, match="tensor of 2 floats"):
+    with pytest.raises(ShapeError, match="lives in 2 floats"):
         plan.report(slot)
     with plan.backward(), pytest.raises(StateError, match="nest"), plan.update():
         pass

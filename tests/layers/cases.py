@@ -6,7 +6,11 @@ from collections.abc import Callable
 
 import rn
 from rn.layers import (
+    ELU,
+    GELU,
+    SELU,
     Activation,
+    Atan,
     AvgPool2D,
     BatchNorm,
     Conv2D,
@@ -16,17 +20,23 @@ from rn.layers import (
     Flatten,
     GlobalAvgPool2D,
     GlobalMaxPool2D,
+    HardSigmoid,
     Layer,
     LayerNorm,
     LeakyReLU,
     Linear,
     MaxPool2D,
+    Mish,
     ReLU,
     Reshape,
     Residual,
     Sigmoid,
+    Sin,
     Softmax,
+    Softplus,
+    Softsign,
     SpatialDropout2D,
+    Swish,
     Tanh,
     UpSampling2D,
     ZeroPad2D,
@@ -38,13 +48,30 @@ LAYERS: dict[str, tuple[tuple[int, ...], Callable[[], list[Layer]]]] = {
     "dense without bias": ((7,), lambda: [Dense(5, use_bias=False)]),
     **{
         f"dense {name}": ((7,), lambda name=name: [Dense(5, name), Dense(3)])
-        for name in ("relu", "leaky_relu", "sigmoid", "tanh", "softmax", "linear")
+        for name in rn.registry.names("activation")
+        if name != "argmax"
     },
     "dense leaky_relu(0.3)": ((7,), lambda: [Dense(5, rn.activations.LeakyReLU(0.3)), Dense(3)]),
     **{
         f"{type(layer()).__name__} apart": ((7,), lambda layer=layer: [layer(), Dense(4), layer(), Dense(3)])
         for layer in (Linear, ReLU, LeakyReLU, Sigmoid, Tanh, Softmax)
     },
+    **{
+        f"{type(layer()).__name__} apart": ((7,), lambda layer=layer: [layer(), Dense(4), layer(), Dense(3)])
+        for layer in (ELU, GELU, SELU, HardSigmoid, Mish, Sin, Atan, Softplus, Softsign, Swish)
+    },
+    **{
+        f"dense {name} and conv": (IMAGE, lambda name=name: [Conv2D(3, 3, name), Flatten(), Dense(4, name), Dense(2)])
+        for name in ("elu", "selu", "gelu", "mish", "swish", "softplus", "atan")
+    },
+    "elu(0.3)": ((7,), lambda: [Dense(5, rn.activations.ELU(0.3)), Dense(3)]),
+    "regularized": (
+        IMAGE,
+        lambda: [
+            *(Conv2D(3, 2, kernel_regularizer="l2"), Residual([Conv2D(3, 1, kernel_regularizer="l1")])),
+            *(Conv2DTranspose(2, 2, kernel_regularizer="l1_l2"), Flatten(), Dense(3, kernel_regularizer="l2")),
+        ],
+    ),
     "activation by name": ((7,), lambda: [Dense(4), Activation("tanh"), Dense(3)]),
     "softmax of channels": (IMAGE, lambda: [Softmax(), Conv2D(2, 2)]),
     "conv": (IMAGE, lambda: [Conv2D(3, 3), Conv2D(2, 2)]),

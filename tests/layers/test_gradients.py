@@ -16,6 +16,13 @@ from tests.layers.cases import LAYERS
 LOSSES: dict[str, tuple[list[Callable[[], Layer]], str | rn.losses.Loss, str]] = {
     "mse": ([], "mse", "values"),
     "mae": ([], "mae", "values"),
+    "rmse": ([], "rmse", "values"),
+    "huber": ([], rn.losses.Huber(0.7), "values"),
+    "msle": ([lambda: Dense(4, "softplus")], "msle", "between"),
+    "hinge": ([lambda: Dense(4)], "hinge", "signs"),
+    "kl_divergence joined": ([lambda: Dense(4, "softmax")], "kl_divergence", "rows"),
+    "kl_divergence of probabilities": ([lambda: Dense(4, "softmax"), Flatten], "kl_divergence", "rows"),
+    "kl_divergence from logits": ([lambda: Dense(4)], rn.losses.KLDivergence(from_logits=True), "rows"),
     "cross_entropy joined": ([lambda: Dense(4, "softmax")], "cross_entropy", "classes"),
     "cross_entropy joined with a layer": ([lambda: Dense(4), Softmax], "cross_entropy", "classes"),
     "cross_entropy of rows": ([lambda: Dense(4, "softmax")], "cross_entropy", "rows"),
@@ -51,7 +58,8 @@ def check(layers: list[Layer], shape: tuple[int, ...], loss: str | rn.losses.Los
     x64 = x.astype(np.float64)
 
     def value(training: bool) -> float:
-        return reference_network.loss(model, reference_network.output(model, state, x64, training=training), target)
+        output = reference_network.output(model, state, x64, training=training)
+        return reference_network.loss(model, output, target) + reference_network.penalty(model, state)
 
     assert found
     for key, gradient in found.items():
@@ -64,6 +72,9 @@ def targets(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> tupl
     """Return targets as they are given to rn, and as the reference takes them."""
     if kind == "values":
         y = rng.normal(size=shape).astype(np.float32)
+        return y, y.astype(np.float64)
+    if kind == "signs":
+        y = rng.choice([-1.0, 1.0], shape).astype(np.float32)
         return y, y.astype(np.float64)
     if kind == "between":
         y = rng.uniform(size=shape).astype(np.float32)
@@ -98,11 +109,12 @@ def test_losses(name: str) -> None:
 
 def test_every_layer_activation_and_loss_is_here() -> None:
     """A class that joins the library must join this test."""
-    built = {type(layer) for _, layers in LAYERS.values() for layer in layers()} | {rn.layers.Input}
+    built = {type(layer) for _, layers in LAYERS.values() for layer in layers()}
+    built |= {rn.layers.Input, rn.layers.Argmax}  # argmax has no gradient
     for name in rn.registry.names("layer"):
         assert rn.registry.lookup("layer", name) in built, name
     losses = {type(rn.losses.get(loss)) for _, loss, _ in LOSSES.values()}
     for name in rn.registry.names("loss"):
         assert rn.registry.lookup("loss", name) in losses, name
     for name in rn.registry.names("activation"):
-        assert f"dense {name}" in LAYERS, name
+        assert f"dense {name}" in LAYERS or name == "argmax", name

@@ -17,7 +17,7 @@ class Trainer:
 
     samples = 10
     batch_size = 4
-    names = ("loss", "count")
+    width = 2
 
     def __init__(self) -> None:
         self.events: list[Any] = []
@@ -31,6 +31,9 @@ class Trainer:
     def train(self, order: np.ndarray, totals: np.ndarray) -> None:
         self.events.append(("train", order.tolist()))
         totals += (order.sum() + 100.0 * self.epoch * len(order), len(order))
+
+    def values(self, totals: np.ndarray, samples: int) -> dict[str, float]:
+        return {"loss": float(totals[0]) / samples, "count": float(totals[1]) / samples}
 
     def validate(self) -> dict[str, float]:
         self.events.append("validate")

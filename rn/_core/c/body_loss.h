@@ -10,14 +10,14 @@ KERNEL(sum_partials) {
 
 /* ---- losses that are a mean over elements */
 
-typedef enum { RN_MSE, RN_MAE, RN_BCE, RN_SIGMOID_BCE } rn_element_loss;
+typedef enum { RN_MSE, RN_MAE, RN_MSLE, RN_HUBER, RN_HINGE, RN_BCE, RN_SIGMOID_BCE } rn_element_loss;
 
 static inline vf sign_or_itself(vf d) { /* -1, 1; 0 and NaN stay */
     return vf_select(vf_lt(vf_zero(), d), vf_set(1.0f), vf_select(vf_lt(d, vf_zero()), vf_set(-1.0f), d));
 }
 
 /* The loss of VL elements; its derivative by p in *slope, and in *probability what p stands for. */
-static RN_ALWAYS_INLINE vf element_loss(int loss, vf p, vf t, vf *slope, vf *probability) {
+static RN_ALWAYS_INLINE vf element_loss(int loss, vf p, vf t, vf delta, vf *slope, vf *probability) {
     const vf one = vf_set(1.0f), floor = vf_set(RN_PROBABILITY_FLOOR);
     *probability = p;
     if (loss == RN_MSE) {
@@ -29,6 +29,22 @@ static RN_ALWAYS_INLINE vf element_loss(int loss, vf p, vf t, vf *slope, vf *pro
         vf d = vf_sub(p, t);
         *slope = sign_or_itself(d);
         return vf_abs(d);
+    }
+    if (loss == RN_MSLE) {
+        vf held = vf_max(vf_zero(), p), d = vf_sub(v_log1p(held), v_log1p(t));
+        *slope = vf_div(vf_add(d, d), vf_add(one, held));
+        return vf_mul(d, d);
+    }
+    if (loss == RN_HUBER) { /* with the slope m = d held in [-delta, delta], both branches are m (d - m / 2) */
+        vf d = vf_sub(p, t), m = vf_min(delta, vf_max(vf_neg(delta), d));
+        *slope = m;
+        return vf_mul(m, vf_fnma(m, vf_set(0.5f), d));
+    }
+    if (loss == RN_HINGE) {
+        vf short_of = vf_fnma(t, p, one);
+        *slope = vf_select(vf_le(short_of, vf_zero()), vf_zero(), vf_neg(t));
+        *slope = vf_select(vf_is_nan(short_of), short_of, *slope);
+        return vf_max(vf_zero(), short_of);
     }
     if (loss == RN_BCE) {
         vf q = vf_max(floor, vf_sub(one, p)), rest = vf_sub(one, t);
@@ -54,8 +70,8 @@ static RN_ALWAYS_INLINE double element_loss_stretch(int loss, const rn_element_l
         for (; i < stop; i += VL) {
             const ptrdiff_t rest = end - i;
             vf slope, probability;
-            vf l = element_loss(loss, vf_load_first(a->prediction + i, rest), vf_load_first(a->target + i, rest), &slope,
-                                &probability);
+            vf l = element_loss(loss, vf_load_first(a->prediction + i, rest), vf_load_first(a->target + i, rest),
+                                vf_set(a->delta), &slope, &probability);
             part = vf_add(part, rest >= VL ? l : vf_where(vm_first(rest), l));
             if (a->gradient) vf_store_first(a->gradient + i, rest, vf_mul(slope, vf_set(scale)));
             if (a->probabilities) vf_store_first(a->probabilities + i, rest, probability);
@@ -85,8 +101,49 @@ static RN_ALWAYS_INLINE void element_loss_tile(int loss, const rn_element_loss_a
 
 KERNEL(mse) { (void)scratch, element_loss_tile(RN_MSE, arguments, tile); }
 KERNEL(mae) { (void)scratch, element_loss_tile(RN_MAE, arguments, tile); }
+KERNEL(msle) { (void)scratch, element_loss_tile(RN_MSLE, arguments, tile); }
+KERNEL(huber) { (void)scratch, element_loss_tile(RN_HUBER, arguments, tile); }
+KERNEL(hinge) { (void)scratch, element_loss_tile(RN_HINGE, arguments, tile); }
 KERNEL(binary_cross_entropy) { (void)scratch, element_loss_tile(RN_BCE, arguments, tile); }
 KERNEL(sigmoid_binary_cross_entropy) { (void)scratch, element_loss_tile(RN_SIGMOID_BCE, arguments, tile); }
+
+KERNEL(rmse_gradient) {
+    const rn_element_loss_args *a = arguments;
+    const ptrdiff_t end = least((tile + 1) * RN_ELEMENT_TILE, a->n);
+    const double scale = *a->partial == 0.0 ? 0.0 : 1.0 / ((double)a->n * sqrt(*a->partial));
+    (void)scratch;
+    for (ptrdiff_t i = tile * RN_ELEMENT_TILE; i < end;) {
+        const ptrdiff_t row = i / a->outputs, stop = least((row + 1) * a->outputs, end);
+        const vf factor = vf_set((float)((a->weights ? a->weights[row] : 1.0f) * scale));
+        for (; i < stop; i += VL) {
+            vf d = vf_sub(vf_load_first(a->prediction + i, stop - i), vf_load_first(a->target + i, stop - i));
+            vf_store_first(a->gradient + i, stop - i, vf_mul(d, factor));
+        }
+        i = stop;
+    }
+}
+
+KERNEL(regularize) {
+    const rn_regularize_args *a = arguments;
+    const vf l1 = vf_set(a->l1), l2 = vf_set(a->l2);
+    const ptrdiff_t end = least((tile + 1) * RN_ELEMENT_TILE, a->n);
+    double sum = 0.0;
+    (void)scratch;
+    for (ptrdiff_t i = tile * RN_ELEMENT_TILE; i < end;) {
+        const ptrdiff_t stop = least(end, i + RN_SUM_VECTORS * VL);
+        vf part = vf_zero();
+        for (; i < stop; i += VL) {
+            const ptrdiff_t rest = end - i;
+            const vf w = vf_load_first(a->weight + i, rest), pull = vf_mul(l2, w);
+            part = vf_add(part, vf_fma(pull, w, vf_mul(l1, vf_abs(w))));
+            if (!a->gradient) continue;
+            const vf slope = vf_fma(l1, sign_or_itself(w), vf_add(pull, pull));
+            vf_store_first(a->gradient + i, rest, vf_add(vf_load_first(a->gradient + i, rest), slope));
+        }
+        sum += vf_sum_double(part);
+    }
+    a->partial[tile] = sum;
+}
 
 /* ---- cross-entropies: a mean over rows of c classes */
 
@@ -101,15 +158,20 @@ static inline void row_fill(float *y, ptrdiff_t n, float value) {
         for (ptrdiff_t j = 0; j < n; j++) y[j] = value;
 }
 
-/* -sum_j t_j log p_j and its gradient -t_j / p_j, p held at or above RN_PROBABILITY_FLOOR. */
-static inline double cross_entropy_soft_row(const float *p, const float *t, float *gradient, ptrdiff_t c, float scale) {
+/* t log t, 0 at 0. */
+static inline vf negative_entropy(vf t) { return vf_select(vf_eq(t, vf_zero()), vf_zero(), vf_mul(t, v_log(t))); }
+
+/* -sum_j t_j log p_j (+ t_j log t_j) and its gradient -t_j / p_j, p held at or above RN_PROBABILITY_FLOOR. */
+static inline double cross_entropy_soft_row(const float *p, const float *t, float *gradient, ptrdiff_t c, float scale,
+                                            int relative) {
     double sum = 0.0;
     for (ptrdiff_t j = 0; j < c;) {
         const ptrdiff_t stop = c - j < RN_SUM_VECTORS * VL ? c : j + RN_SUM_VECTORS * VL;
         vf part = vf_zero();
         for (; j < stop; j += VL) {
             vf held = vf_max(vf_set(RN_PROBABILITY_FLOOR), vf_load_first(p + j, c - j)), share = vf_load_first(t + j, c - j);
-            part = vf_fnma(share, v_log(held), part);
+            vf missed = vf_mul(share, v_log(held));
+            part = vf_add(part, relative ? vf_sub(negative_entropy(share), missed) : vf_neg(missed));
             if (gradient) vf_store_first(gradient + j, c - j, vf_mul(vf_div(share, held), vf_set(-scale)));
         }
         sum += vf_sum_double(part);
@@ -138,7 +200,7 @@ KERNEL(cross_entropy) {
         const float *p = a->prediction + i * a->c;
         float *gradient = a->gradient ? a->gradient + i * a->c : NULL;
         sum += weight * (a->classes ? cross_entropy_class_row(p, a->classes[i], gradient, a->c, scale)
-                                    : cross_entropy_soft_row(p, a->target + i * a->c, gradient, a->c, scale));
+                                    : cross_entropy_soft_row(p, a->target + i * a->c, gradient, a->c, scale, a->relative));
     }
     a->partial[tile] = sum / (double)a->n;
 }
@@ -147,11 +209,11 @@ KERNEL(cross_entropy) {
 typedef struct {
     double others;    /* sum of e without one of the largest, so that log(1 + others) keeps its digits when the rest is tiny */
     double targets;   /* sum of t */
-    double shortfall; /* sum of t_j (max - z_j) */
+    double shortfall; /* sum of t_j (max - z_j), with t_j log t_j added where the loss is relative to the entropy of t */
 } rn_logit_sums;
 
 /* `e` may be z, or NULL where only the sums are wanted; `t` may be NULL. */
-static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, ptrdiff_t c, vf largest) {
+static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, ptrdiff_t c, vf largest, int relative) {
     rn_logit_sums sums = {0.0, 0.0, 0.0};
     double ties = 0.0;
     for (ptrdiff_t j = 0; j < c;) {
@@ -169,6 +231,7 @@ static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, 
                 share = vf_add(share, target);
                 d = vf_where(vm_not(vf_eq(target, vf_zero())), d); /* 0 of minus infinity is 0 */
                 short_of = vf_fnma(target, d, short_of);
+                if (relative) short_of = vf_add(short_of, negative_entropy(target));
             }
             if (e) vf_store_first(e + j, c - j, y);
         }
@@ -191,7 +254,7 @@ static inline double softmax_cross_entropy_row(const rn_class_loss_args *a, ptrd
     const int32_t label = a->classes ? a->classes[i] : 0;
     const int known = label >= 0 && label < c;
     const float chosen = a->classes && known ? z[label] : 0.0f, largest = row_max(z, c);
-    rn_logit_sums sums = logit_row(z, t, e, c, vf_set(largest));
+    rn_logit_sums sums = logit_row(z, t, e, c, vf_set(largest), a->relative);
     if (a->classes) {
         sums.targets = known ? 1.0 : (double)NAN;
         sums.shortfall = (double)largest - (double)chosen;
@@ -253,6 +316,11 @@ static inline ptrdiff_t row_class(const float *x, ptrdiff_t c) {
     return x[0] > 0.5f ? 1 : x[0] <= 0.5f ? 0 : -1;
 }
 
+/* How the target names the class of row i. */
+static inline ptrdiff_t target_class(const rn_class_loss_args *a, ptrdiff_t i) {
+    return a->classes ? a->classes[i] : row_class(a->target + i * a->c, a->c);
+}
+
 KERNEL(count_correct) {
     const rn_class_loss_args *a = arguments;
     (void)scratch;
@@ -260,7 +328,97 @@ KERNEL(count_correct) {
     ptrdiff_t right = 0;
     for (ptrdiff_t i = tile * a->rows; i < end; i++) {
         const ptrdiff_t predicted = row_class(a->prediction + i * a->c, a->c);
-        right += predicted >= 0 && predicted == (a->classes ? a->classes[i] : row_class(a->target + i * a->c, a->c));
+        right += predicted >= 0 && predicted == target_class(a, i);
     }
     a->partial[tile] = (double)right / (double)a->n;
+}
+
+/* How many of a row come before place `at`: the larger ones, and those as large to its left; c where one is NaN. */
+static inline ptrdiff_t row_rank(const float *x, ptrdiff_t c, ptrdiff_t at) {
+    ptrdiff_t before = 0;
+    for (ptrdiff_t j = 0; j < c; j++) {
+        if (x[j] != x[j]) return c;
+        before += x[j] > x[at] || (x[j] == x[at] && j < at);
+    }
+    return before;
+}
+
+KERNEL(count_in_top) {
+    const rn_class_loss_args *a = arguments;
+    (void)scratch;
+    const ptrdiff_t end = least((tile + 1) * a->rows, a->n);
+    ptrdiff_t right = 0;
+    for (ptrdiff_t i = tile * a->rows; i < end; i++) {
+        const float *x = a->prediction + i * a->c;
+        const ptrdiff_t label = target_class(a, i);
+        if (a->c == 1)
+            right += label >= 0 && row_class(x, 1) == label;
+        else
+            right += label >= 0 && label < a->c && row_rank(x, a->c, label) < least(a->k, a->c);
+    }
+    a->partial[tile] = (double)right / (double)a->n;
+}
+
+KERNEL(count_classes) {
+    const rn_class_loss_args *a = arguments;
+    const ptrdiff_t k = a->c, first = k == 1; /* the class of the first sum: of one column that of 1 */
+    double *right = a->partial, *predicted = right + k, *actual = predicted + k;
+    (void)tile, (void)scratch;
+    for (ptrdiff_t j = 0; j < 3 * k; j++) a->partial[j] = 0.0;
+    for (ptrdiff_t i = 0; i < a->n; i++) {
+        const ptrdiff_t label = target_class(a, i) - first, guess = row_class(a->prediction + i * a->c, a->c) - first;
+        if (guess >= 0) predicted[guess] += 1.0;
+        if (label >= 0 && label < k) actual[label] += 1.0;
+        if (guess >= 0 && guess == label) right[label] += 1.0;
+    }
+}
+
+KERNEL(count_confusion) {
+    const rn_class_loss_args *a = arguments;
+    const ptrdiff_t k = a->c > 2 ? a->c : 2;
+    (void)tile, (void)scratch;
+    for (ptrdiff_t j = 0; j < k * k; j++) a->partial[j] = 0.0;
+    for (ptrdiff_t i = 0; i < a->n; i++) {
+        const ptrdiff_t label = target_class(a, i), guess = row_class(a->prediction + i * a->c, a->c);
+        if (label >= 0 && label < k && guess >= 0) a->partial[label * k + guess] += 1.0;
+    }
+}
+
+/* ---- what R^2 is made of */
+
+KERNEL(sum_deviations) {
+    const rn_sum_deviations_args *a = arguments;
+    const ptrdiff_t m = a->outputs;
+    double *restrict missed = a->sums, *restrict sum = missed + m, *restrict squares = sum + m;
+    (void)tile, (void)scratch;
+    for (ptrdiff_t j = 0; j < 3 * m; j++) a->sums[j] = 0.0;
+    for (ptrdiff_t i = 0; i < a->n; i++) {
+        const float *p = a->prediction + i * m, *t = a->target + i * m;
+        for (ptrdiff_t j = 0; j < m; j++) {
+            const double d = (double)p[j] - (double)t[j];
+            missed[j] += d * d;
+            sum[j] += t[j];
+            squares[j] += (double)t[j] * (double)t[j];
+        }
+    }
+}
+
+/* ---- the activation of the largest */
+
+KERNEL(one_hot_largest) {
+    const rn_softmax_args *a = arguments;
+    const ptrdiff_t end = least((tile + 1) * a->rows, a->n * a->s);
+    (void)scratch;
+    for (ptrdiff_t i = tile * a->rows; i < end; i++) {
+        const ptrdiff_t begin = i / a->s * a->c * a->s + i % a->s;
+        const float *x = a->x + begin;
+        float *y = a->y + begin;
+        ptrdiff_t winner = 0;
+        int strange = 0;
+        for (ptrdiff_t j = 0; j < a->c; j++) {
+            strange |= x[j * a->s] != x[j * a->s];
+            if (x[j * a->s] > x[winner * a->s]) winner = j;
+        }
+        for (ptrdiff_t j = 0; j < a->c; j++) y[j * a->s] = strange ? NAN : j == winner ? 1.0f : 0.0f;
+    }
 }

@@ -54,7 +54,17 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(sigmoid_binary_cross_entropy) \
     X(cross_entropy) \
     X(softmax_cross_entropy) \
+    X(msle) \
+    X(huber) \
+    X(hinge) \
+    X(rmse_gradient) \
     X(count_correct) \
+    X(count_in_top) \
+    X(count_classes) \
+    X(count_confusion) \
+    X(sum_deviations) \
+    X(regularize) \
+    X(one_hot_largest) \
     X(max_pool2d) \
     X(max_pool2d_gradient) \
     X(avg_pool2d) \
@@ -184,6 +194,10 @@ typedef struct {
     ptrdiff_t n, c, s, rows;
 } rn_softmax_gradient_args;
 
+/* one_hot_largest: y = 1 where x is the first largest over axis c, else 0, for each (n, s); all NaN where one of them is. x and y
+ * are [n, c, s]; y may be x. The arguments and tiles are those of softmax, whatever s: a tile is `rows` of the n s columns. 2 FLOP
+ * and 8 bytes an element. */
+
 /* sum_partials: *total = partial[0] + … + partial[n - 1], in this order. One tile. n FLOP, 8 n bytes. */
 typedef struct {
     const double *partial;
@@ -199,24 +213,46 @@ typedef struct {
  * n and probabilities = p, of the last one sigmoid(p); either may be the prediction.
  * - mse: l = (p - t)^2;
  * - mae: l = |p - t|;
+ * - msle: l = (log(1 + p) - log(1 + t))^2, p taken for 0 where it is less, in the slope too, which so still points to t;
+ * - huber: l = (p - t)^2 / 2 as far as |p - t| <= delta, beyond delta (|p - t| - delta / 2);
+ * - hinge: l = max(0, 1 - t p), t of -1 or 1; slope 0 where t p = 1;
  * - binary_cross_entropy: l = -(t log p + (1 - t) log(1 - p)), both logarithms of RN_PROBABILITY_FLOOR at least;
  * - sigmoid_binary_cross_entropy: the same of sigmoid(p), as max(p, 0) - t p + log(1 + e^-|p|).
- * A tile is RN_ELEMENT_TILE elements. 3, 3, 50 and 50 FLOP an element; 8 bytes and 4 for each array written. */
+ * A tile is RN_ELEMENT_TILE elements. 3 to 50 FLOP an element; 8 bytes and 4 for each array written. */
 typedef struct {
     const float *prediction, *target, *weights;
     float *gradient, *probabilities;
     double *partial;
     ptrdiff_t n, outputs;
+    float delta;
 } rn_element_loss_args;
+
+/* rmse_gradient: gradient = w (p - t) / (n r), r = sqrt(*square), the gradient of r; 0 where r is 0. The arguments are those of a
+ * loss over elements, `partial` the one number *square, which mse left there. 4 FLOP and 12 bytes an element. */
+
+/* regularize: the penalty on one array of n weights w: partial[tile] = sum over the tile of l1 |w| + l2 w^2; where gradient is not
+ * NULL, gradient += l1 sign(w) + 2 l2 w. A tile is RN_ELEMENT_TILE elements. 8 FLOP and 12 bytes an element. */
+typedef struct {
+    const float *weight;
+    float *gradient;
+    double *partial;
+    ptrdiff_t n;
+    float l1, l2;
+} rn_regularize_args;
 
 /* Losses of rows of c classes: partial[tile] = sum of w_i l_i / n over the tile's `rows` of the n rows, weights w as above. The
  * target is either classes[i] (then target is NULL) or the row t = target[i, :] (then classes is NULL). A class outside 0 … c - 1
  * makes its row's loss and gradient NaN and is never an index.
- * - cross_entropy, of probabilities p: l = -sum_j t_j log p_j, gradient -t_j / p_j w / n, with p >= RN_PROBABILITY_FLOOR;
+ * - cross_entropy, of probabilities p: l = -sum_j t_j log p_j (+ t_j log t_j, 0 at t_j = 0, where `relative`), gradient -t_j / p_j w / n, with p >= RN_PROBABILITY_FLOOR;
  * - softmax_cross_entropy, of logits z: l = sum_j t_j (log(sum_k e^z_k) - z_j), computed from the largest logit down and so
  * stable for any finite z; probabilities p = softmax(z); gradient (p_j sum_k t_k - t_j) w / n. Either result may be z;
  * - count_correct: l = 1 where the first largest of the row is the class (or the first largest of the target row), else 0; of a
- *   single column, where both are above 1/2 or both are not. It has no weights and no results but the sum.
+ *   single column, where both are above 1/2 or both are not. It has no weights and no results but the sum;
+ * - count_in_top: l = 1 where fewer than k outputs of the row come before that of the class: larger ones, and equal ones to its
+ *   left. Of a single column as count_correct.
+ * - count_classes, in one tile: partial has three rows of c sums: how many samples of each class are predicted right, are
+ *   predicted as it, and are of it; of a single column, of class 1. count_confusion: partial[t, p] of k x k, k = max(c, 2), how
+ *   many samples of class t are predicted as p. A row with NaN is predicted as no class.
  * About 25, 40 and 1 FLOP an element; 4 bytes for each array read or written. */
 typedef struct {
     const float *prediction, *target, *weights;
@@ -224,7 +260,17 @@ typedef struct {
     float *gradient, *probabilities;
     double *partial;
     ptrdiff_t n, c, rows;
+    ptrdiff_t k;
+    int relative;
 } rn_class_loss_args;
+
+/* sum_deviations: sums[0, j] = sum_i (p_ij - t_ij)^2, sums[1, j] = sum_i t_ij and sums[2, j] = sum_i t_ij^2 of n rows of `outputs`,
+ * in float64. One tile: the sums stay in its cache. 6 FLOP and 8 bytes an element. */
+typedef struct {
+    const float *prediction, *target;
+    double *sums;
+    ptrdiff_t n, outputs;
+} rn_sum_deviations_args;
 
 /* Pooling of `planes` images h x w to oh x ow by windows kh x kw: window (i, j) holds the cells (i sh - top + p, j sw - left +
  * q), p < kh, q < kw, that lie inside the image, at least one. A tile is `group` planes. result is no other tensor.

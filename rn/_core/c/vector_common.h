@@ -1,5 +1,6 @@
 /* What all vector headers share: written over their primitives, never included alone. */
 
+static inline ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline vi vi_select(vm mask, vi yes, vi no) { return vf_as_int(vf_select(mask, vi_as_float(yes), vi_as_float(no))); }
 static inline vf vf_or(vf a, vf b) { return vi_as_float(vi_or(vf_as_int(a), vf_as_int(b))); }
 static inline vf vf_load_first(const float *p, ptrdiff_t count) { return count >= VL ? vf_load(p) : vf_load_part(p, count); }

@@ -1,0 +1,150 @@
+"""Metrics of whole epochs, whatever the batches, beside scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rn
+from rn.errors import LabelError, OptionError
+from rn.layers import Linear
+from rn.metrics import F1, Precision, Recall, TopKAccuracy
+
+CLASSES = ("accuracy", "precision", "recall", "f1", "confusion_matrix")
+
+
+def evaluated(p: np.ndarray, y: np.ndarray, metrics: Any, loss: Any, batch_size: int = 7) -> dict[str, Any]:
+    """Return the metrics of a model that gives ``p`` as it is."""
+    model = rn.Sequencial([Linear()], input_shape=p.shape[1:], seed=0)
+    model.compile("sgd", loss, metrics)
+    return model.evaluate(p, y, batch_size=batch_size)
+
+
+def drawn(n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(classes)
+    y = rng.integers(0, max(classes - 1, 1), n)  # the last class never comes
+    p = rng.normal(size=(n, classes)) + 1.5 * np.eye(classes)[y]
+    return p.astype(np.float32), y
+
+
+LOGITS = rn.losses.CrossEntropy(from_logits=True)
+
+
+def test_known_values() -> None:
+    p, y = np.float32([[2, 1, 0], [0, 1, 2], [0, 3, 1], [5, 1, 0]]), np.array([0, 2, 2, 1])
+    got = evaluated(p, y, [*CLASSES, TopKAccuracy(2)], LOGITS)
+    np.testing.assert_array_equal(got["confusion_matrix"], [[1, 0, 0], [1, 0, 0], [0, 1, 1]])
+    assert got["confusion_matrix"].dtype == np.int64
+    assert got["accuracy"] == 0.5
+    assert got["precision"] == pytest.approx((0.5 + 0 + 1) / 3)
+    assert got["recall"] == pytest.approx((1 + 0 + 0.5) / 3)
+    assert got["f1"] == pytest.approx((2 / 3 + 0 + 2 / 3) / 3)
+    assert got["top_k_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 256])
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_batches_do_not_matter(classes: int, batch_size: int) -> None:
+    p, y = drawn(101, classes)
+    whole, parts = (evaluated(p, y, [*CLASSES, "top_k_accuracy"], LOGITS, size) for size in (101, batch_size))
+    for name, value in whole.items():
+        np.testing.assert_allclose(parts[name], value, rtol=1e-12 if name != "loss" else 1e-6)
+
+
+def test_one_hot_rows_and_a_single_column() -> None:
+    p, y = drawn(50, 4)
+    whole = evaluated(p, y, CLASSES, LOGITS)
+    rows = evaluated(p, np.eye(4, dtype=np.float32)[y], CLASSES, LOGITS)
+    for name in CLASSES:
+        np.testing.assert_array_equal(rows[name], whole[name])
+    yes = np.float32([[1], [0], [1], [1], [0]])
+    got = evaluated(np.float32([[0.9], [0.8], [0.1], [0.7], [0.2]]), yes, CLASSES, "mse", 2)
+    assert got["precision"] == got["recall"] == pytest.approx(2 / 3)
+    np.testing.assert_array_equal(got["confusion_matrix"], [[1, 1], [1, 2]])
+
+
+def test_nothing_counted_is_0() -> None:
+    none = np.zeros((3, 1), np.float32)
+    got = evaluated(none, none, ["precision", "recall", "f1"], "mse")
+    assert (got["precision"], got["recall"], got["f1"]) == (0.0, 0.0, 0.0)
+
+
+def test_an_epoch_of_fit_is_no_mean_of_batches() -> None:
+    p, y = drawn(60, 3)
+    model = rn.Sequencial([rn.layers.Dense(3)], input_shape=(3,), seed=1)
+    model.compile(rn.optimizers.SGD(0.0), LOGITS, ["precision", "f1", "confusion_matrix"])
+    expected = model.evaluate(p, y)
+    history = model.fit(p, y, batch_size=7, verbose=0, validation_data=(p, y))
+    for name in ("precision", "f1"):
+        assert history.final[name] == history.final[f"val_{name}"] == expected[name]
+    assert "confusion_matrix" not in history.history
+    np.testing.assert_array_equal(model.train_on_batch(p, y)["confusion_matrix"], expected["confusion_matrix"])
+
+
+def test_r2_of_equal_targets_and_large_means() -> None:
+    t = np.full((5, 1), 1.1, np.float32)
+    assert evaluated(t, t, "r2", "mse")["r2"] == 1.0
+    assert evaluated(t + 1, t, "r2", "mse")["r2"] == 0.0
+    rng = np.random.default_rng(0)
+    t = rng.normal(1e3, 0.1, (500, 2)).astype(np.float32)
+    p = (t + rng.normal(0, 0.05, t.shape)).astype(np.float32)
+    a, b = p.astype(np.float64), t.astype(np.float64)
+    expected = np.mean(1 - ((a - b) ** 2).sum(0) / ((b - b.mean(0)) ** 2).sum(0))
+    assert evaluated(p, t, "r2", "mse")["r2"] == pytest.approx(expected, abs=1e-7)
+
+
+def test_images() -> None:
+    rng = np.random.default_rng(0)
+    p, t = (rng.normal(size=(9, 2, 3, 2)).astype(np.float32) for _ in range(2))
+    got = evaluated(p, t, ["r2", "mse", "mae"], "mse")
+    a, b = p.astype(np.float64), t.astype(np.float64)
+    assert got["r2"] == pytest.approx(np.mean(1 - ((a - b) ** 2).sum(0) / ((b - b.mean(0)) ** 2).sum(0)))
+    assert got["mse"] == pytest.approx(((a - b) ** 2).mean())
+    assert got["mae"] == pytest.approx(np.abs(a - b).mean())
+
+
+def test_refusals() -> None:
+    for k in (0, 1.5, True, "3"):
+        with pytest.raises(OptionError, match="k must be"):
+            TopKAccuracy(k)
+    with pytest.raises(OptionError, match="average must be"):
+        F1("mean")
+    p, y = drawn(5, 3)
+    with pytest.raises(LabelError, match="'r2'"):
+        evaluated(p, y, "r2", LOGITS)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("average", ["macro", "micro", "weighted"])
+def test_beside_sklearn(classes: int, average: Any) -> None:
+    sk = pytest.importorskip("sklearn.metrics")
+    p, y = drawn(200, classes)
+    chosen = [Precision(average), Recall(average), F1(average), "accuracy", "confusion_matrix", TopKAccuracy(2)]
+    got = evaluated(p, y, chosen, LOGITS)
+    guess = p.argmax(1)
+    options = {"average": average, "zero_division": 0}
+    assert got["precision"] == pytest.approx(sk.precision_score(y, guess, **options))
+    assert got["recall"] == pytest.approx(sk.recall_score(y, guess, **options))
+    assert got["f1"] == pytest.approx(sk.f1_score(y, guess, **options))
+    assert got["accuracy"] == pytest.approx(sk.accuracy_score(y, guess))
+    labels = np.arange(classes)
+    np.testing.assert_array_equal(got["confusion_matrix"], sk.confusion_matrix(y, guess, labels=labels))
+    if classes > 2:
+        assert got["top_k_accuracy"] == pytest.approx(sk.top_k_accuracy_score(y, p, k=2, labels=labels))
+
+
+@pytest.mark.peers
+def test_regression_beside_sklearn() -> None:
+    sk = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(2)
+    t = rng.normal(size=(150, 3)).astype(np.float32)
+    p = (t + rng.normal(0, 0.7, t.shape)).astype(np.float32)
+    got = evaluated(p, t, ["r2", "mse", "mae"], "rmse")
+    a, b = p.astype(np.float64), t.astype(np.float64)
+    assert got["r2"] == pytest.approx(sk.r2_score(b, a), abs=1e-9)
+    assert got["mse"] == pytest.approx(sk.mean_squared_error(b, a), rel=1e-6)
+    assert got["mae"] == pytest.approx(sk.mean_absolute_error(b, a), rel=1e-6)
+    assert got["loss"] == pytest.approx(sk.mean_squared_error(b, a) ** 0.5, rel=1e-6)
