@@ -19,7 +19,6 @@
 
 enum { PANEL = 2 * VL }; /* columns of b that are packed together */
 
-
 /* to[p, j] = from[p, j], p < k, j < columns <= PANEL, and 0 for the rest of the panel's last vector. to has PANEL columns. */
 static void pack_panel(const float *from, ptrdiff_t from_row, ptrdiff_t k, ptrdiff_t columns, float *to) {
     if (columns == PANEL) {

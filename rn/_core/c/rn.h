@@ -195,8 +195,8 @@ typedef struct {
 } rn_softmax_gradient_args;
 
 /* one_hot_largest: y = 1 where x is the first largest over axis c, else 0, for each (n, s); all NaN where one of them is. x and y
- * are [n, c, s]; y may be x. The arguments and tiles are those of softmax, whatever s: a tile is `rows` of the n s columns. 2 FLOP
- * and 8 bytes an element. */
+ * are [n, c, s]; y may be x. The arguments and tiles are those of softmax, whatever s: a tile is `rows` of the n s columns. 2
+ * FLOP and 8 bytes an element. */
 
 /* sum_partials: *total = partial[0] + … + partial[n - 1], in this order. One tile. n FLOP, 8 n bytes. */
 typedef struct {
@@ -230,8 +230,8 @@ typedef struct {
 /* rmse_gradient: gradient = w (p - t) / (n r), r = sqrt(*square), the gradient of r; 0 where r is 0. The arguments are those of a
  * loss over elements, `partial` the one number *square, which mse left there. 4 FLOP and 12 bytes an element. */
 
-/* regularize: the penalty on one array of n weights w: partial[tile] = sum over the tile of l1 |w| + l2 w^2; where gradient is not
- * NULL, gradient += l1 sign(w) + 2 l2 w. A tile is RN_ELEMENT_TILE elements. 8 FLOP and 12 bytes an element. */
+/* regularize: the penalty on one array of n weights w: partial[tile] = sum over the tile of l1 |w| + l2 w^2; where gradient is
+ * not NULL, gradient += l1 sign(w) + 2 l2 w. A tile is RN_ELEMENT_TILE elements. 8 FLOP and 12 bytes an element. */
 typedef struct {
     const float *weight;
     float *gradient;
@@ -243,7 +243,8 @@ typedef struct {
 /* Losses of rows of c classes: partial[tile] = sum of w_i l_i / n over the tile's `rows` of the n rows, weights w as above. The
  * target is either classes[i] (then target is NULL) or the row t = target[i, :] (then classes is NULL). A class outside 0 … c - 1
  * makes its row's loss and gradient NaN and is never an index.
- * - cross_entropy, of probabilities p: l = -sum_j t_j log p_j (+ t_j log t_j, 0 at t_j = 0, where `relative`), gradient -t_j / p_j w / n, with p >= RN_PROBABILITY_FLOOR;
+ * - cross_entropy, of probabilities p: l = -sum_j t_j log p_j (+ t_j log t_j, 0 at t_j = 0, where `relative`), gradient -t_j /
+ * p_j w / n, with p >= RN_PROBABILITY_FLOOR;
  * - softmax_cross_entropy, of logits z: l = sum_j t_j (log(sum_k e^z_k) - z_j), computed from the largest logit down and so
  * stable for any finite z; probabilities p = softmax(z); gradient (p_j sum_k t_k - t_j) w / n. Either result may be z;
  * - count_correct: l = 1 where the first largest of the row is the class (or the first largest of the target row), else 0; of a
@@ -264,8 +265,8 @@ typedef struct {
     int relative;
 } rn_class_loss_args;
 
-/* sum_deviations: sums[0, j] = sum_i (p_ij - t_ij)^2, sums[1, j] = sum_i t_ij and sums[2, j] = sum_i t_ij^2 of n rows of `outputs`,
- * in float64. One tile: the sums stay in its cache. 6 FLOP and 8 bytes an element. */
+/* sum_deviations: sums[0, j] = sum_i (p_ij - t_ij)^2, sums[1, j] = sum_i t_ij and sums[2, j] = sum_i t_ij^2 of n rows of
+ * `outputs`, in float64. One tile: the sums stay in its cache. 6 FLOP and 8 bytes an element. */
 typedef struct {
     const float *prediction, *target;
     double *sums;
