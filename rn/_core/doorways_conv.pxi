@@ -4,6 +4,7 @@ cdef extern from "rn.h" nogil:
     enum:
         RN_WIDE_PANEL
         RN_SUM_BLOCK
+        RN_COLLECTED
 
     ctypedef struct rn_window:
         ptrdiff_t height
@@ -55,6 +56,21 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t first_column
         ptrdiff_t step_row
         ptrdiff_t step_column
+
+    ctypedef struct rn_pack_filters_args:
+        const float *weight
+        float *packed
+        ptrdiff_t rows
+        ptrdiff_t channels
+        ptrdiff_t tap_rows
+        ptrdiff_t tap_columns
+        ptrdiff_t group_step
+        ptrdiff_t row_step
+        ptrdiff_t channel_step
+        ptrdiff_t first
+        ptrdiff_t tap_row_step
+        ptrdiff_t tap_column_step
+        int contiguous
 
     ctypedef struct rn_weight_gradient_args:
         rn_window window
@@ -171,19 +187,50 @@ cdef Py_ssize_t reach(Py_ssize_t length, Py_ssize_t stride, Py_ssize_t taps, Py_
     return (length - 1) * stride + max(taps - 1, 0) * abs(step) + 1
 
 
-cdef rn_convolve_args *record_convolve(Plan plan, str name, const rn_convolve_args *wanted, double flops,
+# How a convolution is computed. "pixels" and "filters" are the direct form, by what lies in the lanes of vectors.
+cdef enum ConvForm:
+    DIRECT_PIXELS
+    DIRECT_FILTERS
+    WINOGRAD_TILES
+
+# By ConvForm; the ends of the kernels' names.
+cdef tuple FORM_NAMES = ("_direct_pixels", "_direct_filters", "_winograd")
+# Filters in the lanes: products an output below which turning the outputs costs too much, and their share of lanes at least.
+cdef Py_ssize_t FEWEST_PRODUCTS = 16
+cdef double FILTER_LANES_USED = 0.9
+
+
+cdef ConvForm form_of(_Convolution conv, bint gradient):
+    """How ``conv``, or its gradient by input, is computed: a matter of one sample's shape, and of the Winograd setting."""
+    cdef Py_ssize_t outputs = conv.channels if gradient else conv.filters
+    cdef Py_ssize_t inputs = conv.filters if gradient else conv.channels
+    cdef Py_ssize_t products = inputs * conv.kernel[0] * conv.kernel[1]
+    if gradient:  # each of the phases has its share of the taps
+        products //= conv.stride[0] * conv.stride[1]
+    if takes_winograd(conv, gradient):
+        return WINOGRAD_TILES
+    if outputs < FILTER_LANES_USED * divide_up(outputs, 16) * 16 or products < FEWEST_PRODUCTS:
+        return DIRECT_PIXELS
+    return DIRECT_FILTERS if gradient or conv.stride[1] <= 2 else DIRECT_PIXELS
+
+
+cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const rn_convolve_args *wanted, double flops,
                                        double bytes) except NULL:
-    """Record a `convolve` call of the sizes in `wanted`, cut into blocks; the caller links the pointers."""
+    """Record a direct convolution of the sizes in `wanted`, cut into blocks; the caller links the pointers."""
     cdef rn_convolve_args a = wanted[0]
-    cdef const rn_window *w = &wanted.window
+    cdef rn_window *w = &a.window
     cdef Py_ssize_t positions = w.grid_height * w.grid_width, taps = w.tap_rows * w.tap_columns
+    cdef bint filters_in_lanes = form == DIRECT_FILTERS
     a.scattered = not (a.out_column == 1 and a.out_row == w.grid_width)
-    a.in_place = (taps == 1 and not w.padded and w.stride_y == w.stride_x == 1 and w.grid_width == w.width
-                  and positions <= LONGEST_IN_PLACE)
+    a.in_place = taps == 1 and not w.padded and w.stride_y == w.stride_x == 1 and w.grid_width == w.width
+    if a.in_place and filters_in_lanes and not a.scattered:  # nothing lies between the rows: they are one
+        w.height = w.grid_height = 1
+        w.width = w.grid_width = a.out_row = positions
+    a.in_place = a.in_place and positions <= LONGEST_IN_PLACE
     a.weight_packed = taps > 0 and a.channels * taps % 1024 == 0 and positions >= 64
 
     # Few blocks: the offsets of taps, and the weights where they are packed, are made for each.
-    cdef Py_ssize_t copied_channels = min(a.channels, (RN_KC - 1) // max(taps, 1) + 2)
+    cdef Py_ssize_t copied_channels = a.channels if filters_in_lanes else min(a.channels, (RN_KC - 1) // max(taps, 1) + 2)
     cdef Py_ssize_t copied_width = reach(w.grid_width, w.stride_x, w.tap_columns, w.tap_step_x)
     cdef Py_ssize_t image_tiles = max(a.images * a.groups, 1)
     cdef double image_flops = flops / image_tiles
@@ -191,25 +238,40 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, const rn_convolve_ar
     blocks = max(blocks, divide_up(positions, 4096))
     if w.padded:
         blocks = max(blocks, copied_channels * copied_width * w.grid_height * w.stride_y // MOST_COPIED)
-    if a.scattered:
+    if a.scattered and not filters_in_lanes:
         blocks = max(blocks, a.rows * positions // MOST_COPIED)
-    a.block = even_block(positions, blocks, RN_PANEL)
+    a.block = even_block(positions, blocks, w.grid_width if filters_in_lanes and w.grid_height > 1 else RN_PANEL)
     a.blocks = divide_up(positions, a.block)
 
-    cdef Py_ssize_t scratch = RN_KC * RN_PANEL, grid_rows
-    if a.weight_packed:
+    cdef Py_ssize_t offsets = divide_up(a.channels * taps, 8) * 8 if filters_in_lanes else RN_KC
+    cdef Py_ssize_t scratch = RN_COLLECTED * RN_PANEL if filters_in_lanes else RN_KC * RN_PANEL, grid_rows
+    if a.weight_packed and not filters_in_lanes:
         scratch += a.rows * RN_KC
-    if a.scattered:
+    if a.scattered and not filters_in_lanes:
         scratch += a.rows * a.block
     if w.padded:
         grid_rows = min(w.grid_height, (a.block - 1) // w.grid_width + 2)
         scratch += copied_channels * copied_width * reach(grid_rows, w.stride_y, w.tap_rows, w.tap_step_y)
         scratch += RN_PANEL  # the copy writes whole vectors
     cdef rn_convolve_args *call = <rn_convolve_args *> plan.record(
-        name, KERNELS.convolve, sizeof(rn_convolve_args), a.images * a.groups * a.blocks,
-        RN_KC * sizeof(ptrdiff_t) + scratch * sizeof(float), flops, bytes)
+        name + FORM_NAMES[<int> form], KERNELS.convolve_filters if filters_in_lanes else KERNELS.convolve,
+        sizeof(rn_convolve_args), a.images * a.groups * a.blocks, offsets * sizeof(ptrdiff_t) + scratch * sizeof(float), flops,
+        bytes)
     call[0] = a
     return call
+
+
+cdef Slot packed_filters(Plan plan, Slot weight, rn_pack_filters_args wanted, Py_ssize_t groups):
+    """Record the weights' way into the order of filters in the lanes, and return where they then are."""
+    cdef Py_ssize_t panels = groups * divide_up(wanted.rows, RN_PANEL)
+    cdef Py_ssize_t size = panels * RN_PANEL * wanted.channels * wanted.tap_rows * wanted.tap_columns
+    cdef Slot packed = plan.tensor((size,))
+    cdef rn_pack_filters_args *a = <rn_pack_filters_args *> plan.record(
+        "conv2d_pack_filters", KERNELS.pack_filters, sizeof(rn_pack_filters_args), panels, 0, 0.0, 8.0 * size)
+    a[0] = wanted
+    plan.link(&a.weight, weight, READ)
+    plan.link(&a.packed, packed, WRITE)
+    return packed
 
 
 def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1, 1), padding=((0, 0), (0, 0)),
@@ -234,7 +296,8 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
         raise ShapeError(f"a bias of {weight.shape[0]} filters has as many elements, not {bias.size}")
     refuse_overlap("conv2d", y, (x, weight, bias))
     cdef rn_winograd_args *winograd
-    if takes_winograd(conv, False):
+    cdef ConvForm form = form_of(conv, False)
+    if form == WINOGRAD_TILES:
         winograd = record_winograd(plan, "conv2d", conv, weight, False)
         winograd.activation, winograd.alpha = code, alpha
         plan.link(&winograd.x, x, READ)
@@ -249,12 +312,46 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
     wanted.out_plane, wanted.out_row, wanted.out_column = conv.grid[0] * conv.grid[1], conv.grid[1], 1
     wanted.activation = code
     wanted.alpha = alpha
-    cdef rn_convolve_args *a = record_convolve(plan, "conv2d", &wanted, conv.flops(), conv.bytes())
+    cdef Slot weights = forward_filters(plan, conv, weight) if form == DIRECT_FILTERS else weight
+    cdef rn_convolve_args *a = record_convolve(plan, "conv2d", form, &wanted, conv.flops(), conv.bytes())
     plan.link(&a.source, x, READ)
-    plan.link(&a.weight, weight, READ)
+    plan.link(&a.weight, weights, READ)
     plan.link(&a.out, y, WRITE)
     if bias is not None:
         plan.link(&a.bias, bias, READ)
+
+
+cdef Slot forward_filters(Plan plan, _Convolution conv, Slot weight):
+    """Record the packing of the weights as they are."""
+    cdef Py_ssize_t taps = conv.kernel[0] * conv.kernel[1], products = conv.channels * taps
+    return packed_filters(plan, weight, rn_pack_filters_args(
+        NULL, NULL, conv.filters, conv.channels, conv.kernel[0], conv.kernel[1], conv.filters * products, products, taps, 0,
+        conv.kernel[1], 1, True), conv.groups)
+
+
+cdef Slot phase_filters(Plan plan, _Convolution conv, Slot weight, PhaseTaps down, PhaseTaps across):
+    """Record the packing of a phase's weights, where channels are what comes out."""
+    cdef Py_ssize_t taps = conv.kernel[0] * conv.kernel[1], products = conv.channels * taps
+    return packed_filters(plan, weight, rn_pack_filters_args(
+        NULL, NULL, conv.channels, conv.filters, down.count, across.count, conv.filters * products, taps, products,
+        down.first * conv.kernel[1] + across.first, down.step * conv.kernel[1], across.step, False), conv.groups)
+
+
+cdef Slot turned_weights(Plan plan, _Convolution conv, Slot weight, PhaseTaps down, PhaseTaps across):
+    """Record the turning of a phase's weights."""
+    cdef Py_ssize_t size = conv.groups * conv.channels * conv.filters * down.count * across.count
+    cdef Slot turned = plan.tensor((size,))
+    cdef rn_turn_weights_args *t = <rn_turn_weights_args *> plan.record(
+        "conv2d_turn_weights", KERNELS.turn_weights, sizeof(rn_turn_weights_args), conv.groups * conv.channels, 0, 0.0,
+        8.0 * size)
+    t.filters, t.channels = conv.filters, conv.channels
+    t.height, t.width = conv.kernel[0], conv.kernel[1]
+    t.tap_rows, t.tap_columns = down.count, across.count
+    t.first_row, t.first_column = down.first, across.first
+    t.step_row, t.step_column = down.step, across.step
+    plan.link(&t.weight, weight, READ)
+    plan.link(&t.turned, turned, WRITE)
+    return turned
 
 
 def conv2d_input_gradient(Plan plan, Slot dy, Slot weight, Slot dx, *, stride=(1, 1), padding=((0, 0), (0, 0)),
@@ -293,7 +390,8 @@ cdef void record_transposed(Plan plan, str name, _Convolution conv, Slot dy, Slo
     """Record dx = act(conv transposed, of dy, + bias)."""
     cdef rn_winograd_args *winograd
     cdef rn_convolve_args *phase
-    if takes_winograd(conv, True):
+    cdef ConvForm form = form_of(conv, True)
+    if form == WINOGRAD_TILES:
         winograd = record_winograd(plan, name, conv, weight, True)
         winograd.activation, winograd.alpha = activation, alpha
         plan.link(&winograd.x, dy, READ)
@@ -304,7 +402,7 @@ cdef void record_transposed(Plan plan, str name, _Convolution conv, Slot dy, Slo
     cdef Py_ssize_t i, j
     for i in range(min(conv.stride[0], conv.image[0])):
         for j in range(min(conv.stride[1], conv.image[1])):
-            phase = record_phase(plan, name, conv, dy, weight, dx, i, j)
+            phase = record_phase(plan, name, form, conv, dy, weight, dx, i, j)
             phase.activation, phase.alpha = activation, alpha
             if bias is not None:
                 plan.link(&phase.bias, bias, READ)
@@ -335,24 +433,13 @@ cdef PhaseTaps phase_taps(_Convolution conv, int axis, Py_ssize_t phase):
     return taps
 
 
-cdef rn_convolve_args *record_phase(Plan plan, str name, _Convolution conv, Slot dy, Slot weight, Slot dx, Py_ssize_t i,
-                                    Py_ssize_t j) except NULL:
+cdef rn_convolve_args *record_phase(Plan plan, str name, ConvForm form, _Convolution conv, Slot dy, Slot weight, Slot dx,
+                                    Py_ssize_t i, Py_ssize_t j) except NULL:
     """Record the gradient of the pixels (i + stride y, j + stride x)."""
     cdef PhaseTaps down = phase_taps(conv, 0, i), across = phase_taps(conv, 1, j)
     cdef Py_ssize_t taps = down.count * across.count
-    cdef Py_ssize_t turned_size = conv.groups * conv.channels * conv.filters * taps
-    cdef Slot turned = plan.tensor((turned_size,))
-    cdef rn_turn_weights_args *t = <rn_turn_weights_args *> plan.record(
-        "conv2d_turn_weights", KERNELS.turn_weights, sizeof(rn_turn_weights_args), conv.groups * conv.channels, 0, 0.0,
-        8.0 * turned_size)
-    t.filters, t.channels = conv.filters, conv.channels
-    t.height, t.width = conv.kernel[0], conv.kernel[1]
-    t.tap_rows, t.tap_columns = down.count, across.count
-    t.first_row, t.first_column = down.first, across.first
-    t.step_row, t.step_column = down.step, across.step
-    plan.link(&t.weight, weight, READ)
-    plan.link(&t.turned, turned, WRITE)
-
+    cdef Slot turned = (phase_filters(plan, conv, weight, down, across) if form == DIRECT_FILTERS
+                        else turned_weights(plan, conv, weight, down, across))
     cdef rn_convolve_args wanted
     memset(&wanted, 0, sizeof(wanted))
     cdef rn_window *w = &wanted.window
@@ -370,7 +457,7 @@ cdef rn_convolve_args *record_phase(Plan plan, str name, _Convolution conv, Slot
     wanted.out_first = i * conv.image[1] + j
     cdef double share = <double> taps / (conv.kernel[0] * conv.kernel[1])
     cdef rn_convolve_args *a = record_convolve(
-        plan, name, &wanted, conv.flops() * share, conv.bytes() * share)
+        plan, name, form, &wanted, conv.flops() * share, conv.bytes() * share)
     plan.link(&a.source, dy, READ)
     plan.link(&a.weight, turned, READ)
     # One phase is all of dx; of several, each writes its own pixels.

@@ -91,6 +91,8 @@ cdef extern from "rn.h" nogil:
         rn_kernel gemm
         rn_kernel sum_rows
         rn_kernel convolve
+        rn_kernel convolve_filters
+        rn_kernel pack_filters
         rn_kernel winograd_weights
         rn_kernel winograd
         rn_kernel winograd_gradient

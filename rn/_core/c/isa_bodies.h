@@ -18,6 +18,7 @@ RN_KERNELS(X)
 #include "body_reduce.h"
 #include "body_columns.h"
 #include "body_conv.h"
+#include "body_conv_filters.h"
 #include "body_winograd.h"
 #include "body_winograd_gradient.h"
 #include "body_layer_norm.h"

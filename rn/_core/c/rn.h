@@ -72,6 +72,8 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(gemm) \
     X(sum_rows) \
     X(convolve) \
+    X(convolve_filters) \
+    X(pack_filters) \
     X(winograd_weights) \
     X(winograd) \
     X(winograd_gradient) \
@@ -362,6 +364,22 @@ typedef struct {
     ptrdiff_t filters, channels, height, width;
     ptrdiff_t tap_rows, tap_columns, first_row, first_column, step_row, step_column;
 } rn_turn_weights_args;
+
+/* convolve_filters: as convolve, from pack_filters' weights, at stride_x 1 or 2. Lanes are filters: nothing is packed, and of a
+ * padded image the block's part is copied for all channels at once. Scratch: channels * taps ptrdiff_t, up to a multiple of 8;
+ * then floats: RN_COLLECTED * RN_PANEL; the block's part of the image, where padded. */
+enum { RN_COLLECTED = 64 };
+
+/* pack_filters: packed[g, panel, (c, i, j), l] = weight[g group_step + (RN_PANEL panel + l) row_step + c channel_step + first + i
+ * tap_row_step + j tap_column_step], or 0 where there is no such row. contiguous: (c, i, j) lie in a row. A tile is one (g,
+ * panel). 0 FLOP, 8 bytes an element. */
+typedef struct {
+    const float *weight;
+    float *packed;
+    ptrdiff_t rows, channels, tap_rows, tap_columns;
+    ptrdiff_t group_step, row_step, channel_step, first, tap_row_step, tap_column_step;
+    int contiguous;
+} rn_pack_filters_args;
 
 /* winograd_weights: transformed = G w G' of each filter and channel, in the order of the instruction set's panels: (panel, place,
  * channel, filter of the panel), with places (a, b) of 6 x 6. w[m, c] has nine taps at weight + m filter_step + c channel_step,
