@@ -191,13 +191,19 @@ cdef Py_ssize_t reach(Py_ssize_t length, Py_ssize_t stride, Py_ssize_t taps, Py_
 cdef enum ConvForm:
     DIRECT_PIXELS
     DIRECT_FILTERS
+    DEPTHWISE
     WINOGRAD_TILES
 
 # By ConvForm; the ends of the kernels' names.
-cdef tuple FORM_NAMES = ("_direct_pixels", "_direct_filters", "_winograd")
+cdef tuple FORM_NAMES = ("_direct_pixels", "_direct_filters", "_depthwise", "_winograd")
 # Filters in the lanes: products an output below which turning the outputs costs too much, and their share of lanes at least.
 cdef Py_ssize_t FEWEST_PRODUCTS = 16
 cdef double FILTER_LANES_USED = 0.9
+
+
+cdef bint takes_depthwise(_Convolution conv):
+    """Whether each channel has one filter of its own, of no more taps than are summed in one chain."""
+    return conv.groups > 1 and conv.channels == conv.filters == 1 and conv.kernel[0] * conv.kernel[1] <= RN_KC
 
 
 cdef ConvForm form_of(_Convolution conv, bint gradient):
@@ -209,6 +215,8 @@ cdef ConvForm form_of(_Convolution conv, bint gradient):
         products //= conv.stride[0] * conv.stride[1]
     if takes_winograd(conv, gradient):
         return WINOGRAD_TILES
+    if takes_depthwise(conv) and not (gradient and max(conv.stride[0], conv.stride[1]) > 1):
+        return DEPTHWISE
     if outputs < FILTER_LANES_USED * divide_up(outputs, 16) * 16 or products < FEWEST_PRODUCTS:
         return DIRECT_PIXELS
     return DIRECT_FILTERS if gradient or conv.stride[1] <= 2 else DIRECT_PIXELS
@@ -305,6 +313,16 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
         if bias is not None:
             plan.link(&winograd.bias, bias, READ)
         return
+    cdef rn_depthwise_args *depthwise
+    if form == DEPTHWISE:
+        depthwise = record_depthwise(plan, "conv2d", KERNELS.depthwise, conv, conv.window(), False)
+        depthwise.activation, depthwise.alpha = code, alpha
+        plan.link(&depthwise.x, x, READ)
+        plan.link(&depthwise.weight, weight, READ)
+        plan.link(&depthwise.y, y, WRITE)
+        if bias is not None:
+            plan.link(&depthwise.bias, bias, READ)
+        return
     cdef rn_convolve_args wanted
     memset(&wanted, 0, sizeof(wanted))
     wanted.window = conv.window()
@@ -390,6 +408,7 @@ cdef void record_transposed(Plan plan, str name, _Convolution conv, Slot dy, Slo
     """Record dx = act(conv transposed, of dy, + bias)."""
     cdef rn_winograd_args *winograd
     cdef rn_convolve_args *phase
+    cdef Slot turned
     cdef ConvForm form = form_of(conv, True)
     if form == WINOGRAD_TILES:
         winograd = record_winograd(plan, name, conv, weight, True)
@@ -398,6 +417,19 @@ cdef void record_transposed(Plan plan, str name, _Convolution conv, Slot dy, Slo
         plan.link(&winograd.y, dx, WRITE)
         if bias is not None:
             plan.link(&winograd.bias, bias, READ)
+        return
+    cdef rn_depthwise_args *depthwise
+    cdef PhaseTaps down, across
+    if form == DEPTHWISE:
+        down, across = phase_taps(conv, 0, 0), phase_taps(conv, 1, 0)
+        turned = turned_weights(plan, conv, weight, down, across)
+        depthwise = record_depthwise(plan, name, KERNELS.depthwise, conv, phase_window(conv, down, across, 0, 0), False)
+        depthwise.activation, depthwise.alpha = activation, alpha
+        plan.link(&depthwise.x, dy, READ)
+        plan.link(&depthwise.weight, turned, READ)
+        plan.link(&depthwise.y, dx, WRITE)
+        if bias is not None:
+            plan.link(&depthwise.bias, bias, READ)
         return
     cdef Py_ssize_t i, j
     for i in range(min(conv.stride[0], conv.image[0])):
@@ -433,6 +465,20 @@ cdef PhaseTaps phase_taps(_Convolution conv, int axis, Py_ssize_t phase):
     return taps
 
 
+cdef rn_window phase_window(_Convolution conv, PhaseTaps down, PhaseTaps across, Py_ssize_t i, Py_ssize_t j):
+    """How the gradient of the pixels (i + stride y, j + stride x) reaches into dy."""
+    cdef rn_window w
+    w.height, w.width = conv.grid[0], conv.grid[1]
+    w.grid_height = divide_up(conv.image[0] - i, conv.stride[0])
+    w.grid_width = divide_up(conv.image[1] - j, conv.stride[1])
+    w.stride_y = w.stride_x = 1
+    w.tap_rows, w.tap_columns = down.count, across.count
+    w.first_y, w.first_x = down.reads, across.reads
+    w.tap_step_y, w.tap_step_x = down.reads_step, across.reads_step
+    w.padded = down.count * across.count > 0 and leaves_image(&w)
+    return w
+
+
 cdef rn_convolve_args *record_phase(Plan plan, str name, ConvForm form, _Convolution conv, Slot dy, Slot weight, Slot dx,
                                     Py_ssize_t i, Py_ssize_t j) except NULL:
     """Record the gradient of the pixels (i + stride y, j + stride x)."""
@@ -442,15 +488,7 @@ cdef rn_convolve_args *record_phase(Plan plan, str name, ConvForm form, _Convolu
                         else turned_weights(plan, conv, weight, down, across))
     cdef rn_convolve_args wanted
     memset(&wanted, 0, sizeof(wanted))
-    cdef rn_window *w = &wanted.window
-    w.height, w.width = conv.grid[0], conv.grid[1]
-    w.grid_height = divide_up(conv.image[0] - i, conv.stride[0])
-    w.grid_width = divide_up(conv.image[1] - j, conv.stride[1])
-    w.stride_y = w.stride_x = 1
-    w.tap_rows, w.tap_columns = down.count, across.count
-    w.first_y, w.first_x = down.reads, across.reads
-    w.tap_step_y, w.tap_step_x = down.reads_step, across.reads_step
-    w.padded = taps > 0 and leaves_image(w)
+    wanted.window = phase_window(conv, down, across, i, j)
     wanted.images, wanted.groups, wanted.channels, wanted.rows = conv.n, conv.groups, conv.filters, conv.channels
     wanted.out_plane = conv.image[0] * conv.image[1]
     wanted.out_row, wanted.out_column = conv.stride[0] * conv.image[1], conv.stride[1]
@@ -480,6 +518,15 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     refuse_overlap("conv2d_weight_gradient", dweight, (x, dy, dbias))
     if takes_winograd_gradient(conv):
         record_winograd_gradient(plan, conv, x, dy, dweight, dbias)
+        return
+    cdef rn_depthwise_args *depthwise
+    if takes_depthwise(conv):
+        depthwise = record_depthwise(plan, "conv2d_weight_gradient", KERNELS.depthwise_weights, conv, conv.window(), True)
+        plan.link(&depthwise.x, x, READ)
+        plan.link(&depthwise.dy, dy, READ)
+        plan.link(&depthwise.y, dweight, WRITE)
+        if dbias is not None:
+            plan.link(&depthwise.dbias, dbias, WRITE)
         return
     cdef rn_weight_gradient_args a
     memset(&a, 0, sizeof(a))

@@ -93,6 +93,8 @@ cdef extern from "rn.h" nogil:
         rn_kernel convolve
         rn_kernel convolve_filters
         rn_kernel pack_filters
+        rn_kernel depthwise
+        rn_kernel depthwise_weights
         rn_kernel winograd_weights
         rn_kernel winograd
         rn_kernel winograd_gradient

@@ -74,6 +74,8 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(convolve) \
     X(convolve_filters) \
     X(pack_filters) \
+    X(depthwise) \
+    X(depthwise_weights) \
     X(winograd_weights) \
     X(winograd) \
     X(winograd_gradient) \
@@ -380,6 +382,21 @@ typedef struct {
     ptrdiff_t group_step, row_step, channel_step, first, tap_row_step, tap_column_step;
     int contiguous;
 } rn_pack_filters_args;
+
+/* depthwise: y[n, c, p] = act(sum_t weight[c, t] x[n, c, tap t of p] + bias[c]), t < tap_rows tap_columns. Planes are copied with
+ * their zeros, block_rows rows of outputs at a time. A tile is `group` planes of the images * channels.
+ * depthwise_weights: y[c, t] = sum over n and p of x[n, c, tap t of p] dy[n, c, p], dbias[c] = sum of dy (NULL: none): lane by
+ * lane through the rows of a block, blocks and images one after the other. A tile is one channel. Scratch: a ptrdiff_t for each
+ * tap, up to a multiple of 8; then floats: RN_PANEL / 2 for each tap, of weights; the copy, with RN_PANEL (stride_x + 1) behind.
+ * 2 FLOPs a tap and output; 4 (x + y) bytes. */
+typedef struct {
+    rn_window window;
+    const float *x, *weight, *bias, *dy;
+    float *y, *dbias;
+    ptrdiff_t images, channels, group, block_rows;
+    int activation;
+    float alpha;
+} rn_depthwise_args;
 
 /* winograd_weights: transformed = G w G' of each filter and channel, in the order of the instruction set's panels: (panel, place,
  * channel, filter of the panel), with places (a, b) of 6 x 6. w[m, c] has nine taps at weight + m filter_step + c channel_step,

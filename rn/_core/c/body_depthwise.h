@@ -1,0 +1,133 @@
+/* Convolutions in which every channel has one filter of its own: no sum over channels, so lanes are neighbouring pixels and a tap
+ * costs one load and one multiply-add. Planes are copied with their zeros, some rows at a time, so that no load looks at an edge.
+ */
+
+enum { DEPTHWISE_ROWS = 4, DEPTHWISE_TAPS = 9 };
+
+/* DEPTHWISE_ROWS vectors of outputs below each other: four chains hide each other's waits. */
+static RN_ALWAYS_INLINE void depthwise_sums(const ptrdiff_t stride, const float *x, ptrdiff_t row, const ptrdiff_t *offset,
+                                            const float *weight, ptrdiff_t taps, vf sum[DEPTHWISE_ROWS]) {
+    RN_UNROLL
+    for (int r = 0; r < DEPTHWISE_ROWS; r++) sum[r] = vf_zero();
+    for (ptrdiff_t t = 0; t < taps; t++) {
+        const vf value = vf_set(weight[t]);
+        const float *from = x + offset[t];
+        RN_UNROLL
+        for (int r = 0; r < DEPTHWISE_ROWS; r++) sum[r] = vf_fma(value, load_steps(from + r * row, stride), sum[r]);
+    }
+}
+
+/* Rows of one plane of outputs; rows beyond the last are computed from the last. */
+static RN_ALWAYS_INLINE void depthwise_rows(const ptrdiff_t stride, const rn_depthwise_args *a, const image_part *part,
+                                            const ptrdiff_t *offset, const float *weight, float bias, ptrdiff_t rows, float *y) {
+    const rn_window *w = &a->window;
+    const ptrdiff_t row = w->stride_y * part->pitch, width = w->grid_width;
+    for (ptrdiff_t i = 0; i < rows; i += DEPTHWISE_ROWS) {
+        const ptrdiff_t first = rows > DEPTHWISE_ROWS ? least(i, rows - DEPTHWISE_ROWS) : i;
+        const ptrdiff_t step = rows >= DEPTHWISE_ROWS ? row : 0;
+        for (ptrdiff_t one = 0; one < (step ? 1 : rows); one++) { /* fewer rows than chains: one by one */
+            for (ptrdiff_t j = 0; j < width; j += VL) {
+                vf sum[DEPTHWISE_ROWS];
+                depthwise_sums(stride, part->origin + (first + one) * row + j * stride, step, offset, weight,
+                               w->tap_rows * w->tap_columns, sum);
+                for (ptrdiff_t r = 0; r < (step ? DEPTHWISE_ROWS : 1); r++) {
+                    vf value = a->bias != NULL ? vf_add(sum[r], vf_set(bias)) : sum[r];
+                    if (a->activation == RN_RELU) value = vf_max(vf_zero(), value);
+                    vf_store_first(y + (first + one + r) * width + j, width - j, value);
+                }
+            }
+        }
+    }
+    if (a->activation > RN_RELU) activate_span(a->activation, a->alpha, y, y, rows * width);
+}
+
+KERNEL(depthwise) {
+    const rn_depthwise_args *a = arguments;
+    const rn_window *w = &a->window;
+    const ptrdiff_t taps = w->tap_rows * w->tap_columns, planes = a->images * a->channels, size = w->grid_height * w->grid_width;
+    ptrdiff_t *offset = scratch; /* [taps] */
+    float *copy = (float *)(offset + (taps + 7) / 8 * 8);
+    for (ptrdiff_t plane = tile * a->group; plane < least((tile + 1) * a->group, planes); plane++) {
+        const ptrdiff_t channel = plane % a->channels;
+        const float *weight = a->weight + channel * taps, bias = a->bias != NULL ? a->bias[channel] : 0.0f;
+        for (ptrdiff_t y = 0, rows; y < w->grid_height; y += rows) {
+            rows = least(a->block_rows, w->grid_height - y);
+            const image_part part = part_of_image(w, a->x, planes, plane, 1, y, rows, 0, w->grid_width, copy);
+            tap_offsets(w, &part, 0, taps, offset);
+            float *to = a->y + plane * size + y * w->grid_width;
+            if (w->stride_x == 1)
+                depthwise_rows(1, a, &part, offset, weight, bias, rows, to);
+            else if (w->stride_x == 2)
+                depthwise_rows(2, a, &part, offset, weight, bias, rows, to);
+            else
+                depthwise_rows(w->stride_x, a, &part, offset, weight, bias, rows, to);
+        }
+    }
+}
+
+/* The products of some rows with dy, summed lane by lane, for `count` taps; what lies beside a row is never multiplied. */
+static RN_ALWAYS_INLINE void depthwise_products(const int count, const ptrdiff_t stride, const float *x, ptrdiff_t row,
+                                                const ptrdiff_t *offset, const float *dy, ptrdiff_t rows, ptrdiff_t width,
+                                                float *total) {
+    vf sum[DEPTHWISE_TAPS];
+    RN_UNROLL
+    for (int t = 0; t < count; t++) sum[t] = vf_zero();
+    for (ptrdiff_t i = 0; i < rows; i++, x += row, dy += width)
+        for (ptrdiff_t j = 0; j < width; j += VL) {
+            const vf slope = vf_load_first(dy + j, width - j);
+            const vm inside = vm_first(width - j);
+            RN_UNROLL
+            for (int t = 0; t < count; t++) {
+                const float *from = x + offset[t] + j * stride;
+                sum[t] = vf_fma(stride == 1 ? vf_load_masked(from, inside) : vf_where(inside, load_steps(from, stride)), slope,
+                                sum[t]);
+            }
+        }
+    RN_UNROLL
+    for (int t = 0; t < count; t++) vf_store(total + t * VL, vf_add(vf_load(total + t * VL), sum[t]));
+}
+
+static RN_NO_INLINE void depthwise_products_of(ptrdiff_t count, ptrdiff_t stride, const float *x, ptrdiff_t row,
+                                               const ptrdiff_t *offset, const float *dy, ptrdiff_t rows, ptrdiff_t width,
+                                               float *total) {
+    if (count == DEPTHWISE_TAPS && stride == 1) {
+        depthwise_products(DEPTHWISE_TAPS, 1, x, row, offset, dy, rows, width, total);
+    } else if (count == DEPTHWISE_TAPS && stride == 2) {
+        depthwise_products(DEPTHWISE_TAPS, 2, x, row, offset, dy, rows, width, total);
+    } else {
+        for (ptrdiff_t t = 0; t < count; t++) depthwise_products(1, stride, x, row, offset + t, dy, rows, width, total + t * VL);
+    }
+}
+
+static inline float sum_of_rows(const float *dy, ptrdiff_t n) {
+    vf sum = vf_zero();
+    for (ptrdiff_t i = 0; i < n; i += VL) sum = vf_add(sum, vf_load_first(dy + i, n - i));
+    return vf_sum(sum);
+}
+
+KERNEL(depthwise_weights) {
+    const rn_depthwise_args *a = arguments;
+    const rn_window *w = &a->window;
+    const ptrdiff_t taps = w->tap_rows * w->tap_columns, planes = a->images * a->channels, size = w->grid_height * w->grid_width;
+    const ptrdiff_t channel = tile;
+    ptrdiff_t *offset = scratch; /* [taps] */
+    float *total = (float *)(offset + (taps + 7) / 8 * 8);
+    float *copy = total + taps * RN_PANEL / 2; /* total: [taps, VL] */
+    for (ptrdiff_t i = 0; i < taps * VL; i += VL) vf_store(total + i, vf_zero());
+    float bias = 0.0f;
+    for (ptrdiff_t image = 0; image < a->images; image++) {
+        const ptrdiff_t plane = image * a->channels + channel;
+        const float *dy = a->dy + plane * size;
+        for (ptrdiff_t y = 0, rows; y < w->grid_height; y += rows) {
+            rows = least(a->block_rows, w->grid_height - y);
+            const image_part part = part_of_image(w, a->x, planes, plane, 1, y, rows, 0, w->grid_width, copy);
+            tap_offsets(w, &part, 0, taps, offset);
+            for (ptrdiff_t t = 0; t < taps; t += DEPTHWISE_TAPS)
+                depthwise_products_of(least(DEPTHWISE_TAPS, taps - t), w->stride_x, part.origin, w->stride_y * part.pitch,
+                                      offset + t, dy + y * w->grid_width, rows, w->grid_width, total + t * VL);
+            if (a->dbias != NULL) bias += sum_of_rows(dy + y * w->grid_width, rows * w->grid_width);
+        }
+    }
+    for (ptrdiff_t t = 0; t < taps; t++) a->y[channel * taps + t] = vf_sum(vf_load(total + t * VL));
+    if (a->dbias != NULL) a->dbias[channel] = bias;
+}
