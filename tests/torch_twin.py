@@ -109,6 +109,14 @@ def one(layer: layers.Layer, state: State, x: Tensor, masks: Masks | None) -> Te
         return F.max_pool2d(padded, layer.pool_size, layer.strides)
     if isinstance(layer, layers.AvgPool2D):
         return average(x, layer) / average(torch.ones_like(x), layer)
+    if isinstance(layer, layers.BatchNorm):
+        running = state["running_mean"], state["running_var"]
+        by_batch = masks is not None and layer.trainable
+        return F.batch_norm(x, *running, weight, bias, by_batch, layer.momentum, layer.epsilon)
+    if isinstance(layer, layers.GlobalAvgPool2D):
+        return x.mean(dim=(2, 3))
+    if isinstance(layer, layers.GlobalMaxPool2D):
+        return x.flatten(2).max(dim=2).values
     if isinstance(layer, layers.Flatten | layers.Reshape):
         return x.reshape(len(x), *layer.output_shape)
     if isinstance(layer, layers.ZeroPad2D):

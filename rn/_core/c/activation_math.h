@@ -73,8 +73,8 @@ static RN_ALWAYS_INLINE vf v_activate(int code, float alpha, vf x) {
     }
 }
 
-/* f'(x) from what is `known`: y = f(x) for the activations whose slope follows from it (relu leaky_relu elu selu sigmoid tanh exp
- * sqrt), x for the others. */
+/* f'(x), where it has two the left one, from what is `known`: y = f(x) for the activations whose slope follows from it (relu
+ * leaky_relu elu selu sigmoid tanh exp sqrt), x for the others. */
 static RN_ALWAYS_INLINE vf v_activation_slope(int code, float alpha, vf known) {
     const vf one = vf_set(1.0f), x = known, y = known;
     switch (code) {
@@ -83,9 +83,9 @@ static RN_ALWAYS_INLINE vf v_activation_slope(int code, float alpha, vf known) {
     case RN_LEAKY_RELU:
         return vf_select(vf_le(y, vf_zero()), vf_set(alpha), one);
     case RN_ELU:
-        return vf_select(vf_le(vf_zero(), y), one, vf_add(y, vf_set(alpha)));
+        return vf_select(vf_lt(vf_zero(), y), one, vf_add(y, vf_set(alpha)));
     case RN_SELU:
-        return vf_select(vf_le(vf_zero(), y), vf_set(RN_SELU_SCALE), vf_add(y, vf_set(RN_SELU_FLOOR)));
+        return vf_select(vf_lt(vf_zero(), y), vf_set(RN_SELU_SCALE), vf_add(y, vf_set(RN_SELU_FLOOR)));
     case RN_GELU: {
         vf at = vf_max(vf_set(-13.0f), vf_min(vf_set(13.0f), x)); /* where the density is below 1e-37 */
         vf density = vf_mul(vf_set(0.398942280f), v_exp_normal(vf_mul(vf_mul(at, at), vf_set(-0.5f))));
