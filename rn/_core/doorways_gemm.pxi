@@ -25,10 +25,17 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t column_tiles
         int left_packed
         int right_in_place
+        int right_panels
         int transposed
         int accumulate
         int activation
         float alpha
+
+    ctypedef struct rn_pack_columns_args:
+        const float *from_ "from"
+        float *to
+        ptrdiff_t n
+        ptrdiff_t k
 
     ctypedef struct rn_sum_rows_args:
         const float *x
@@ -103,9 +110,14 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     cdef int code = activation_code(activation)
     refuse_overlap("gemm", c, (a, b, bias))
 
+    # Weights of a layer, which stay while others are predicted, are turned and packed once.
+    cdef bint panels = transpose_b and not plan.training and (b.root.owner is not None or b.root.prepared)
+    if panels:
+        b = packed_columns(plan, b, n, k)
     # b stored by columns must be turned while it is packed. Where a is smaller, or lies right, c^T = op(b)^T op(a)^T packs a.
-    cdef bint swap = transpose_b and m >= 6 and (transpose_a or m < n)
+    cdef bint swap = transpose_b and not panels and m >= 6 and (transpose_a or m < n)
     cdef rn_gemm_args args
+    args.right_panels = panels
     args.m = n if swap else m
     args.n = m if swap else n
     args.k = k
@@ -135,6 +147,19 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     plan.link(&call.c, c, UPDATE if accumulate else WRITE)
     if bias is not None:
         plan.link(&call.row_bias if (bias_axis == "rows") != swap else &call.column_bias, bias, READ)
+
+
+cdef Slot packed_columns(Plan plan, Slot b, Py_ssize_t n, Py_ssize_t k):
+    """Record, where weights change, the packing of b, whose n rows of k are the columns of a right operand."""
+    cdef Slot packed = plan.tensor((divide_up(n, RN_PANEL) * RN_PANEL * k,))
+    cdef rn_pack_columns_args *a
+    with plan.prepare():
+        a = <rn_pack_columns_args *> plan.record(
+            "gemm_pack_columns", KERNELS.pack_columns, sizeof(rn_pack_columns_args), divide_up(n, RN_PANEL), 0, 0.0, 8.0 * n * k)
+        a.n, a.k = n, k
+        plan.link(&a.from_, b, READ)
+        plan.link(&a.to, packed, WRITE)
+    return packed
 
 
 cdef Py_ssize_t cut_gemm(rn_gemm_args *a):

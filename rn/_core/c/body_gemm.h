@@ -39,10 +39,12 @@ KERNEL(gemm) {
         for (ptrdiff_t j = 0; j < columns; j += PANEL) {
             t.columns = least(PANEL, columns - j);
             const float *right = a->right + begin * a->right_step + (first_column + j) * a->right_column;
-            const int turned = rows <= FEW_ROWS && a->right_column != 1 && t.columns == PANEL;
+            const int turned = rows <= FEW_ROWS && a->right_column != 1 && t.columns == PANEL && !a->right_panels;
             t.b = panel;
             t.b_step = PANEL;
-            if (turned) {
+            if (a->right_panels) {
+                t.b = a->right + (first_column + j) * a->k + begin * PANEL;
+            } else if (turned) {
                 t.b = right;
                 t.b_step = a->right_column;
             } else if (a->right_in_place && t.columns == PANEL) {
@@ -59,6 +61,14 @@ KERNEL(gemm) {
         begin += k;
     } while (begin < a->k);
     if (a->transposed) transpose(turned, t.c_row, rows, columns, a->c + first_column * a->c_row + first_row, a->c_row);
+}
+
+KERNEL(pack_columns) {
+    const rn_pack_columns_args *a = arguments;
+    (void)scratch;
+    const ptrdiff_t end = least((tile + 1) * RN_PANEL, a->n);
+    for (ptrdiff_t j = tile * RN_PANEL; j < end; j += PANEL)
+        pack_transposed(a->from + j * a->k, a->k, a->k, least(PANEL, end - j), a->to + j * a->k, PANEL);
 }
 
 KERNEL(sum_rows) {

@@ -70,6 +70,7 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(avg_pool2d) \
     X(avg_pool2d_gradient) \
     X(gemm) \
+    X(pack_columns) \
     X(sum_rows) \
     X(convolve) \
     X(convolve_filters) \
@@ -300,19 +301,28 @@ enum { RN_KC = 256, RN_PANEL = 32 };
  *
  * left[i, p] = left[i * left_row + p * left_step], right[p, j] = right[p * right_step + j * right_column]; one stride of each
  * is 1. c[i, j] = c[i * c_row + j], or c[j * c_row + i] where transposed: the caller may swap the operands so that the smaller
- * one is packed. Bias: row_bias[i] or column_bias[j] or none. A tile is row_block x column_block of c; column_tiles of them lie
- * side by side. Scratch, in floats: RN_KC * RN_PANEL, row_block * RN_KC where left is packed, row_block * column_block where
- * transposed. 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
+ * one is packed. right_panels: right is what pack_columns made. Bias: row_bias[i] or column_bias[j] or none. A tile is row_block
+ * x column_block of c; column_tiles of them lie side by side. Scratch, in floats: RN_KC * RN_PANEL, row_block * RN_KC where left
+ * is packed, row_block * column_block where transposed. 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
 typedef struct {
     const float *left, *right, *row_bias, *column_bias;
     float *c;
     ptrdiff_t m, n, k;
     ptrdiff_t left_row, left_step, right_step, right_column, c_row;
     ptrdiff_t row_block, column_block, column_tiles;
-    int left_packed, right_in_place, transposed, accumulate;
+    int left_packed, right_in_place, right_panels, transposed, accumulate;
     int activation;
     float alpha;
 } rn_gemm_args;
+
+/* pack_columns: the right operand of gemm, stored by columns, as panels: to[panel, p, j] = from[(panel PANEL + j) k + p], p < k,
+ * for the columns below n; PANEL is the instruction set's, at most RN_PANEL. `to` has room for n up to a multiple of RN_PANEL. A
+ * tile is RN_PANEL columns. 0 FLOP, 8 n k bytes. */
+typedef struct {
+    const float *from;
+    float *to;
+    ptrdiff_t n, k;
+} rn_pack_columns_args;
 
 /* sum_rows: total[j] = sum_i x[i, j] (+ total[j]), i < m, j < n, rows of n floats. A tile is RN_SUM_COLUMNS columns; blocks of
  * RN_KC rows are summed one after the other, each from 0. m n FLOPs; 4 (m + 1) n bytes. */
