@@ -50,7 +50,7 @@ def _gemm(work: Gemm, threads: int) -> tuple[Limit, ...]:
 
 
 def _conv(work: Conv, kind: str) -> tuple[Limit, ...]:
-    if kind != "3x3":
+    if kind not in ("3x3", "direct"):
         return (Limit("ratio", 1.0),)
     if work.part == "forward" and work.taps >= 27:
         return (Limit("gflops", CONV_GFLOPS),)

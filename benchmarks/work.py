@@ -33,6 +33,7 @@ class Conv:
     """One part of a square convolution without bias: y forward, or the gradient by weights or by input from dy.
 
     x (batch, channels, height, width), weight (filters, channels / groups, kernel, kernel), y (batch, filters, h', w').
+    ``winograd``: whether rn may take Winograd's form; peers do what they do.
     """
 
     channels: int
@@ -46,6 +47,7 @@ class Conv:
     dilation: int = 1
     groups: int = 1
     batch: int = 32
+    winograd: bool = True
 
     def output(self, length: int) -> int:
         """Return the output's length along an axis of the input's ``length``."""

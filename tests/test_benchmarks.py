@@ -69,6 +69,7 @@ def test_limits_of_rows():
     assert limits.limits(by_name["gemm/512x512x512"], 2)[1] == Limit("share", 0.93 * 1.8)
     assert limits.limits(by_name["conv/3x3/1x28x28-32/forward"], 1) == ()
     assert limits.limits(by_name["conv/3x3/32x26x26-64/forward"], 1) == (Limit("gflops", 76.0),)
+    assert limits.limits(by_name["conv/direct/32x26x26-64/forward"], 2) == (Limit("gflops", 76.0),)
     assert limits.limits(by_name["growth/xor/train/1"], 1) == ()
 
 

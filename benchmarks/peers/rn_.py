@@ -80,7 +80,10 @@ def conv(work: Conv) -> Call:
         "input": (_core.conv2d_input_gradient, Kernel(x.shape, dy, weight)),
     }
     record, kernel = doorways[work.part]
+    before = _core.get_winograd()
+    _core.set_winograd(work.winograd and before)
     record(kernel.plan, *kernel.slots, kernel.result, **window)
+    _core.set_winograd(before)
     return kernel.ready()
 
 

@@ -1,4 +1,7 @@
-"""Convolutions of a batch of 32: 3×3 ones of known nets and one of each other kind; forward, by weights, by input."""
+"""Convolutions of a batch of 32: 3×3 ones of known nets and one of each other kind; forward, by weights, by input.
+
+The "direct" rows are the 3×3 ones, forward, without Winograd's form.
+"""
 
 from __future__ import annotations
 
@@ -36,3 +39,6 @@ def rows() -> Iterator[Row]:
             for part in ("forward", "weights", "input"):
                 if part != "input" or conv.channels > 3:
                     yield Row(f"conv/{kind}/{shape}/{part}", replace(conv, part=part))
+    for conv in PLAIN:
+        shape = f"{conv.channels}x{conv.height}x{conv.width}-{conv.filters}"
+        yield Row(f"conv/direct/{shape}/forward", replace(conv, winograd=False))

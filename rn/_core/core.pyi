@@ -444,6 +444,7 @@ def max_pool2d_gradient(
     size: tuple[int, int],
     stride: tuple[int, int],
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    relu: bool = False,
 ) -> None: ...
 def avg_pool2d(
     plan: Plan,

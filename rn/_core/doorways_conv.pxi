@@ -270,16 +270,28 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
 
 
 cdef Slot packed_filters(Plan plan, Slot weight, rn_pack_filters_args wanted, Py_ssize_t groups):
-    """Record the weights' way into the order of filters in the lanes, and return where they then are."""
+    """Record the weights' way into the order of filters in the lanes, and return where they then are.
+
+    Of weights that belong to somebody, or were made of such, the packing holds until they are written.
+    """
     cdef Py_ssize_t panels = groups * divide_up(wanted.rows, RN_PANEL)
     cdef Py_ssize_t size = panels * RN_PANEL * wanted.channels * wanted.tap_rows * wanted.tap_columns
     cdef Slot packed = plan.tensor((size,))
+    if weight.root.owner is not None or weight.root.prepared:
+        with plan.prepare():
+            record_pack_filters(plan, weight, packed, wanted, panels)
+    else:
+        record_pack_filters(plan, weight, packed, wanted, panels)
+    return packed
+
+
+cdef void record_pack_filters(Plan plan, Slot weight, Slot packed, rn_pack_filters_args wanted, Py_ssize_t panels) except *:
+    """Record the packing itself."""
     cdef rn_pack_filters_args *a = <rn_pack_filters_args *> plan.record(
-        "conv2d_pack_filters", KERNELS.pack_filters, sizeof(rn_pack_filters_args), panels, 0, 0.0, 8.0 * size)
+        "conv2d_pack_filters", KERNELS.pack_filters, sizeof(rn_pack_filters_args), panels, 0, 0.0, 8.0 * packed.size)
     a[0] = wanted
     plan.link(&a.weight, weight, READ)
     plan.link(&a.packed, packed, WRITE)
-    return packed
 
 
 def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1, 1), padding=((0, 0), (0, 0)),

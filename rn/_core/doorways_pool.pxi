@@ -22,6 +22,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t top
         ptrdiff_t left
         ptrdiff_t row
+        int relu
 
 
 cdef Py_ssize_t pooled_axis(str axis, Py_ssize_t length, Py_ssize_t size, Py_ssize_t stride, Py_ssize_t before,
@@ -72,10 +73,12 @@ def max_pool2d(Plan plan, Slot x, Slot y, *, size, stride, padding=((0, 0), (0, 
     plan.link(&a.result, y, WRITE)
 
 
-def max_pool2d_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, *, size, stride, padding=((0, 0), (0, 0))) -> None:
+def max_pool2d_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, *, size, stride, padding=((0, 0), (0, 0)),
+                        bint relu=False) -> None:
     """Record dx: each dy goes to the first cell, row by row, that holds its window's maximum; overlapping windows add up.
 
-    x and y are those of ``max_pool2d``, ``dx`` has the shape of x and is no other tensor. Raises as ``max_pool2d``.
+    x and y are those of ``max_pool2d``, ``dx`` has the shape of x and is no other tensor. ``relu``: x is what ReLU gave, and dx
+    the gradient by ReLU's input, in one pass: a window whose maximum is 0 gives nothing. Raises as ``max_pool2d``.
     """
     same_shape("dx", dx, "x", x)
     same_shape("dy", dy, "y", y)
@@ -83,6 +86,7 @@ def max_pool2d_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, *, size, st
         raise OptionError("max_pool2d_gradient cannot write over what it reads")
     cdef rn_pool_args *a = record_pool(plan, "max_pool2d_gradient", KERNELS.max_pool2d_gradient, x, y, size, stride, padding,
                                        True, 2.0, 2.0, 2.0)
+    a.relu = relu
     plan.link(&a.x, x, READ)
     plan.link(&a.y, y, READ)
     plan.link(&a.dy, dy, READ)

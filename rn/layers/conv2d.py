@@ -89,10 +89,13 @@ class Conv2D(Layer):
         x: _core.Slot,
         finish: activations.ActivationFunction | None = None,
         instead: tuple[_core.Slot, _core.Slot] | None = None,
+        *,
+        slope_follows: bool = False,
     ) -> _core.Slot:
         """Record the convolution, or finish(convolution) for an activation whose derivative follows from y.
 
-        ``instead``: a weight and a bias to use for the layer's own, in a plan without gradients.
+        ``instead``: a weight and a bias to use for the layer's own, in a plan without gradients. ``slope_follows``: the
+        gradient that comes back is that of the convolution already, for what follows applies finish's derivative.
         """
         act = finish or activations.Linear()
         weight, weight_gradient = self.slots(plan, "weight")
@@ -110,7 +113,7 @@ class Conv2D(Layer):
         if self.learns(plan) or plan.wants_gradient(x):
             dy = plan.gradient(y)
             with plan.backward():
-                if finish is not None:
+                if finish is not None and not slope_follows:
                     _core.activate_gradient(plan, None, y, dy, dy, act.kernel, act.alpha)
                 if self.learns(plan):
                     _core.conv2d_weight_gradient(plan, x, dy, weight_gradient, dbias=bias_gradient, **window)

@@ -41,13 +41,14 @@ class MaxPool2D(Layer):
         self._sides: Sides = sides(self.padding, (height, width), self.pool_size, self.strides)
         return (channels, *window_output(self.name, (height, width), self._sides, self.pool_size, self.strides))
 
-    def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
+    def bind(self, plan: _core.Plan, x: _core.Slot, *, relu: bool = False) -> _core.Slot:
+        """Record the pooling. ``relu``: x is what ReLU gave, and the gradient left for x is that of ReLU's input."""
         window: PoolWindow = {"size": self.pool_size, "stride": self.strides, "padding": self._sides}
         y = self.output_slot(plan)
         _core.max_pool2d(plan, x, y, **window)
         if plan.wants_gradient(x):
             with plan.backward():
-                _core.max_pool2d_gradient(plan, x, y, plan.gradient(y), plan.gradient(x), **window)
+                _core.max_pool2d_gradient(plan, x, y, plan.gradient(y), plan.gradient(x), relu=relu, **window)
         return y
 
     def config(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Which neighbours are computed together. The only place that knows layers, activations and losses of each other.
 
-Three tables: an activation that a layer's kernel applies before it stores its output; layers whose weights take in the
-BatchNorm behind them when nothing is trained; a loss that is computed with the activation before it, from the logits.
+Four tables: an activation that a layer's kernel applies before it stores its output; layers whose weights take in the
+BatchNorm behind them when nothing is trained; a layer that, backwards, applies the derivative of the activation before
+it; a loss that is computed with the activation before it, from the logits.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from rn import _core, activations, losses, registry
 from rn.errors import OptionError
-from rn.layers import Activation, BatchNorm, Conv2D, Dense, Dropout, Flatten, Layer, Residual
+from rn.layers import Activation, BatchNorm, Conv2D, Dense, Dropout, Flatten, Layer, MaxPool2D, Residual
 
 __all__ = ["bind_layers", "bind_loss", "last_activation", "refuse_mismatch"]
 
@@ -35,6 +36,11 @@ FINISHED_WITHOUT_GRADIENT = FINISHED_IN_REGISTERS | {
 }
 # Layers whose weights, a row for each feature or channel, take in the BatchNorm behind them: `layer.bind(instead=...)`.
 FOLDED_INTO: frozenset[type[Layer]] = frozenset((Dense, Conv2D))
+
+# (layer, activation, follower): backwards, `follower.bind(relu=True)` does what `layer.bind(slope_follows=True)` left.
+SLOPE_IN_FOLLOWER: frozenset[tuple[type[Layer], type[activations.ActivationFunction], type[Layer]]] = frozenset(
+    {(Conv2D, activations.ReLU, MaxPool2D)}
+)
 
 # After these the loss would be computed, and training would go nowhere: what they give are no probabilities, with
 # sigmoid none that sum to 1, and a softmax of one column is always 1.
@@ -73,6 +79,7 @@ def bind_layers(
     that takes the logits.
     """
     i = 0
+    slope_left = False  # by the layer before, to this one
     while i < len(layers):
         layer, end = layers[i], i + 1
         norm = None if separate else _norm_to_fold(plan, layer, layers[end : end + 1])
@@ -83,8 +90,12 @@ def bind_layers(
             activation, end = activation_of(layers[end]), end + 1
         if open_end and end == len(layers):
             activation = None
+        options: dict[str, Any] = {"relu": True} if slope_left else {}
+        slope_left = not separate and end < len(layers) and _leaves_slope(layer, activation, layers[end])
+        if slope_left:
+            options["slope_follows"] = True
         with plan.scope(layer.name):
-            x = _bind_pair(plan, layer, activation, x, norm)
+            x = _bind_pair(plan, layer, activation, x, norm, options)
         i = end
         if outputs is not None:
             outputs[layer.name] = x
@@ -101,6 +112,11 @@ def _norm_to_fold(plan: _core.Plan, layer: Layer, following: Sequence[Layer]) ->
     return norm if type(norm) is BatchNorm else None
 
 
+def _leaves_slope(layer: Layer, activation: activations.ActivationFunction | None, following: Layer) -> bool:
+    """Whether ``following`` applies the derivative of ``activation`` together with its own."""
+    return (type(layer), type(activation), type(following)) in SLOPE_IN_FOLLOWER
+
+
 def _joins(layer: Layer, following: Layer) -> bool:
     """Whether ``following`` is an activation that ``layer``, which has none yet, may take for its own."""
     if not isinstance(following, Activation):
@@ -115,14 +131,15 @@ def _bind_pair(
     layer: Layer,
     activation: activations.ActivationFunction | None,
     x: _core.Slot,
-    norm: BatchNorm | None = None,
+    norm: BatchNorm | None,
+    options: dict[str, Any],
 ) -> _core.Slot:
+    """Record a layer and the activation and normalisation behind it; ``options`` are more for the layer's ``bind``."""
     if isinstance(layer, Residual):
         y = bind_residual(plan, layer, x)
         return y if activation is None else activation.bind(plan, y)
     if isinstance(layer, Activation):
         return x if activation is None else activation.bind(plan, x)
-    options: dict[str, Any] = {}
     if norm is not None:
         bias = layer.slots(plan, "bias")[0] if "bias" in layer.parameters else None
         options["instead"] = norm.fold(plan, layer.slots(plan, "weight")[0], bias)

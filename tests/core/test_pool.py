@@ -207,3 +207,20 @@ def test_results_are_other_tensors() -> None:
         _core.avg_pool2d_gradient(bench.plan, x, x, **options)
     with pytest.raises(errors.OptionError, match="write over"):
         _core.max_pool2d_gradient(bench.plan, x, y, y, x, **options)
+
+
+@pytest.mark.parametrize(("shape", "size", "stride", "padding"), CASES)
+def test_the_slope_of_relu_before_is_applied_in_the_same_pass(shape: Any, size: Any, stride: Any, padding: Any):
+    before, dy = inputs(shape, size, stride, padding)
+    before[..., : shape[3] // 2] -= 1.0  # windows whose maximum is 0
+    x = np.maximum(before, 0)
+    bench = Bench()
+    options = {"size": size, "stride": stride, "padding": padding}
+    a, d = bench.put(x), bench.put(dy)
+    y, joined, apart = bench.out(dy.shape), bench.out(x.shape), bench.out(x.shape)
+    _core.max_pool2d(bench.plan, a, y, **options)
+    _core.max_pool2d_gradient(bench.plan, a, y, d, joined, relu=True, **options)
+    _core.max_pool2d_gradient(bench.plan, a, y, d, apart, **options)
+    _core.activate_gradient(bench.plan, None, a, apart, apart, "relu")
+    bench.run()
+    np.testing.assert_array_equal(bench.get(joined), bench.get(apart))

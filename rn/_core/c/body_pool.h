@@ -190,6 +190,11 @@ static inline vm claim(vf x, vf y, vm *open) {
     return match;
 }
 
+/* What a window gives to its maximum: with relu before, nothing where that is 0; relu lets NaN through. */
+static inline vf slope_of_window(const rn_pool_args *a, vf slope, vf top) {
+    return a->relu ? vf_where(vm_not(vf_le(top, vf_zero())), slope) : slope;
+}
+
 /* Where a row has VL windows or more, the last vector ends with it, over windows that get the same values twice: two rows of dx
  * are written at once, and the first must not reach into the second, whose beginning is done already. */
 static inline ptrdiff_t next_block(ptrdiff_t i, ptrdiff_t n) { return i + VL < n && i + 2 * VL > n ? n - VL : i + VL; }
@@ -209,6 +214,7 @@ static RN_ALWAYS_INLINE void pool_gradient_halves(int mean, const rn_pool_args *
                 load_pairs(above, x_end, &x00, &x01);
                 load_pairs(above + w, x_end, &x10, &x11);
                 vm open = vm_all();
+                slope = slope_of_window(a, slope, top);
                 d00 = vf_where(claim(x00, top, &open), slope);
                 d01 = vf_where(claim(x01, top, &open), slope);
                 d10 = vf_where(claim(x10, top, &open), slope);
@@ -242,7 +248,7 @@ static RN_ALWAYS_INLINE void pool_gradient_by_window(int mean, const rn_pool_arg
             if (!mean) {
                 const ptrdiff_t tap = window_tap(a, x, *y, oy, ox);
                 const ptrdiff_t i = oy * a->sh - a->top + tap / a->kw, j = ox * a->sw - a->left + tap % a->kw;
-                if (tap >= 0) dx[i * a->w + j] += *dy;
+                if (tap >= 0 && !(a->relu && *y <= 0.0f)) dx[i * a->w + j] += *dy;
                 continue;
             }
             const pool_cells cells = pool_window(a, oy, ox);
@@ -288,9 +294,12 @@ static RN_ALWAYS_INLINE void pool_shares_of_plane(int mean, const rn_pool_args *
             const ptrdiff_t count = a->ow - ox;
             const pool_block block = pool_block_at(a, x, x_end, oy, ox);
             vf slope = vf_load_first(dy + ox, count);
-            vf_store_first(share + ox, count, mean ? vf_div(slope, pool_counts(a, block)) : slope);
-            if (mean) continue;
+            if (mean) {
+                vf_store_first(share + ox, count, vf_div(slope, pool_counts(a, block)));
+                continue;
+            }
             vf top = vf_load_first(y + ox, count);
+            vf_store_first(share + ox, count, slope_of_window(a, slope, top));
             vi taps = block.careful ? block_taps(1, a->sw, a, x, top, oy, block)
                       : a->sw == 1  ? block_taps(0, 1, a, x, top, oy, block)
                       : a->sw == 2  ? block_taps(0, 2, a, x, top, oy, block)

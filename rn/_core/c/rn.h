@@ -282,6 +282,7 @@ typedef struct {
  * q), p < kh, q < kw, that lie inside the image, at least one. A tile is `group` planes. result is no other tensor.
  * - max_pool2d: result = y, the largest cell, or NaN where there is one; x read.
  * - max_pool2d_gradient: result = dx, sum of dy over the windows whose first largest cell (by rows) this is; x, y, dy read.
+ *   With relu, x is what relu gave: dx is that of relu's input, 0 where the window's maximum is.
  * - avg_pool2d: result = y, the mean of the cells; x read.
  * - avg_pool2d_gradient: result = dx, sum of dy / (cells of its window) over the windows that hold this cell; dy read.
  * Scratch of the gradients: 2 oh rows of `row` four-byte elements, row = kw + RN_POOL_MARGIN + the larger of ow and
@@ -291,6 +292,7 @@ typedef struct {
     const float *x, *y, *dy;
     float *result;
     ptrdiff_t planes, group, h, w, oh, ow, kh, kw, sh, sw, top, left, row;
+    int relu;
 } rn_pool_args;
 
 /* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product
