@@ -49,7 +49,7 @@ cdef extern from "rn.h" nogil:
 cdef Py_ssize_t WANTED_TILES = 16
 cdef double TILE_FLOPS = 1e6
 # Rows of a that stay in the second cache while panels pass; rows below which packing a panel of b costs too much.
-cdef Py_ssize_t MOST_ROWS = 384
+cdef Py_ssize_t MOST_ROWS = 512
 cdef Py_ssize_t FEWEST_ROWS = 48
 # Columns of b for each tile where rows of a are not contiguous, so that reading a again costs more.
 cdef Py_ssize_t FEWEST_COLUMNS = 64
@@ -176,9 +176,8 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     a.row_block = even_block(a.m, row_tiles, 6)
     a.column_block = even_block(a.n, column_tiles, RN_PANEL)
     a.column_tiles = divide_up(a.n, a.column_block)
-    # Rows whose distance is a multiple of 4 KiB, or steps that cross many pages, meet in a few sets of the cache.
-    cdef bint left_collides = a.left_row % 1024 == 0 if a.left_step == 1 else a.left_step >= 1024
-    a.left_packed = left_collides and a.k >= 64 and a.column_block >= 64
+    # Steps of 4 KiB and more cross many pages; rows, even those that meet in one set of the cache, are read six at a time.
+    a.left_packed = a.left_step >= 1024 and a.k >= 64 and a.column_block >= 64
     cdef bint right_collides = a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0
     a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
     return a.column_tiles * divide_up(a.m, a.row_block)

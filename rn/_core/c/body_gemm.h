@@ -29,10 +29,7 @@ KERNEL(gemm) {
         t.add = a->accumulate || begin > 0;
         t.finish = begin + k == a->k;
         if (a->left_packed) {
-            if (a->left_step == 1)
-                for (ptrdiff_t i = 0; i < rows; i++) memcpy(packed + i * RN_KC, left + i * left_row, (size_t)k * sizeof(float));
-            else
-                transpose(left, a->left_step, k, rows, packed, RN_KC);
+            transpose(left, a->left_step, k, rows, packed, RN_KC);
             left = packed;
             left_row = RN_KC;
         }
@@ -55,6 +52,9 @@ KERNEL(gemm) {
             } else {
                 pack_transposed(right, a->right_column, k, t.columns, panel, PANEL);
             }
+            t.next = right + PANEL;
+            t.next_step = a->right_step;
+            t.next_rows = t.b == panel && a->right_column == 1 && j + 2 * PANEL <= columns ? k : 0;
             t.column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
             multiply_panel(&t, turned, left, left_row, rows, c + j, row_bias);
         }

@@ -26,6 +26,8 @@ typedef struct {
     const float *column_bias; /* NULL: none; exactly columns are read */
     int activation;           /* rn_activation; those beyond RN_LEAKY_RELU are left to multiply_panel */
     float alpha;
+    const float *next; /* [next_rows, PANEL], next_step floats from row to row: what is packed next; asked for meanwhile */
+    ptrdiff_t next_step, next_rows;
 } micro_tile;
 
 typedef void (*micro_kernel)(const micro_tile *t);
@@ -206,6 +208,16 @@ static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
 /* How many of the columns left go into the next panel of two vectors, or of three where that leaves none to a panel of one. */
 static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL); }
 
+/* Ask the memory for what is far: the tile of c that will be added to, last touched a block of k ago, and one of `steps` parts
+ * of the next panel, so that packing it does not wait. */
+static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t rows, ptrdiff_t step, ptrdiff_t steps) {
+    for (ptrdiff_t i = 0; i < rows && t->add; i++)
+        for (ptrdiff_t j = 0; j < t->columns; j += 16) RN_PREFETCH(t->c + i * t->c_row + j);
+    const ptrdiff_t end = (step + 1) * t->next_rows / steps;
+    for (ptrdiff_t p = step * t->next_rows / steps; p < end; p++)
+        for (ptrdiff_t j = 0; j < PANEL; j += 16) RN_PREFETCH(t->next + p * t->next_step + j);
+}
+
 /* All rows of a, a_row floats apart, times one panel into rows of c; then what is left of the activation. t holds the rest.
  * turned: b is stored by columns, and rows are few. */
 static void multiply_panel(micro_tile *t, int turned, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
@@ -216,6 +228,7 @@ static void multiply_panel(micro_tile *t, int turned, const float *a, ptrdiff_t 
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
         take = next_rows(left, ROWS);
         for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
+        if (t->add || t->next_rows > 0) ask_ahead(t, take, (rows - left) / ROWS, (rows + ROWS - 1) / ROWS);
         kernels[take - 1](t);
         t->c += take * t->c_row;
         if (row_bias != NULL) t->row_bias += take;

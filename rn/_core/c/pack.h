@@ -17,6 +17,13 @@
 #define RN_NO_INLINE
 #endif
 
+/* Ask for the cache line at p, which need not be readable. */
+#if defined(__GNUC__)
+#define RN_PREFETCH(p) __builtin_prefetch(p)
+#else
+#define RN_PREFETCH(p) ((void)(p))
+#endif
+
 enum { PANEL = 2 * VL }; /* columns of b that are packed together */
 
 /* to[p, j] = from[p, j], p < k, j < columns <= PANEL, and 0 for the rest of the panel's last vector. to has PANEL columns. */
