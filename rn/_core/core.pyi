@@ -279,6 +279,9 @@ class Plan:
         totals: npt.NDArray[np.float64],
         rates: npt.NDArray[np.float64] | None = None,
     ) -> None: ...
+    def learn(
+        self, x: Slot, rows: npt.NDArray[Any], target: Slot, targets: npt.NDArray[Any], classes: int
+    ) -> list[float] | None: ...
     def listing(self) -> list[tuple[str, str, str, float, float]]: ...
 
 # ---- doorways: moving and filling

@@ -25,6 +25,7 @@ from rn.models.binding import Use, bind_plan
 from rn.models.fitting import Fitting, HeldOut
 from rn.models.network import Network, unbuild
 from rn.models.plans import BoundPlan, PlanPool
+from rn.models.repeated_step import RepeatedStep
 from rn.models.report import Report
 from rn.training.history import History
 from rn.training.loop import run_epochs
@@ -61,6 +62,7 @@ class Model:
         self._callbacks: list[Callback] = []  # of the fit that runs
         self._callback_states: dict[str, dict[str, Any]] = {}  # saved in the middle of a fit, for the next one
         self._plans = PlanPool()
+        self._repeated_step: RepeatedStep | None = None
         self._fitting = threading.Lock()
         self._building = threading.RLock()  # one thread builds; the others wait for what it has built
 
@@ -229,6 +231,10 @@ class Model:
 
     def train_on_batch(self, x: ArrayLike, y: ArrayLike) -> dict[str, Any]:
         """Do one training step on these samples; return their loss and metrics, as they were before the step."""
+        if self._repeated_step is not None:
+            values = self._repeated_step.run(self, x, y)
+            if values is not None:
+                return values
         inputs, targets, classes = self._enter_pair("train_on_batch", x, y)
         with (
             self._alone("train_on_batch"),
@@ -236,7 +242,8 @@ class Model:
         ):
             totals = np.zeros(fitting.width)
             fitting.train(np.arange(len(inputs)), totals)
-            return fitting.report.values(totals, len(inputs))
+        self._repeated_step = RepeatedStep.of(self, x, y, classes=classes)
+        return fitting.report.values(totals, len(inputs))
 
     def evaluate(
         self, x: ArrayLike, y: ArrayLike | None = None, *, batch_size: int = 256, sample_weight: ArrayLike | None = None
@@ -337,7 +344,7 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("_plans", "_fitting", "_building"):
+        for name in ("_plans", "_repeated_step", "_fitting", "_building"):
             del state[name]
         state["_callbacks"], state["_callback_states"] = [], self._saved_states()
         if self.network is not None:
@@ -352,6 +359,7 @@ class Model:
         pieces = state.pop("optimizer state", {})
         self.__dict__.update(state)
         self._plans = PlanPool()
+        self._repeated_step = None
         self._fitting = threading.Lock()
         self._building = threading.RLock()  # one thread builds; the others wait for what it has built
         if self.network is not None:
@@ -449,12 +457,15 @@ class Model:
     ) -> AbstractContextManager[BoundPlan]:
         """Lend the plan for a use and batch size; see ``PlanPool.take``."""
         self._built()
-        # What is frozen matters where something trains; a tiny net's predict is faster than looking.
-        frozen = self._trainable() if use in ("train", "update", "training call") else ()
         return self._plans.take(
-            (use, size, classes, weighted, frozen),
+            self._plan_key(use, size, classes=classes, weighted=weighted),
             lambda: bind_plan(self, use, size, classes=classes, weighted=weighted),
         )
+
+    def _plan_key(self, use: Use, size: int, *, classes: bool = False, weighted: bool = False) -> tuple[Any, ...]:
+        # What is frozen matters where something trains; a tiny net's predict is faster than looking.
+        frozen = self._trainable() if use in ("train", "update", "training call") else ()
+        return use, size, classes, weighted, frozen
 
 
 def _trainable_flags(layer: Layer) -> Any:

@@ -45,6 +45,10 @@ class BoundPlan:
         """Write the output for each batch of ``rows`` into ``results``, both contiguous and whole batches."""
         self.plan.transform(self._slots["x"], rows, self._slots["y"], results)
 
+    def learn(self, x: NDArray[np.float32], y: NDArray[Any], classes: int) -> list[float] | None:
+        """Do one training step; see ``Plan.learn``."""
+        return self.plan.learn(self._slots["x"], x, self._slots["target"], y, classes)
+
     def feed(self, x: NDArray[np.float32], y: NDArray[Any], factors: NDArray[np.float32] | None) -> None:
         """Let the plan pick its batches from these samples."""
         for name, rows in (("x", x), ("target", y), ("weights", factors)):
@@ -62,27 +66,28 @@ class PlanPool:
     def __init__(self) -> None:
         self._idle: OrderedDict[Hashable, list[BoundPlan]] = OrderedDict()
         self._lock = threading.Lock()
-        self._generation = 0
+        self.generation = 0  # of the plans; a new one when all are dropped
         self._held = 0  # bytes of the idle plans
 
     def take(self, key: Hashable, make: Callable[[], BoundPlan]) -> Loan:
         """Lend the plan for ``key``, made by ``make`` where none is idle, until the ``with`` block ends."""
         return Loan(self, key, make)
 
-    def _borrow(self, key: Hashable) -> tuple[BoundPlan | None, int]:
+    def borrow(self, key: Hashable) -> tuple[BoundPlan | None, int]:
         """Return an idle plan for ``key``, if there is one, and the generation that it is of."""
         with self._lock:
             idle = self._idle.get(key)
             if not idle:
-                return None, self._generation
+                return None, self.generation
             bound = idle.pop()
             self._held -= bound.plan.arena_bytes
-            return bound, self._generation
+            return bound, self.generation
 
-    def _give_back(self, key: Hashable, bound: BoundPlan, generation: int) -> None:
+    def give_back(self, key: Hashable, bound: BoundPlan, generation: int) -> None:
+        """Take a lent plan back; one of an older generation is dropped."""
         bound.plan.unfeed()
         with self._lock:
-            if generation != self._generation:
+            if generation != self.generation:
                 return
             self._idle.setdefault(key, []).append(bound)
             self._idle.move_to_end(key)
@@ -94,7 +99,7 @@ class PlanPool:
     def clear(self) -> None:
         """Drop every plan; those lent out are not taken back."""
         with self._lock:
-            self._generation += 1
+            self.generation += 1
             self._idle.clear()
             self._held = 0
 
@@ -109,9 +114,9 @@ class Loan:
         self._pool, self._key, self._make = pool, key, make
 
     def __enter__(self) -> BoundPlan:
-        bound, self._generation = self._pool._borrow(self._key)
+        bound, self._generation = self._pool.borrow(self._key)
         self._bound = self._make() if bound is None else bound
         return self._bound
 
     def __exit__(self, *exception: object) -> None:
-        self._pool._give_back(self._key, self._bound, self._generation)
+        self._pool.give_back(self._key, self._bound, self._generation)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rn.metrics import Value
+from rn.metrics import Metric, Value
 
 if TYPE_CHECKING:
     from rn.models.model import Model
@@ -26,18 +27,21 @@ class Report:
         network, (_, loss) = model._built(), model._compiled("a report")
         outputs = math.prod(network.output_shape)
         penalties = sum(len(layer.regularized()) for layer in network.layers)
-        self._loss, self._metrics = loss, model.metrics
-        self._ends = np.cumsum([1, penalties, *(metric.width(outputs) for metric in model.metrics)])
-        self.width = int(self._ends[-1])
+        self._loss = loss
+        self._penalties_end = self.width = 1 + penalties
+        self._places: list[tuple[Metric, int, int]] = []  # of each metric's numbers among the totals
+        for metric in model.metrics:
+            begin, self.width = self.width, self.width + metric.width(outputs)
+            self._places.append((metric, begin, self.width))
 
-    def values(self, totals: NDArray[np.float64], samples: int) -> dict[str, Value]:
+    def values(self, totals: Sequence[float] | NDArray[np.float64], samples: int) -> dict[str, Value]:
         """Return the loss with its penalties, and each metric, of the ``samples`` samples that gave ``totals``."""
-        loss, penalties, *counts = np.split(totals, self._ends[:-1])
-        values: dict[str, Value] = {
-            "loss": self._loss.finish(float(loss[0]) / samples) + float(penalties.sum()) / samples
-        }
-        for metric, own in zip(self._metrics, counts, strict=True):
-            values[metric.name] = metric.finish(own, samples)
+        loss = self._loss.finish(float(totals[0]) / samples)
+        if self._penalties_end > 1:
+            loss += float(sum(totals[1 : self._penalties_end])) / samples
+        values: dict[str, Value] = {"loss": loss}
+        for metric, begin, end in self._places:
+            values[metric.name] = metric.finish(np.asarray(totals[begin:end]), samples)
         return values
 
 

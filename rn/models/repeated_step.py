@@ -1,0 +1,80 @@
+"""A training step on a batch like the last one, without asking again what was answered then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rn.models.report import Report
+
+if TYPE_CHECKING:
+    from rn.models.model import Model
+
+__all__ = ["RepeatedStep"]
+
+FLOAT32, INT64 = np.dtype(np.float32), np.dtype(np.int64)
+
+
+class RepeatedStep:
+    """The short way through ``train_on_batch`` for arrays of the shapes and types of a batch that went the long way.
+
+    A step of a tiny net takes less than a microsecond in the core, and asking what the arrays are many. What the
+    answers hang on is kept: shapes, types, which layers train, and the generation of the model's plans, which every
+    change of layers, loss or optimizer ends. Values are still looked at, in the core. Whatever does not fit is left to
+    the long way, which knows the words for it.
+    """
+
+    def __init__(self, model: Model, x: NDArray[Any], y: NDArray[Any], *, classes: bool) -> None:
+        network = model._built()
+        self._x_shape, self._y_shape = x.shape, y.shape
+        self._y_dtype = INT64 if classes else FLOAT32
+        self._classes = network.output_shape[0] if classes else 0
+        self._trainable = model._trainable()
+        self._key = model._plan_key("train", len(x), classes=classes)
+        self._generation = model._plans.generation
+        self._report = Report(model)
+
+    @staticmethod
+    def of(model: Model, x: Any, y: Any, *, classes: bool) -> RepeatedStep | None:
+        """Return the short way for batches such as ``x`` and ``y``; None where there is none."""
+        if model.gradient_chunks > 1 or not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)):
+            return None
+        _, loss = model._compiled("train_on_batch")
+        network = model._built()
+        as_it_is = y.dtype == INT64 and y.ndim == 1
+        if not classes:
+            as_it_is = loss.target_range == "any" and not loss.takes_classes and y.shape[1:] == network.output_shape
+        return RepeatedStep(model, x, y, classes=classes) if as_it_is else None
+
+    def run(self, model: Model, x: Any, y: Any) -> dict[str, Any] | None:
+        """Do the step and return its loss and metrics; None, and nothing is done, where this way does not serve."""
+        if not (
+            type(x) is type(y) is np.ndarray
+            and x.shape == self._x_shape
+            and y.shape == self._y_shape
+            and x.dtype is FLOAT32
+            and y.dtype is self._y_dtype
+            and x.flags.c_contiguous
+            and y.flags.c_contiguous
+            and self._generation == model._plans.generation
+            and self._trainable == model._trainable()
+            and model._fitting.acquire(blocking=False)
+        ):
+            return None
+        try:
+            rate = model._optimizer().rate(model._updates)
+            bound, generation = model._plans.borrow(self._key)
+            if bound is None:
+                return None
+            bound.plan.set_step(model.steps, model._updates + 1, rate)
+            try:
+                totals = bound.learn(x, y, self._classes)
+            finally:
+                steps, update = bound.plan.counters
+                model.steps, model._updates = steps, update - 1
+                model._plans.give_back(self._key, bound, generation)
+        finally:
+            model._fitting.release()
+        return None if totals is None else self._report.values(totals, len(x))

@@ -1,0 +1,105 @@
+"""``train_on_batch`` again and again: the short way gives the bits and the refusals of the long one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import rn
+from rn.errors import LabelError, OptionError, ShapeError, StateError
+from rn.layers import Dense, Dropout
+
+
+def model(loss="mse", seed=1):
+    ending = "softmax" if loss == "cross_entropy" else "tanh"
+    made = rn.Sequencial([Dense(7, "relu"), Dropout(0.3), Dense(3, ending)], input_shape=(5,), seed=seed)
+    made.compile("adam", loss, ["mae"] if loss == "mse" else ["accuracy"])
+    return made
+
+
+def batches(count, loss, n=4):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(count, n, 5)).astype(np.float32)
+    y = rng.integers(0, 3, (count, n)) if loss == "cross_entropy" else rng.normal(size=(count, n, 3)).astype(np.float32)
+    return x, y
+
+
+def weights(made):
+    return {key: value.tobytes() for key, value in made.state_dict().items()}
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_the_short_way_gives_the_bits_of_the_long_one(loss):
+    short, long = model(loss), model(loss)
+    for x, y in zip(*batches(6, loss), strict=True):
+        # A list goes the long way: it has to become an array first.
+        assert short.train_on_batch(x, y) == long.train_on_batch(x.tolist(), y.tolist())
+        assert weights(short) == weights(long)
+    assert (short.steps, short._updates) == (long.steps, long._updates) == (6, 6)
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_what_is_wrong_with_a_later_batch_is_still_refused(loss):
+    made = model(loss)
+    (x, *_), (y, *_) = batches(1, loss)
+    made.train_on_batch(x, y)
+    before, steps = weights(made), made.steps
+    bad = x.copy()
+    bad[2, 1] = np.nan
+    with pytest.raises(OptionError, match="not finite as float32 in sample 2"):
+        made.train_on_batch(bad, y)
+    bad = y.copy()
+    bad[1] = 3 if loss == "cross_entropy" else np.inf
+    with pytest.raises(LabelError, match="sample 1"):
+        made.train_on_batch(x, bad)
+    with pytest.raises(ShapeError):
+        made.train_on_batch(x[:, :4].copy(), y)
+    with pytest.raises(ShapeError, match="4 samples"):
+        made.train_on_batch(x, y[:3].copy())
+    assert weights(made) == before
+    assert made.steps == steps
+
+
+def test_other_shapes_types_and_layouts_go_the_long_way_and_back():
+    made, twin = model(), model()
+    (x, *_), (y, *_) = batches(1, "mse", 6)
+    for again in (x, x[:2], x.astype(np.float64), np.asfortranarray(x), x):
+        target = y[: len(again)]
+        assert made.train_on_batch(again, target) == twin.train_on_batch(again.tolist(), target.tolist())
+
+
+def test_a_layer_frozen_or_a_loss_changed_meanwhile_is_seen():
+    made = model()
+    (x, *_), (y, *_) = batches(1, "mse")
+    made.train_on_batch(x, y)
+    made.train_on_batch(x, y)
+    kept = made.layers[0].weight.tobytes()
+    made.layers[0].trainable = False
+    made.train_on_batch(x, y)
+    assert made.layers[0].weight.tobytes() == kept
+    made.compile("sgd", "mae")
+    assert set(made.train_on_batch(x, y)) == {"loss"}
+    assert made.train_on_batch(x, y)["loss"] == pytest.approx(np.abs(made(x) - y).mean(), rel=0.5)
+
+
+def test_learning_rates_set_and_scheduled_hold_for_the_next_step():
+    made = model()
+    (x, *_), (y, *_) = batches(1, "mse")
+    made.train_on_batch(x, y)
+    before = weights(made)
+    made.optimizer.learning_rate = 0.0
+    made.train_on_batch(x, y)
+    assert weights(made) == before
+
+
+def test_a_model_that_is_being_fitted_refuses_it():
+    made = model()
+    (x, *_), (y, *_) = batches(1, "mse")
+    made.train_on_batch(x, y)
+
+    def meddle(*_):
+        with pytest.raises(StateError, match="while this model is being fitted"):
+            made.train_on_batch(x, y)
+
+    made.fit(x, y, verbose=0, callbacks=[meddle])
+    assert made.steps == 2
