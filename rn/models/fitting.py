@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rn import _core
+from rn.data import DataLoader
 from rn.models.plans import BoundPlan
 from rn.models.report import Report, numbers
 
 if TYPE_CHECKING:
     from rn.models.model import Model
 
-__all__ = ["Fitting", "HeldOut"]
+__all__ = ["Fitting", "HeldOut", "LoaderFitting"]
 
 SHUFFLE = 2 << 24  # the purpose of the draws that order an epoch's samples
 
@@ -39,7 +41,7 @@ class Fitting:
         classes: bool,
         batch_size: int,
         shuffle: bool = False,
-        held_out: HeldOut | None = None,
+        held_out: HeldOut | DataLoader | None = None,
     ) -> None:
         self.model = model
         self.samples = len(x)
@@ -137,9 +139,55 @@ class Fitting:
         """Return the loss and metrics on the validation data, {} where there is none."""
         if self._held_out is None:
             return {}
+        if isinstance(self._held_out, DataLoader):
+            return numbers(self.model._evaluate_loader(self._held_out))
         x, y, factors, classes = self._held_out
         return numbers(self.model._evaluate(x, y, factors, classes, min(256, len(x))))
 
     def epoch_done(self, epoch: int) -> None:
         """Count ``epoch`` as trained."""
         self.model.epochs = epoch + 1
+
+
+class LoaderFitting(Fitting):
+    """The trainer of a model that is fitted to a loader: each batch passes the model's door as it comes."""
+
+    def __init__(
+        self,
+        model: Model,
+        loader: DataLoader,
+        class_weight: Mapping[int, float] | None,
+        *,
+        held_out: HeldOut | DataLoader | None = None,
+    ) -> None:
+        batch_size = min(loader.batch_size, loader.samples)
+        none = np.empty(0, np.float32)
+        super().__init__(model, none, none, None, classes=False, batch_size=batch_size, held_out=held_out)
+        self.samples = loader.samples
+        self._loader = loader
+        self._class_weight = class_weight
+        self._batches = loader.batches(0)
+
+    def __exit__(self, *exception: object) -> None:
+        self._batches.close()
+        super().__exit__(*exception)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Begin ``epoch`` of the loader; the order is that in which its batches come."""
+        self._batches.close()
+        self._batches = self._loader.batches(epoch)
+        return np.arange(self.samples, dtype=np.int64)
+
+    def train(self, order: NDArray[np.int64], totals: NDArray[np.float64]) -> None:
+        """Train on as many of the loader's next batches as hold these samples."""
+        done = 0
+        while done < len(order):
+            x, y = next(self._batches)
+            self._data, self._classes = self.model._enter_batch("fit", x, y, self._class_weight)
+            super().train(np.arange(len(x), dtype=np.int64), totals)
+            done += len(x)
+
+    def _plan(self, size: int) -> BoundPlan:
+        bound = super()._plan(size)
+        bound.feed(*self._data)
+        return bound

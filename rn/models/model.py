@@ -9,7 +9,7 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from numbers import Real
 from typing import Any
 
@@ -18,11 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, losses, metrics, optimizers
 from rn.callbacks import Callback, ModelCheckpoint, ProgressBar, Restoring, as_callbacks, states
+from rn.data import DataLoader
 from rn.errors import OptionError, ShapeError, StateError
 from rn.layers import Layer
 from rn.models import door, files, fusion, table
 from rn.models.binding import Use, bind_plan
-from rn.models.fitting import Fitting, HeldOut
+from rn.models.fitting import Fitting, HeldOut, LoaderFitting
 from rn.models.network import Network, unbuild
 from rn.models.plans import BoundPlan, PlanPool
 from rn.models.repeated_step import RepeatedStep
@@ -142,12 +143,12 @@ class Model:
 
     def fit(
         self,
-        x: ArrayLike | _core.Tensor4D,
+        x: ArrayLike | _core.Tensor4D | DataLoader,
         y: ArrayLike | None = None,
         *,
         epochs: int = 1,
         batch_size: int = 32,
-        validation_data: tuple[ArrayLike, ArrayLike] | None = None,
+        validation_data: tuple[ArrayLike, ArrayLike] | DataLoader | None = None,
         validation_split: float = 0.0,
         shuffle: bool = True,
         class_weight: Mapping[int, float] | None = None,
@@ -167,6 +168,9 @@ class Model:
         function(epoch, logs) at the end of each epoch. ``verbose``: 0 is quiet. ``initial_epoch``: the number of the
         first epoch; as many as were trained before unless given.
 
+        ``x`` may be a ``rn.data.DataLoader`` with targets: then it says ``batch_size`` and ``shuffle``, and ``y``,
+        ``validation_split`` and ``sample_weight`` are refused. ``validation_data`` may be one too.
+
         Raises ``StateError`` before ``compile`` and while another ``fit`` of this model runs; ``ShapeError``,
         ``LabelError``, ``DtypeError`` and ``OptionError`` for data and options that do not fit, before anything is
         changed.
@@ -177,28 +181,33 @@ class Model:
         watchers = sorted(as_callbacks(callbacks), key=lambda watcher: isinstance(watcher, ModelCheckpoint))
         bars = [watcher for watcher in watchers if isinstance(watcher, ProgressBar)]
         with self._unbuilt_again_on_error():
-            inputs, targets, classes = self._enter_pair("fit", x, y)
-            factors = door.weights(sample_weight, class_weight, targets, self._class_count(classes))
-            held_out: HeldOut | None = None
-            if validation_data is not None:
-                held_out = self._validation_pair(validation_data)
-            elif validation_split != 0:
-                cut = _split_point(validation_split, len(inputs))
-                held_out = (inputs[cut:], targets[cut:], None if factors is None else factors[cut:], classes)
-                inputs, targets = inputs[:cut], targets[:cut]
-                factors = None if factors is None else factors[:cut]
-            batch_size = door.batch_size_option(batch_size, len(inputs))
+            fitting: Fitting
+            if isinstance(x, DataLoader):
+                if y is not None or sample_weight is not None or validation_split != 0:
+                    raise OptionError("y, sample_weight and validation_split do not go with a DataLoader")
+                fitting = self._loader_fitting(x, class_weight, validation_data, first_epoch)
+            else:
+                inputs, targets, classes = self._enter_pair("fit", x, y)
+                factors = door.weights(sample_weight, class_weight, targets, self._class_count(classes))
+                held_out: HeldOut | DataLoader | None = None
+                if validation_data is not None:
+                    held_out = self._validation_pair(validation_data)
+                elif validation_split != 0:
+                    cut = _split_point(validation_split, len(inputs))
+                    held_out = (inputs[cut:], targets[cut:], None if factors is None else factors[cut:], classes)
+                    inputs, targets = inputs[:cut], targets[:cut]
+                    factors = None if factors is None else factors[:cut]
+                fitting = Fitting(
+                    self,
+                    inputs,
+                    targets,
+                    factors,
+                    classes=classes,
+                    batch_size=door.batch_size_option(batch_size, len(inputs)),
+                    shuffle=bool(shuffle),
+                    held_out=held_out,
+                )
         with self._alone("fit"):
-            fitting = Fitting(
-                self,
-                inputs,
-                targets,
-                factors,
-                classes=classes,
-                batch_size=batch_size,
-                shuffle=bool(shuffle),
-                held_out=held_out,
-            )
             self.stop_training = False
             history = self.history = History()
             saved, self._callback_states = self._callback_states, {}
@@ -223,9 +232,28 @@ class Model:
         finally:
             self._callbacks = []
 
-    def _validation_pair(self, pair: Any) -> HeldOut:
+    def _loader_fitting(
+        self, loader: DataLoader, class_weight: Mapping[int, float] | None, validation_data: Any, epoch: int
+    ) -> LoaderFitting:
+        """Return the trainer for ``loader``, whose first samples must pass the door."""
+        self._enter_batch("fit", *loader.batch([0], epoch), class_weight)
+        held_out = None if validation_data is None else self._validation_pair(validation_data)
+        return LoaderFitting(self, loader, class_weight, held_out=held_out)
+
+    def _enter_batch(
+        self, method: str, x: Any, y: Any, class_weight: Mapping[int, float] | None = None
+    ) -> tuple[tuple[FloatArray, NDArray[Any], FloatArray | None], bool]:
+        """Return a loader's batch and its factors as the model takes them, and whether its targets are classes."""
+        inputs, targets, classes = self._enter_pair(method, x, y)
+        factors = door.weights(None, class_weight, targets, self._class_count(classes))
+        return (inputs, targets, factors), classes
+
+    def _validation_pair(self, pair: Any) -> HeldOut | DataLoader:
+        if isinstance(pair, DataLoader):
+            self._enter_pair("fit", *pair.batch([0]), "validation ")
+            return pair
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise OptionError("validation_data must be a pair (x, y)")
+            raise OptionError("validation_data must be a pair (x, y) or a DataLoader")
         inputs, targets, classes = self._enter_pair("fit", pair[0], pair[1], "validation ")
         return inputs, targets, None, classes
 
@@ -246,9 +274,21 @@ class Model:
         return fitting.report.values(totals, len(inputs))
 
     def evaluate(
-        self, x: ArrayLike, y: ArrayLike | None = None, *, batch_size: int = 256, sample_weight: ArrayLike | None = None
+        self,
+        x: ArrayLike | DataLoader,
+        y: ArrayLike | None = None,
+        *,
+        batch_size: int = 256,
+        sample_weight: ArrayLike | None = None,
     ) -> dict[str, Any]:
-        """Return the loss and metrics of all samples together, with dropout off: numbers, but ``confusion_matrix``."""
+        """Return the loss and metrics of all samples together, with dropout off: numbers, but ``confusion_matrix``.
+
+        ``x`` may be a ``rn.data.DataLoader`` with targets, of which all samples are taken, in batches of its own size.
+        """
+        if isinstance(x, DataLoader):
+            if y is not None or sample_weight is not None:
+                raise OptionError("y and sample_weight do not go with a DataLoader")
+            return self._evaluate_loader(x)
         inputs, targets, classes = self._enter_pair("evaluate", x, y)
         factors = door.weights(sample_weight, None, targets, self._class_count(classes))
         return self._evaluate(inputs, targets, factors, classes, door.batch_size_option(batch_size, len(inputs)))
@@ -265,11 +305,27 @@ class Model:
                 bound.plan.train(order[begin:end], totals)
         return report.values(totals, len(x))
 
-    def predict(self, x: ArrayLike, *, batch_size: int = 256) -> FloatArray:
+    def _evaluate_loader(self, loader: DataLoader) -> dict[str, Any]:
+        self._enter_pair("evaluate", *loader.batch([0]))
+        report = Report(self)
+        totals = np.zeros(report.width)
+        with closing(loader.in_order()) as batches:
+            for x, y in batches:
+                (inputs, targets, _), classes = self._enter_batch("evaluate", x, y)
+                with self._lend("evaluate", len(inputs), classes=classes, weighted=False) as bound:
+                    bound.feed(inputs, targets, None)
+                    bound.plan.train(np.arange(len(inputs)), totals)
+        return report.values(totals, len(loader.x))
+
+    def predict(self, x: ArrayLike | DataLoader, *, batch_size: int = 256) -> FloatArray:
         """Return the model's output for every sample, float32 of shape (n, *output_shape), with dropout off.
 
-        A row of the result does not depend on the batch it was computed in. Several threads may predict at once.
+        A row of the result does not depend on the batch it was computed in. Several threads may predict at once. Of a
+        ``rn.data.DataLoader`` all samples are taken, in the order of its data and in batches of its own size.
         """
+        if isinstance(x, DataLoader):
+            with closing(x.in_order()) as batches:
+                return np.concatenate([self.predict(rows, batch_size=x.batch_size) for rows, _ in batches])
         network, inputs = self._enter(x)
         output = np.empty((len(inputs), *network.output_shape), np.float32)
         for begin, end, size in _runs(len(inputs), door.batch_size_option(batch_size, len(inputs))):
