@@ -41,6 +41,90 @@ static RN_ALWAYS_INLINE void depthwise_rows(const ptrdiff_t stride, const rn_dep
     if (a->activation > RN_RELU) activate_span(a->activation, a->alpha, y, y, rows * width);
 }
 
+/* Windows of 3 x 3 cells side by side, the common case, read planes where they are: rows and columns outside under masks. A row
+ * of cells, once loaded, serves the three rows of outputs that reach it. */
+static inline int depthwise_3x3(const rn_window *w) {
+    return w->tap_rows == 3 && w->tap_columns == 3 && w->stride_y == 1 && w->stride_x == 1 &&
+           (w->tap_step_y == 1 || w->tap_step_y == -1) && (w->tap_step_x == 1 || w->tap_step_x == -1);
+}
+
+/* Which tap reads cell (i, c) of the window. */
+static inline ptrdiff_t tap_of_cell(const rn_window *w, int i, int c) {
+    return (w->tap_step_y > 0 ? i : 2 - i) * 3 + (w->tap_step_x > 0 ? c : 2 - c);
+}
+
+/* The three columns of cells of outputs j, j + 1, …: what lies in the image, for the lanes that are outputs. */
+static inline void cells_inside(const rn_window *w, ptrdiff_t j, vm inside[3]) {
+    for (int c = 0; c < 3; c++) inside[c] = vm_and(columns_inside(j + low_x(w) + c, 1, w->width), vm_first(w->grid_width - j));
+}
+
+static void depthwise_plane_3x3(const rn_depthwise_args *a, const float *x, const float *weight, const float *bias, float *y) {
+    const rn_window *w = &a->window;
+    vf value[3][3];
+    for (int i = 0; i < 3; i++)
+        for (int c = 0; c < 3; c++) value[i][c] = vf_set(weight[tap_of_cell(w, i, c)]);
+    for (ptrdiff_t j = 0; j < w->grid_width; j += VL) {
+        vm inside[3];
+        cells_inside(w, j, inside);
+        for (ptrdiff_t first = 0; first < w->grid_height; first += DEPTHWISE_ROWS) {
+            vf sum[DEPTHWISE_ROWS];
+            RN_UNROLL
+            for (int o = 0; o < DEPTHWISE_ROWS; o++) sum[o] = vf_zero();
+            RN_UNROLL
+            for (int r = 0; r < DEPTHWISE_ROWS + 2; r++) {
+                const ptrdiff_t row = first + low_y(w) + r;
+                const vm there = row >= 0 && row < w->height ? vm_all() : vm_none();
+                RN_UNROLL
+                for (int c = 0; c < 3; c++) {
+                    const vf cells = vf_load_masked(x + row * w->width + j + low_x(w) + c, vm_and(inside[c], there));
+                    RN_UNROLL
+                    for (int i = 0; i < 3; i++)
+                        if (r - i >= 0 && r - i < DEPTHWISE_ROWS) sum[r - i] = vf_fma(value[i][c], cells, sum[r - i]);
+                }
+            }
+            for (ptrdiff_t o = 0; o < least(DEPTHWISE_ROWS, w->grid_height - first); o++) {
+                vf result = bias != NULL ? vf_add(sum[o], vf_set(*bias)) : sum[o];
+                if (a->activation == RN_RELU) result = vf_max(vf_zero(), result);
+                vf_store_first(y + (first + o) * w->grid_width + j, w->grid_width - j, result);
+            }
+        }
+    }
+    if (a->activation > RN_RELU) activate_span(a->activation, a->alpha, y, y, w->grid_height * w->grid_width);
+}
+
+/* total[tap] += products of the plane with dy, lane by lane; no cell meets a row that is not one of dy's. */
+static void depthwise_products_3x3(const rn_window *w, const float *x, const float *dy, float *total) {
+    vf sum[3][3];
+    RN_UNROLL
+    for (int i = 0; i < 9; i++) sum[i / 3][i % 3] = vf_zero();
+    for (ptrdiff_t j = 0; j < w->grid_width; j += VL) {
+        vm inside[3];
+        cells_inside(w, j, inside);
+        vf slope[3] = {vf_zero(), vf_zero(), vf_zero()}; /* of outputs r, r - 1, r - 2 */
+        for (ptrdiff_t r = 0; r < w->grid_height + 2; r++) {
+            const ptrdiff_t row = r + low_y(w);
+            slope[2] = slope[1];
+            slope[1] = slope[0];
+            if (r < w->grid_height) slope[0] = vf_load_first(dy + r * w->grid_width + j, w->grid_width - j);
+            if (row < 0 || row >= w->height) continue;
+            const float *from = x + row * w->width + j + low_x(w);
+            const vf cells[3] = {vf_load_masked(from, inside[0]), vf_load_masked(from + 1, inside[1]),
+                                 vf_load_masked(from + 2, inside[2])};
+            RN_UNROLL
+            for (int i = 0; i < 3; i++) {
+                if (r < i || r - i >= w->grid_height) continue;
+                RN_UNROLL
+                for (int c = 0; c < 3; c++) sum[i][c] = vf_fma(cells[c], slope[i], sum[i][c]);
+            }
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        for (int c = 0; c < 3; c++) {
+            float *to = total + tap_of_cell(w, i, c) * VL;
+            vf_store(to, vf_add(vf_load(to), sum[i][c]));
+        }
+}
+
 KERNEL(depthwise) {
     const rn_depthwise_args *a = arguments;
     const rn_window *w = &a->window;
@@ -50,6 +134,11 @@ KERNEL(depthwise) {
     for (ptrdiff_t plane = tile * a->group; plane < least((tile + 1) * a->group, planes); plane++) {
         const ptrdiff_t channel = plane % a->channels;
         const float *weight = a->weight + channel * taps, bias = a->bias != NULL ? a->bias[channel] : 0.0f;
+        if (depthwise_3x3(w)) {
+            depthwise_plane_3x3(a, a->x + plane * w->height * w->width, weight, a->bias != NULL ? &bias : NULL,
+                                a->y + plane * size);
+            continue;
+        }
         for (ptrdiff_t y = 0, rows; y < w->grid_height; y += rows) {
             rows = least(a->block_rows, w->grid_height - y);
             const image_part part = part_of_image(w, a->x, planes, plane, 1, y, rows, 0, w->grid_width, copy);
@@ -118,6 +207,11 @@ KERNEL(depthwise_weights) {
     for (ptrdiff_t image = 0; image < a->images; image++) {
         const ptrdiff_t plane = image * a->channels + channel;
         const float *dy = a->dy + plane * size;
+        if (depthwise_3x3(w)) {
+            depthwise_products_3x3(w, a->x + plane * w->height * w->width, dy, total);
+            if (a->dbias != NULL) bias += sum_of_rows(dy, size);
+            continue;
+        }
         for (ptrdiff_t y = 0, rows; y < w->grid_height; y += rows) {
             rows = least(a->block_rows, w->grid_height - y);
             const image_part part = part_of_image(w, a->x, planes, plane, 1, y, rows, 0, w->grid_width, copy);
