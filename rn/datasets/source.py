@@ -17,24 +17,35 @@ __all__ = ["DataFile", "DataSet"]
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of a data set as it is unpacked: its name without ``.gz``, its size in bytes and its SHA-256."""
+    """A file of a data set as it is unpacked: its name without ``.gz``, its size in bytes and its SHA-256.
+
+    With ``packed`` the SHA-256 is that of the gzipped file, where its publisher gives no other; then ``size`` is the
+    most that it may unpack to, and the file must be had as it was published, gzipped.
+    """
 
     name: str
     size: int
     sha256: str
+    packed: bool = False
 
     def unpack(self, content: bytes, name: str) -> bytes:
         """Return the unpacked bytes of ``content``; ``FileError`` under ``name`` if they are not this file's."""
+        if self.packed:
+            self._check(content, name, "")
+            return unpack(content, self.size, name)
         unpacked = unpack(content, self.size, name)
         if len(unpacked) < self.size:
             raise FileError(f"{name} is truncated: {len(unpacked):,} bytes unpacked, {self.size:,} were expected")
-        sha256 = hashlib.sha256(unpacked).hexdigest()
+        self._check(unpacked, name, "unpacked ")
+        return unpacked
+
+    def _check(self, content: bytes, name: str, which: str) -> None:
+        sha256 = hashlib.sha256(content).hexdigest()
         if sha256 != self.sha256:
             raise FileError(
-                f"{name} is damaged or another file: the SHA-256 of its unpacked bytes is {sha256}, "
+                f"{name} is damaged or another file: the SHA-256 of its {which}bytes is {sha256}, "
                 f"expected {self.sha256}"
             )
-        return unpacked
 
     def open(self, path: Path) -> bytes:
         """Return the unpacked bytes of the file at ``path``; ``FileError`` if they are not this file's."""
@@ -64,7 +75,8 @@ class DataSet:
         if directory is not None:
             for path in candidates(Path(directory), file):
                 return file.open(path)
-            raise FileError(f"{self.title}: {os.fspath(directory)} has no file {file.name} or {file.name}.gz")
+            wanted = f"{file.name}.gz" if file.packed else f"{file.name} or {file.name}.gz"
+            raise FileError(f"{self.title}: {os.fspath(directory)} has no file {wanted}")
         looked = []
         if data_folder := os.environ.get("RN_DATA_DIR"):
             folder = Path(data_folder).expanduser() / self.folder
@@ -83,8 +95,9 @@ class DataSet:
         except DownloadError as error:
             raise DownloadError(
                 f"{self.title}: {file.name} is neither on this machine nor could it be downloaded. "
-                f"Looked in: {'; '.join(looked)}. Tried: {error}. Go online, or put the files of {self.title}, gzipped "
-                f"or not, into a folder {self.folder} and set RN_DATA_DIR to the folder that holds it."
+                f"Looked in: {'; '.join(looked)}. Tried: {error}. Go online, or put the files of {self.title}, "
+                f"{'as published' if file.packed else 'gzipped or not'}, into a folder {self.folder} "
+                "and set RN_DATA_DIR to the folder that holds it."
             ) from error
 
     def download(self, file: DataFile, path: Path) -> bytes:
@@ -106,6 +119,7 @@ class DataSet:
 
 def candidates(folder: Path, file: DataFile) -> Iterator[Path]:
     """Yield the files of ``folder`` that ``file`` may be in: plain first, which is faster to read."""
-    for path in (folder / file.name, folder / f"{file.name}.gz"):
+    names = (f"{file.name}.gz",) if file.packed else (file.name, f"{file.name}.gz")
+    for path in (folder / name for name in names):
         if path.is_file():
             yield path

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rn.datasets
-from rn.datasets import digits, iris, load_digits, load_iris
+from rn.datasets import diabetes, digits, iris, load_diabetes, load_digits, load_iris
 
 
 def test_digits():
@@ -43,15 +43,28 @@ def test_iris():
     np.testing.assert_allclose(x[:50].mean(axis=0), [5.006, 3.428, 1.462, 0.246], rtol=1e-6)
 
 
+def test_diabetes():
+    x, y = load_diabetes()
+    assert (x.shape, x.dtype, y.shape, y.dtype) == ((442, 10), np.float32, (442,), np.float32)
+    np.testing.assert_array_equal(x[0], np.float32([59, 2, 32.1, 101, 157, 93.2, 38, 4, 4.8598, 87]))
+    np.testing.assert_array_equal(np.unique(x[:, 1]), [1, 2])
+    # The mean and range that the paper's page gives.
+    assert (y.min(), y.max(), y[0], y[-1]) == (25, 346, 151, 57)
+    assert y.mean(dtype=float) == pytest.approx(152.13, abs=0.01)
+    assert all(array.flags.c_contiguous for array in (x, y))
+
+
 def test_names_fit_the_data():
     assert len(digits.CLASS_NAMES) == 10
     assert (len(iris.CLASS_NAMES), len(iris.FEATURE_NAMES)) == (3, 4)
+    first = diabetes.FILE.read_text("ascii").splitlines()[0]
+    assert tuple(first.split(",")) == (*diabetes.FEATURE_NAMES, "progression")
     first = iris.FILE.read_text("ascii").splitlines()[0]
     assert tuple(first.split(",")) == (*iris.FEATURE_NAMES, "class")
 
 
 def test_the_arrays_are_the_callers_own():
-    for load in (load_digits, load_iris):
+    for load in (load_diabetes, load_digits, load_iris):
         for array in load():
             array[...] = 0
         assert all(array.any() for array in load())
@@ -81,6 +94,10 @@ def test_every_value_is_scikit_learns():
     x, y = load_digits(raw=True)
     np.testing.assert_array_equal(x[:, 0], peer.load_digits().images)
     np.testing.assert_array_equal(y, peer.load_digits().target)
+    x, y = load_diabetes()
+    theirs = peer.load_diabetes(scaled=False)
+    np.testing.assert_array_equal(x, theirs.data.astype(np.float32))
+    np.testing.assert_array_equal(y, theirs.target.astype(np.float32))
     x, y = load_iris()
     np.testing.assert_array_equal(x, peer.load_iris().data.astype(np.float32))
     np.testing.assert_array_equal(y, peer.load_iris().target)

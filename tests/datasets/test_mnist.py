@@ -362,5 +362,13 @@ def test_the_real_set_is_described_in_full():
 
 
 def test_the_public_names():
-    assert set(rn.datasets.__all__) >= {"load_digits", "load_iris", "load_mnist", "read_idx"}
+    assert set(rn.datasets.__all__) >= {
+        "load_cifar10",
+        "load_diabetes",
+        "load_digits",
+        "load_fashion_mnist",
+        "load_iris",
+        "load_mnist",
+        "read_idx",
+    }
     assert all(getattr(rn.datasets, name).__doc__ for name in rn.datasets.__all__)
