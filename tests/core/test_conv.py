@@ -131,6 +131,16 @@ CASES = [
     ((2, 3, 9, 9), (4, 3, 2, 2), {"stride": (5, 3)}),
     ((2, 3, 1, 1), (4, 3, 1, 1), {}),
     ((2, 2, 20, 20), (3, 2, 17, 18), {"padding": SAME}),
+    ((1, 16, 9, 150), (16, 16, 3, 5), {"padding": ((1, 1), (2, 2))}),
+    ((1, 16, 11, 150), (31, 16, 3, 3), {"stride": (1, 2)}),
+    ((2, 31, 20, 19), (48, 31, 3, 3), {"stride": (3, 3), "padding": SAME}),
+    ((1, 30, 12, 12), (80, 30, 1, 1), {}),
+    ((2, 32, 9, 10), (30, 16, 3, 3), {"groups": 2, "dilation": (2, 2), "padding": ((2, 2), (2, 2))}),
+    ((2, 3, 70, 90), (3, 1, 7, 7), {"groups": 3, "padding": ((3, 3), (3, 3))}),
+    ((2, 5, 17, 40), (5, 1, 5, 5), {"groups": 5, "stride": (2, 2), "padding": ((2, 2), (2, 2))}),
+    ((2, 5, 17, 41), (5, 1, 3, 3), {"groups": 5, "stride": (3, 3), "dilation": (2, 1)}),
+    ((3, 5, 3, 35), (5, 1, 3, 3), {"groups": 5}),
+    ((3, 5, 2, 33), (5, 1, 3, 3), {"groups": 5, "padding": ((2, 1), (0, 2))}),
 ]
 
 
@@ -290,3 +300,24 @@ def test_an_output_that_is_an_input_is_refused():
     plan, (x, weight) = slots((1, 1, 4, 4), (1, 1, 1, 1))
     with pytest.raises(OptionError, match="share memory"):
         _core.conv2d(plan, x, weight, x)
+
+
+# ---- which form
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "options", "form"),
+    [
+        ((2, 32, 20, 20), (32, 32, 3, 3), {"stride": (2, 2)}, "conv2d_direct_filters"),
+        ((2, 32, 20, 20), (24, 32, 3, 3), {"stride": (2, 2)}, "conv2d_direct_pixels"),
+        ((2, 1, 20, 20), (32, 1, 3, 3), {}, "conv2d_direct_pixels"),
+        ((2, 6, 20, 20), (6, 1, 3, 3), {"groups": 6}, "conv2d_depthwise"),
+    ],
+)
+def test_the_form_is_in_the_name_and_the_same_for_any_batch(x_shape, weight_shape, options, form):
+    for n in (1, 2, 64):
+        plan = _core.Plan(n)
+        x, weight = np.empty((n, *x_shape[1:])), np.empty(weight_shape)
+        slots = [plan.kept(shape) for shape in (x.shape, weight.shape, output_shape(x, weight, **options))]
+        _core.conv2d(plan, *slots, **options)
+        assert form in [kernel for _, _, kernel, *_ in plan.listing()]
