@@ -24,7 +24,7 @@ from rn import (
     schedules,
     training,
 )
-from rn._config import show_config
+from rn._config import get_winograd, set_winograd, show_config
 from rn._threads import get_num_threads, set_num_threads, threads
 from rn._version import __version__
 from rn.models import RedeNeural, Sequencial, load
@@ -47,6 +47,7 @@ __all__ = [
     "datasets",
     "errors",
     "get_num_threads",
+    "get_winograd",
     "initializers",
     "layers",
     "load",
@@ -60,6 +61,7 @@ __all__ = [
     "schedules",
     "serialization",
     "set_num_threads",
+    "set_winograd",
     "show_config",
     "threads",
     "training",

@@ -8,9 +8,10 @@ import platform
 import numpy as np
 
 from rn import _core, _threads
+from rn._core import get_winograd, set_winograd
 from rn._version import __version__
 
-__all__ = ["config", "show_config"]
+__all__ = ["config", "get_winograd", "set_winograd", "show_config"]
 
 # OpenMP tells its version as the date of the specification.
 OPENMP_VERSIONS = {
@@ -39,6 +40,7 @@ def config() -> dict[str, str]:
         "NumPy": np.__version__,
         "compiler": _core.compiler(),
         "instruction set": f"{_core.instruction_set()} ({isa})",
+        "Winograd": "on" if get_winograd() else "off",
         "OpenMP": OPENMP_VERSIONS.get(openmp, f"of {openmp}") if openmp else "no: serial build",
         "threads": threads if openmp else f"1 (serial build; else {threads})",
     }

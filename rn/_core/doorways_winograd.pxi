@@ -44,12 +44,17 @@ cdef bint WINOGRAD = os.environ.get("RN_WINOGRAD", "1") != "0"
 
 
 def get_winograd() -> bool:
-    """Return whether convolutions take Winograd's form where it pays."""
+    """Return whether convolutions take Winograd's form where it pays; see ``set_winograd``."""
     return WINOGRAD
 
 
 def set_winograd(bint on) -> None:
-    """Let the plans that are made from now on take Winograd's form of convolutions where it pays, or never."""
+    """Let 3 x 3 convolutions at stride 1 take Winograd's form where it pays (the default), or never.
+
+    It needs a quarter of the multiplications and rounds more: within 2e-5 of a sample's largest output, where the direct form
+    stays within 1e-5 of the sum of the absolute terms. The variable RN_WINOGRAD=0 turns it off from the start. Models obey from
+    their next call on; results with and without it differ in their last digits. Source: Lavin and Gray 2015.
+    """
     global WINOGRAD
     WINOGRAD = on
 

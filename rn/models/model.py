@@ -521,7 +521,7 @@ class Model:
     def _plan_key(self, use: Use, size: int, *, classes: bool = False, weighted: bool = False) -> tuple[Any, ...]:
         # What is frozen matters where something trains; a tiny net's predict is faster than looking.
         frozen = self._trainable() if use in ("train", "update", "training call") else ()
-        return use, size, classes, weighted, frozen
+        return use, size, classes, weighted, frozen, _core.get_winograd()
 
 
 def _trainable_flags(layer: Layer) -> Any:

@@ -31,7 +31,6 @@ class RepeatedStep:
         self._x_shape, self._y_shape = x.shape, y.shape
         self._y_dtype = INT64 if classes else FLOAT32
         self._classes = network.output_shape[0] if classes else 0
-        self._trainable = model._trainable()
         self._key = model._plan_key("train", len(x), classes=classes)
         self._generation = model._plans.generation
         self._report = Report(model)
@@ -59,7 +58,7 @@ class RepeatedStep:
             and x.flags.c_contiguous
             and y.flags.c_contiguous
             and self._generation == model._plans.generation
-            and self._trainable == model._trainable()
+            and self._key == model._plan_key("train", len(x), classes=self._classes > 0)
             and model._fitting.acquire(blocking=False)
         ):
             return None

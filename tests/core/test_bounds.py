@@ -27,6 +27,7 @@ from tests.core import (
     test_pool,
     test_random,
     test_softmax,
+    test_winograd,
 )
 from tests.core.harness import Bench
 
@@ -74,6 +75,7 @@ def run_everything(side: str) -> None:
         test_pool,
         test_random,
         test_softmax,
+        test_winograd,
     ):
         module.Bench = guarded_bench(side)  # type: ignore[misc]
     for name in test_activation.NAMES:
@@ -108,6 +110,11 @@ def run_everything(side: str) -> None:
         test_gemm.summed(np.ones(shape[:2], np.float32))
     for case in test_conv.CASES:
         test_conv.test_against_reference(*case)
+    for case in test_winograd.CASES[:7]:
+        x, weight, bias, dy = test_winograd.inputs(*case)
+        test_winograd.forward(x, weight, bias, case[2])
+        test_winograd.by_input(dy, weight, x, case[2])
+        test_winograd.by_weights(x, dy, weight, case[2])
     print("nothing touched")
 
 
