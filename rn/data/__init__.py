@@ -7,5 +7,6 @@ from rn.data.draws import Draws
 from rn.data.labels import one_hot
 from rn.data.loader import DataLoader
 from rn.data.split import train_test_split
+from rn.data.table import Table, read_csv
 
-__all__ = ["DataLoader", "Draws", "one_hot", "train_test_split", "transforms"]
+__all__ = ["DataLoader", "Draws", "Table", "one_hot", "read_csv", "train_test_split", "transforms"]
