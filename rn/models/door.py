@@ -30,6 +30,7 @@ __all__ = [
 
 Shape = tuple[int, ...]
 FloatArray = NDArray[np.float32]
+FLOAT32 = np.dtype(np.float32)
 
 
 def inputs(x: Any, shape: Shape, what: str = "x") -> FloatArray:
@@ -38,6 +39,8 @@ def inputs(x: Any, shape: Shape, what: str = "x") -> FloatArray:
     Takes arrays and nested sequences of numbers, and a ``Tensor4D`` of shape (n, c, h, w), (n, features, 1, 1) or, as a
     matrix, (1, 1, n, features).
     """
+    if type(x) is np.ndarray and x.dtype is FLOAT32 and x.shape[1:] == shape and len(x) and x.flags.c_contiguous:
+        return x  # as most come, and a tiny net is done before the questions below are asked
     array = numbers(x, what)
     if len(shape) == 1 and array.ndim == 4:
         if array.shape[1:] == (*shape, 1, 1):
@@ -239,6 +242,8 @@ def weights(
 
 def count_option(what: str, value: Any, low: int = 1) -> int:
     """Return ``value`` as an int of at least ``low``, or raise ``OptionError``."""
+    if type(value) is int and value >= low:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
         raise OptionError(f"{what} must be a whole number of at least {low}, got {value!r}")
     return int(value)

@@ -9,7 +9,7 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from numbers import Real
 from typing import Any
 
@@ -25,7 +25,7 @@ from rn.models import door, files, fusion, table
 from rn.models.binding import Use, bind_plan
 from rn.models.fitting import Fitting, HeldOut, LoaderFitting
 from rn.models.network import Network, unbuild
-from rn.models.plans import BoundPlan, PlanPool
+from rn.models.plans import BoundPlan, Loan, PlanPool
 from rn.models.repeated_step import RepeatedStep
 from rn.models.report import Report
 from rn.training.history import History
@@ -34,6 +34,8 @@ from rn.training.loop import run_epochs
 __all__ = ["Model"]
 
 FloatArray = NDArray[np.float32]
+# Use, batch size, whether targets are classes and samples weighted, which layers train, the setting of Winograd's form.
+PlanKey = tuple[Use, int, bool, bool, tuple[Any, ...], bool]
 
 
 class Model:
@@ -327,9 +329,15 @@ class Model:
             with closing(x.in_order()) as batches:
                 return np.concatenate([self.predict(rows, batch_size=x.batch_size) for rows, _ in batches])
         network, inputs = self._enter(x)
-        output = np.empty((len(inputs), *network.output_shape), np.float32)
-        for begin, end, size in _runs(len(inputs), door.batch_size_option(batch_size, len(inputs))):
+        samples = len(inputs)
+        output = np.empty((samples, *network.output_shape), np.float32)
+        size = door.batch_size_option(batch_size, samples)
+        if size == samples:
             with self._lend("predict", size) as bound:
+                bound.transform(inputs, output)
+            return output
+        for begin, end, part in _runs(samples, size):
+            with self._lend("predict", part) as bound:
                 bound.transform(inputs[begin:end], output[begin:end])
         return output
 
@@ -508,20 +516,19 @@ class Model:
     def _optimizer(self) -> optimizers.Optimizer:
         return self._compiled("fit")[0]
 
-    def _lend(
-        self, use: Use, size: int, *, classes: bool = False, weighted: bool = False
-    ) -> AbstractContextManager[BoundPlan]:
-        """Lend the plan for a use and batch size; see ``PlanPool.take``."""
+    def _lend(self, use: Use, size: int, *, classes: bool = False, weighted: bool = False) -> Loan:
+        """Lend the plan for a use and batch size until the ``with`` block ends."""
         self._built()
-        return self._plans.take(
-            self._plan_key(use, size, classes=classes, weighted=weighted),
-            lambda: bind_plan(self, use, size, classes=classes, weighted=weighted),
-        )
+        return Loan(self._plans, self._plan_key(use, size, classes=classes, weighted=weighted), self._bind)
 
-    def _plan_key(self, use: Use, size: int, *, classes: bool = False, weighted: bool = False) -> tuple[Any, ...]:
+    def _plan_key(self, use: Use, size: int, *, classes: bool = False, weighted: bool = False) -> PlanKey:
         # What is frozen matters where something trains; a tiny net's predict is faster than looking.
         frozen = self._trainable() if use in ("train", "update", "training call") else ()
         return use, size, classes, weighted, frozen, _core.get_winograd()
+
+    def _bind(self, key: PlanKey) -> BoundPlan:
+        use, size, classes, weighted, _, _ = key
+        return bind_plan(self, use, size, classes=classes, weighted=weighted)
 
 
 def _trainable_flags(layer: Layer) -> Any:

@@ -15,6 +15,7 @@ from rn import _core
 __all__ = ["BoundPlan", "Loan", "PlanPool"]
 
 KEPT = 16  # kinds of plans (use, batch size) that a model keeps
+SMALL_BYTES = 256 << 10  # of a plan that is kept at hand
 KEPT_BYTES = 256 << 20  # how much memory they may hold together; the one used last is kept whatever it holds
 
 
@@ -68,13 +69,16 @@ class PlanPool:
         self._lock = threading.Lock()
         self.generation = 0  # of the plans; a new one when all are dropped
         self._held = 0  # bytes of the idle plans
-
-    def take(self, key: Hashable, make: Callable[[], BoundPlan]) -> Loan:
-        """Lend the plan for ``key``, made by ``make`` where none is idle, until the ``with`` block ends."""
-        return Loan(self, key, make)
+        # Small plans lie at hand besides, one a key: no other thread comes between what dict.pop and setdefault do, and
+        # they take a quarter of a lock's time. The keys name the generation.
+        self._at_hand: dict[Hashable, BoundPlan] = {}
 
     def borrow(self, key: Hashable) -> tuple[BoundPlan | None, int]:
         """Return an idle plan for ``key``, if there is one, and the generation that it is of."""
+        generation = self.generation
+        bound = self._at_hand.pop((generation, key), None)
+        if bound is not None:
+            return bound, generation
         with self._lock:
             idle = self._idle.get(key)
             if not idle:
@@ -86,6 +90,11 @@ class PlanPool:
     def give_back(self, key: Hashable, bound: BoundPlan, generation: int) -> None:
         """Take a lent plan back; one of an older generation is dropped."""
         bound.plan.unfeed()
+        if generation != self.generation:
+            return
+        small = bound.plan.arena_bytes <= SMALL_BYTES and len(self._at_hand) < KEPT
+        if small and self._at_hand.setdefault((generation, key), bound) is bound:
+            return
         with self._lock:
             if generation != self.generation:
                 return
@@ -100,22 +109,23 @@ class PlanPool:
         """Drop every plan; those lent out are not taken back."""
         with self._lock:
             self.generation += 1
+            self._at_hand.clear()
             self._idle.clear()
             self._held = 0
 
 
 class Loan:
-    """A plan of a pool for the length of a ``with`` block."""
+    """The plan for ``key`` for the length of a ``with`` block, made by ``make(key)`` where none is idle."""
 
     # A class, since entering and leaving a generator's context takes longer than a small net.
     __slots__ = ("_bound", "_generation", "_key", "_make", "_pool")
 
-    def __init__(self, pool: PlanPool, key: Hashable, make: Callable[[], BoundPlan]) -> None:
+    def __init__(self, pool: PlanPool, key: Any, make: Callable[[Any], BoundPlan]) -> None:
         self._pool, self._key, self._make = pool, key, make
 
     def __enter__(self) -> BoundPlan:
         bound, self._generation = self._pool.borrow(self._key)
-        self._bound = self._make() if bound is None else bound
+        self._bound = self._make(self._key) if bound is None else bound
         return self._bound
 
     def __exit__(self, *exception: object) -> None:
