@@ -87,6 +87,37 @@ def test_overfitting(examples: Path, tmp_path: Path) -> None:
     assert pictures(tmp_path, text) <= {"overfitting.png"}
 
 
+def test_regression(examples: Path, tmp_path: Path) -> None:
+    text = run(examples / "regression.py", tmp_path, "--seeds", "8")
+    mean = number(r"net: +mean R2 of 8 seeds: (-?[\d.]+)", text)
+    assert mean > 0.42
+    if "not installed" not in text:
+        assert mean > number(r"linear model: mean R2 of 8 seeds: (-?[\d.]+)", text) - 0.03
+    assert pictures(tmp_path, text) <= {"regression.png"}
+
+
+def test_image_upscale(examples: Path, tmp_path: Path) -> None:
+    text = run(examples / "image_upscale.py", tmp_path, "--epochs", "1500")
+    assert number(r"2-12-12-1: mean error of the known pixels ([\d.]+)", text) < 0.1
+    assert number(r"2-64-64-1: mean error of the known pixels ([\d.]+)", text) < 0.05
+    assert pictures(tmp_path, text) <= {"image_upscale.png"}
+
+
+def test_cifar10_on_stripes(examples: Path, tmp_path: Path) -> None:
+    short = ("--train", "240", "--test", "60", "--epochs", "3", "--batch-size", "16")
+    text = run(examples / "cifar10.py", tmp_path, "--data", "synthetic", *short)
+    assert "641,962 parameters" in text
+    assert number(r"([\d.]+)% of 60 test images", text) > 70
+    assert pictures(tmp_path, text) <= {"cifar10_history.png", "cifar10_predictions.png"}
+
+
+def test_cifar10_says_what_it_lacks(examples: Path, tmp_path: Path) -> None:
+    no_proxy = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    nowhere = {"RN_DATA_DIR": str(tmp_path / "none"), "RN_CACHE_DIR": str(tmp_path / "cache"), **no_proxy}
+    text = run(examples / "cifar10.py", tmp_path, **nowhere)
+    assert "CIFAR-10: cifar-10-binary.tar is neither on this machine nor could it be downloaded" in text
+
+
 def test_mnist_falls_back_to_the_bundled_digits(examples: Path, tmp_path: Path) -> None:
     """Nobody needs a network to see it work."""
     no_proxy = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
