@@ -1,6 +1,7 @@
 """Two nets learn a picture, the grey of each pixel from its coordinates, and redraw it larger.
 
-The picture is a handwritten digit of 8 x 8 pixels. A net of the shape 2-12-12-1 comes close, a wider one closer. Between the pixels, where there is nothing to learn from, both draw what they made of it.
+The picture is a handwritten digit of 8 x 8 pixels. A net of the shape 2-12-12-1 comes close, a wider one closer.
+Between the pixels, where there is nothing to learn from, both draw what they made of it.
 """
 
 from __future__ import annotations
