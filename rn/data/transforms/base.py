@@ -86,6 +86,11 @@ def images(x: Array, name: str) -> Array:
     return x
 
 
+def to_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return ``pixels``, from 0 to 255, rounded to the nearest bytes."""
+    return np.rint(pixels).astype(np.uint8)
+
+
 def number(name: str, value: Any, low: float, high: float = np.inf) -> float:
     """Return ``value`` as a float from ``low`` to ``high``; ``OptionError`` under ``name`` if it is not that."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not low <= float(value) <= high:

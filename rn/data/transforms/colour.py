@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rn.data.draws import Batch, Draws
-from rn.data.transforms.base import Array, Transform, images, number
+from rn.data.transforms.base import Array, Transform, images, number, to_bytes
 from rn.errors import OptionError, ShapeError
 
 __all__ = ["ColorJitter", "Normalize"]
@@ -30,8 +30,12 @@ class Normalize(Transform):
         for values in (self.mean, self.deviation):
             if values.shape not in ((1,), (channels,)):
                 raise ShapeError(f"Normalize has {values.size} numbers for images of {channels} channels")
-        pixels = np.divide(x, 255, dtype=np.float32) if x.dtype == np.uint8 else x
-        return (pixels - self.mean[:, None, None]) / self.deviation[:, None, None], y
+        pixels = x.astype(np.float32)
+        if x.dtype == np.uint8:
+            pixels /= 255
+        pixels -= self.mean[:, None, None]
+        pixels /= self.deviation[:, None, None]
+        return pixels, y
 
 
 class ColorJitter(Transform):
@@ -60,14 +64,21 @@ class ColorJitter(Transform):
         # A step of size 0 is left out: its factor is 1 and would only cost time.
         pixels = x.astype(np.float32)
         if self.brightness:
-            pixels = np.clip(pixels * brightness, 0, highest)
+            pixels *= brightness
+            np.clip(pixels, 0, highest, out=pixels)
         if self.contrast:
             mean = grey(pixels).reshape(len(x), -1).mean(axis=1)[:, None, None, None]
-            pixels = np.clip(mean + (pixels - mean) * contrast, 0, highest)
+            pixels -= mean
+            pixels *= contrast
+            pixels += mean
+            np.clip(pixels, 0, highest, out=pixels)
         if self.saturation and channels == 3:
             own = grey(pixels)
-            pixels = np.clip(own + (pixels - own) * saturation, 0, highest)
-        return (np.rint(pixels).astype(np.uint8) if x.dtype == np.uint8 else pixels), y
+            pixels -= own
+            pixels *= saturation
+            pixels += own
+            np.clip(pixels, 0, highest, out=pixels)
+        return (to_bytes(pixels) if x.dtype == np.uint8 else pixels), y
 
 
 def grey(pixels: Array) -> Array:

@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rn.data.draws import Batch, Draws
-from rn.data.transforms.base import Array, Transform, images, number, pair, whole
+from rn.data.transforms.base import Array, Transform, images, number, pair, to_bytes, whole
 from rn.errors import OptionError, ShapeError
 
 __all__ = ["Cutout", "HorizontalFlip", "RandomAffine", "RandomCrop", "VerticalFlip"]
+
+# How many images are interpolated at once: their intermediate arrays should stay in the cache.
+TOGETHER = 8
 
 
 class HorizontalFlip(Transform):
@@ -23,7 +26,9 @@ class HorizontalFlip(Transform):
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
         images(x, "HorizontalFlip")
         flipped = draws.uniform()[:, 0] < self.probability
-        return np.where(flipped[:, None, None, None], x[..., ::-1], x), y
+        result = x.copy()
+        result[flipped] = x[flipped, :, :, ::-1]
+        return result, y
 
 
 class VerticalFlip(Transform):
@@ -35,7 +40,9 @@ class VerticalFlip(Transform):
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
         images(x, "VerticalFlip")
         flipped = draws.uniform()[:, 0] < self.probability
-        return np.where(flipped[:, None, None, None], x[:, :, ::-1], x), y
+        result = x.copy()
+        result[flipped] = x[flipped, :, ::-1]
+        return result, y
 
 
 class RandomCrop(Transform):
@@ -76,7 +83,8 @@ class Cutout(Transform):
         h, w = images(x, "Cutout").shape[2:]
         rows, columns = self._inside(draws.integers(0, h), h), self._inside(draws.integers(0, w), w)
         hole = rows[:, None, :, None] & columns[:, None, None, :]
-        return np.where(hole, x.dtype.type(0), x), y
+        # A product is several times faster than a choice by mask.
+        return x * (~hole).astype(x.dtype), y
 
     def _inside(self, centre: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
         begin = centre - self.size // 2
@@ -116,8 +124,11 @@ class RandomAffine(Transform):
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
         h, w = images(x, "RandomAffine").shape[2:]
         columns, rows = self._sources(h, w, draws)
-        moved = bilinear(x, rows, columns)
-        return (np.rint(moved).astype(np.uint8) if x.dtype == np.uint8 else moved), y
+        moved = np.empty(x.shape, np.float32)
+        for at in range(0, len(x), TOGETHER):
+            part = slice(at, at + TOGETHER)
+            moved[part] = bilinear(x[part], rows[part], columns[part])
+        return (to_bytes(moved) if x.dtype == np.uint8 else moved), y
 
     def _sources(self, h: int, w: int, draws: Draws) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return column and row, (n, h, w) each, at which every pixel of the result looks into its image."""
@@ -138,14 +149,17 @@ def bilinear(x: Array, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any
     """Return float32 (n, c, h, w): each image of ``x`` at the places ``rows`` and ``columns``, (n, h, w), 0 outside."""
     n, c, h, w = x.shape
     # A frame of zeros two pixels wide: every place outside is moved onto it, and none is left without neighbours.
-    framed = np.zeros((n, h + 4, w + 4, c), np.float32)
-    framed[:, 2:-2, 2:-2] = x.transpose(0, 2, 3, 1)
-    row = np.clip(rows, -2, h) + np.float32(2)
-    column = np.clip(columns, -2, w) + np.float32(2)
-    top, left = row.astype(np.int64), column.astype(np.int64)
-    below, right = (row - top.astype(np.float32))[..., None], (column - left.astype(np.float32))[..., None]
-    flat = framed.reshape(-1, c)
-    first = (np.arange(n)[:, None, None] * (h + 4) + top) * (w + 4) + left
-    upper = flat[first] * (1 - right) + flat[first + 1] * right
-    lower = flat[first + (w + 4)] * (1 - right) + flat[first + (w + 5)] * right
-    return np.ascontiguousarray((upper * (1 - below) + lower * below).transpose(0, 3, 1, 2))
+    framed = np.zeros((n, c, h + 4, w + 4), np.float32)
+    framed[:, :, 2:-2, 2:-2] = x.astype(np.float32, copy=False)
+    row = np.clip(rows, -2, h)[:, None] + np.float32(2)
+    column = np.clip(columns, -2, w)[:, None] + np.float32(2)
+    top, left = row.astype(np.int32), column.astype(np.int32)
+    below, right = row - top.astype(np.float32), column - left.astype(np.float32)
+    plane = np.arange(n * c, dtype=np.intp).reshape(n, c, 1, 1) * ((h + 4) * (w + 4))
+    first = plane + (top * (w + 4) + left)
+    flat = framed.ravel()
+    corner = [np.take(flat[shift:], first, mode="clip") for shift in (0, 1, w + 4, w + 5)]
+    upper = corner[0] + (corner[1] - corner[0]) * right
+    lower = corner[2] + (corner[3] - corner[2]) * right
+    moved: NDArray[Any] = upper + (lower - upper) * below
+    return moved
