@@ -340,6 +340,7 @@ def test_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [point[3] for point in points] == [0] * 5 + [1] * 5
 
 
+@pytest.mark.peers
 def test_tensorboard_writes_files_that_it_reads(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
