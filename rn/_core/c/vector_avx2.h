@@ -16,6 +16,8 @@ static inline vf vf_zero(void) { return _mm256_setzero_ps(); }
 static inline vf vf_set(float a) { return _mm256_set1_ps(a); }
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
+static inline void vf_stream(float *p, vf a) { _mm256_stream_ps(p, a); } /* past the caches; p on a boundary of 4 VL bytes */
+static inline void vf_stream_end(void) { _mm_sfence(); }                 /* before others may read what was streamed */
 
 static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }

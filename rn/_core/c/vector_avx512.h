@@ -16,6 +16,8 @@ static inline vf vf_zero(void) { return _mm512_setzero_ps(); }
 static inline vf vf_set(float a) { return _mm512_set1_ps(a); }
 static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
+static inline void vf_stream(float *p, vf a) { _mm512_stream_ps(p, a); } /* past the caches; p on a boundary of 4 VL bytes */
+static inline void vf_stream_end(void) { _mm_sfence(); }                 /* before others may read what was streamed */
 
 static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }

@@ -61,6 +61,8 @@ static inline vf vf_load(const float *p) {
     return a;
 }
 static inline void vf_store(float *p, vf a) { memcpy(p, &a, sizeof a); }
+static inline void vf_stream(float *p, vf a) { vf_store(p, a); } /* others go past the caches here */
+static inline void vf_stream_end(void) {}
 static inline vi vi_load(const int32_t *p) {
     vi a;
     memcpy(&a, p, sizeof a);
