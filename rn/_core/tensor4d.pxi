@@ -141,6 +141,19 @@ cdef class Tensor4D:
     def __float__(self):
         return single_element(self, "the value")
 
+    def item(self) -> float:
+        """Return the one element; ``OptionError`` where there are more or none."""
+        return float(self)
+
+    def tolist(self) -> list:
+        """Return the elements as nested lists of floats, four deep."""
+        return numpy.asarray(self).tolist()
+
+    @property
+    def T(self) -> Tensor4D:
+        """The last two axes swapped, as ``transpose()`` does: a copy."""
+        return self.transpose()
+
     def __int__(self) -> int:
         """The one element, without its fraction."""
         return int(float(self))

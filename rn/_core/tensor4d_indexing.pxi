@@ -61,14 +61,21 @@ cdef int read_integer(Tensor4D t, object item, int axis, Part *part) except -1:
     return 0
 
 
+cdef object no_index(object item):
+    """The error for what is no index; masks and other arrays are named by their kind, not printed."""
+    shape = getattr(item, "shape", None)
+    got = f"{item!r:.80}" if shape is None else f"an array of {item.dtype}, shape {shape}"
+    return DtypeError(f"a tensor is indexed by integers, slices and ..., got {got}; by masks and arrays: numpy.asarray(t)[mask]")
+
+
 cdef Py_ssize_t read_position(object item, int axis, Py_ssize_t length) except -1:
     """An index along an axis as a number from 0 to length - 1."""
     if isinstance(item, bool) or not (isinstance(item, int) or hasattr(item, "__index__")):
-        raise DtypeError(f"a tensor is indexed by integers, slices and ..., got {item!r}; for arrays: numpy.asarray(t)[...]")
+        raise no_index(item)
     try:
         position = operator.index(item)
     except TypeError as error:
-        raise DtypeError(f"a tensor is indexed by integers, slices and ..., got {item!r}") from error
+        raise no_index(item) from error
     if not -length <= position < length:
         raise IndexError(f"index {position} is out of range for axis {axis} of length {length}")
     return position + length if position < 0 else position

@@ -288,3 +288,22 @@ def test_pad_refuses_absurd_widths():
         Tensor4D(counted(2, 3)).pad(2**62)
     with pytest.raises(MemoryError):
         Tensor4D(counted(2, 3)).pad(((2**63, 2**70), (0, 0)))
+
+
+def test_arrays_as_indices_are_named_not_printed():
+    t = Tensor4D(np.arange(6000).reshape(1, 1, 60, 100))
+    for mask in (np.asarray(t) > 3, t > 3):
+        with pytest.raises(
+            DtypeError, match=r"an array of bool, shape \(1, 1, 60, 100\).*numpy.asarray\(t\)\[mask\]"
+        ) as error:
+            t[mask]
+        assert len(str(error.value)) < 200
+
+
+def test_numbers_lists_and_the_transpose_as_numpy_names_them():
+    t = Tensor4D([[1, 2, 3], [4, 5, 6]])
+    assert t[0, 0, 1:2, 2:].item() == 6.0
+    with pytest.raises(OptionError, match="6 elements"):
+        t.item()
+    assert t.tolist() == [[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]]
+    np.testing.assert_array_equal(t.T, [[[[1, 4], [2, 5], [3, 6]]]])
