@@ -44,10 +44,10 @@ def data_files() -> set[str]:
 def check_symbols(core: Path) -> None:
     """Assert that the kernels' names are there for perf, gdb and valgrind, in every instruction set."""
     listed = subprocess.run(["nm", core], capture_output=True, text=True, check=True).stdout
-    kernels = re.search(r"#define RN_KERNELS\(X\) (.*?[^\\])\n", Path("rn/_core/c/rn.h").read_text(), re.DOTALL)
-    assert kernels is not None
-    expected = {f"rn_{name}_generic" for name in re.findall(r"X\((\w+)\)", kernels[1])}
-    assert "rn_fill_generic" in expected
+    headers = "".join(path.read_text() for path in Path("rn/_core/c").glob("rn*.h"))
+    lists = re.findall(r"#define RN_(?:\w+_)?KERNELS\(X\) (.*?[^\\])\n", headers, re.DOTALL)
+    expected = {f"rn_{name}_generic" for names in lists for name in re.findall(r"\bX\((\w+)\)", names)}
+    assert {"rn_fill_generic", "rn_add_generic"} <= expected
     named = set(re.findall(r" [tT] (rn_\w+)$", listed, re.MULTILINE))
     assert expected <= named, f"no symbols for {sorted(expected - named)}"
     print(f"{core.name}: {core.stat().st_size / 1e6:.2f} MB, {len(expected)} kernels by name")

@@ -45,6 +45,7 @@ _NO_DIGEST = b"0" * 64
 # A string, which may lack its end. Nothing is ever tried twice: hostile text takes no longer.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
+_DRAFT = re.compile(r"\.rn-[0-9a-f]{16}\.tmp")
 
 
 def write_file(path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]], description: dict[str, Any]) -> None:
@@ -243,10 +244,9 @@ def _replacing(path: str) -> Iterator[io.BufferedWriter]:
     target = os.path.realpath(path)
     mode = _mode_of_old(path)
     folder = os.path.dirname(target)
-    draft = os.path.join(folder, f".rn-{secrets.token_hex(8)}.tmp")
+    _remove_abandoned(folder)
     try:
-        # As open() does: 0o666 less the umask. Never an existing file, never through somebody's link.
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        draft, handle = _new_draft(folder)
     except OSError as error:
         raise OSError(error.errno, f"no new file can be made in its folder: {error.strerror}", path) from None
     try:
@@ -264,6 +264,48 @@ def _replacing(path: str) -> Iterator[io.BufferedWriter]:
             error.filename = path
         raise
     _sync_folder(folder)
+
+
+def _new_draft(folder: str) -> tuple[str, int]:
+    """Return the name and the handle of a new file, which is locked as long as the handle is open."""
+    while True:
+        draft = os.path.join(folder, f".rn-{secrets.token_hex(8)}.tmp")
+        # As open() does: 0o666 less the umask. Never an existing file, never through somebody's link.
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        _lock(handle)
+        if os.path.exists(draft):  # else somebody took it for abandoned before it was locked
+            return draft, handle
+        os.close(handle)
+
+
+def _remove_abandoned(folder: str) -> None:
+    """Remove what was left by processes that were killed while they wrote: drafts that nobody holds locked.
+
+    Where there are no such locks, on Windows, a file that is open cannot be removed.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for draft in [entry.path for entry in entries if _DRAFT.fullmatch(entry.name)]:
+            with contextlib.suppress(OSError):
+                if os.name == "nt":
+                    os.unlink(draft)
+                    continue
+                handle = os.open(draft, os.O_WRONLY | os.O_NOFOLLOW)
+                try:
+                    if _lock(handle):
+                        os.unlink(draft)
+                finally:
+                    os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file for this handle alone and return whether that succeeded; ``False`` where locks are unknown."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def _mode_of_old(path: str) -> int | None:

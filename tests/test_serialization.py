@@ -567,6 +567,22 @@ class TestDisk:
     def test_no_drafts_are_left(self, good: Path) -> None:
         assert [path.name for path in good.parent.iterdir()] == ["good.rn"]
 
+    @pytest.mark.skipif(os.name != "posix", reason="file locks")
+    def test_what_a_killed_process_left_goes_with_the_next_save(self, good: Path) -> None:
+        import fcntl
+
+        folder = good.parent
+        left, busy, other = (folder / name for name in (f".rn-{'a' * 16}.tmp", f".rn-{'b' * 16}.tmp", ".rn-mine.tmp"))
+        for path in (left, busy, other):
+            path.write_bytes(b"half a file")
+        with busy.open("r+b") as being_written:
+            fcntl.flock(being_written, fcntl.LOCK_EX)
+            write_file(good, {}, {"a": 2})
+            assert sorted(folder.iterdir()) == sorted([good, busy, other])
+        write_file(good, {}, {"a": 3})
+        assert sorted(folder.iterdir()) == sorted([good, other])
+        assert read_file(good)[1] == {"a": 3}
+
     @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
     def test_permissions(self, tmp_path: Path) -> None:
         path = tmp_path / "a.rn"
@@ -687,6 +703,8 @@ class TestDisk:
             number = description["number"]
             assert tensors["w"].shape == (50_000 * (1 + number % 2),)
             assert (tensors["w"] == number).all()
+        write_file(path, {}, {})
+        assert list(tmp_path.iterdir()) == [path]
 
 
 def test_importing_it_does_not_import_safetensors() -> None:

@@ -17,6 +17,7 @@ cdef class Root:
     cdef object owner  # whose memory it is; None: the arena's
     cdef char *data
     cdef bint filled  # written by the caller before each run
+    cdef bint constant  # follows from what is filled in and from what is not trained
     cdef bint prepared  # written by the calls of `prepare`
     cdef Root over  # the root over whose memory it lies; None: it has a place of its own
 
@@ -339,11 +340,19 @@ cdef class Plan:
                 slot._gradient = self._slot((<Slot> self.gradient(slot.base)).root, slot.shape)
         return slot._gradient
 
+    def constant(self, Slot slot) -> None:
+        """Say that nothing that is trained goes into ``slot``, so that nobody computes its gradient."""
+        self._mine(slot)
+        slot.root.constant = True
+
     def wants_gradient(self, Slot slot) -> bool:
-        """Whether d loss / d ``slot`` is to be computed: not for what the caller fills in, unless it was asked for already."""
+        """Whether d loss / d ``slot`` is to be computed.
+
+        Not for what the caller fills in and what is ``constant``, unless it was asked for already.
+        """
         if not self.gradients:
             return False
-        if not slot.root.filled:
+        if not slot.root.filled and not slot.root.constant:
             return True
         while slot is not None:
             if slot._gradient is not None:

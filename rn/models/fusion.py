@@ -56,10 +56,16 @@ NO_PROBABILITIES: dict[type[losses.Loss], tuple[type[activations.ActivationFunct
 }
 
 # (last activation, loss): the kernel that takes the logits instead.
-JOINED_LOSSES: dict[tuple[type[activations.ActivationFunction], type[losses.Loss]], Any] = {
+JOINED_LOSSES: dict[tuple[type | None, type[losses.Loss]], Any] = {
     (activations.Softmax, losses.CrossEntropy): _core.softmax_cross_entropy,
     (activations.Softmax, losses.KLDivergence): _core.softmax_kl_divergence,
     (activations.Sigmoid, losses.BinaryCrossEntropy): _core.sigmoid_binary_cross_entropy,
+}
+
+# What a loss with `from_logits` makes its probabilities by.
+FROM_LOGITS: dict[type[losses.Loss], type[activations.ActivationFunction]] = {
+    losses.CrossEntropy: activations.Softmax,
+    losses.BinaryCrossEntropy: activations.Sigmoid,
 }
 
 
@@ -135,21 +141,39 @@ def _bind_pair(
     options: dict[str, Any],
 ) -> _core.Slot:
     """Record a layer and the activation and normalisation behind it; ``options`` are more for the layer's ``bind``."""
+    constant = not plan.wants_gradient(x) and not (plan.training and layer.trained())
+    y, left = _bind_layer(plan, layer, activation, x, norm, options)
+    if constant:
+        plan.constant(y)
+    if left is None:
+        return y
+    z = left.bind(plan, y)
+    if constant:
+        plan.constant(z)
+    return z
+
+
+def _bind_layer(
+    plan: _core.Plan,
+    layer: Layer,
+    activation: activations.ActivationFunction | None,
+    x: _core.Slot,
+    norm: BatchNorm | None,
+    options: dict[str, Any],
+) -> tuple[_core.Slot, activations.ActivationFunction | None]:
+    """Record the layer, with the activation where one kernel does both; return the output and what is left to do."""
     if isinstance(layer, Residual):
-        y = bind_residual(plan, layer, x)
-        return y if activation is None else activation.bind(plan, y)
+        return bind_residual(plan, layer, x), activation
     if isinstance(layer, Activation):
-        return x if activation is None else activation.bind(plan, x)
+        return x, activation
     if norm is not None:
         bias = layer.slots(plan, "bias")[0] if "bias" in layer.parameters else None
         options["instead"] = norm.fold(plan, layer.slots(plan, "weight")[0], bias)
-    if activation is None:
-        return layer.bind(plan, x, **options)
     finished = FINISHED_IN_REGISTERS if plan.gradients else FINISHED_WITHOUT_GRADIENT
-    if (type(layer), type(activation)) in finished:
+    if activation is not None and (type(layer), type(activation)) in finished:
         options["finish"] = activation
-        return layer.bind(plan, x, **options)
-    return activation.bind(plan, layer.bind(plan, x, **options))
+        activation = None
+    return layer.bind(plan, x, **options), activation
 
 
 def bind_residual(plan: _core.Plan, layer: Residual, x: _core.Slot) -> _core.Slot:
@@ -181,12 +205,12 @@ def bind_loss(
 ) -> tuple[_core.Slot, _core.Slot]:
     """Record all layers and the loss, joined with the last activation where the table has the pair.
 
-    Returns the slots of the prediction and of the loss, a float64 scalar. Where the plan has gradients, d loss / d
-    prediction starts them.
+    Returns the slots of the prediction, probabilities also where the loss makes them of logits, and of the loss, a
+    float64 scalar. Where the plan has gradients, d loss / d prediction starts them.
     """
-    activation = last_activation(layers) or activations.Linear()
-    kernel = None if loss.from_logits else JOINED_LOSSES.get((type(activation), type(loss)))
-    y = bind_layers(plan, layers, x, open_end=kernel is not None)
+    activation = FROM_LOGITS.get(type(loss)) if loss.from_logits else type(last_activation(layers))
+    kernel = JOINED_LOSSES.get((activation, type(loss)))
+    y = bind_layers(plan, layers, x, open_end=kernel is not None and not loss.from_logits)
     gradient = plan.gradient(y) if plan.gradients else None
     with plan.scope("loss"):
         if kernel is None:

@@ -127,7 +127,7 @@ class Model:
     ) -> None:
         """Choose how to train: an optimizer, a loss and metrics, by name or as objects.
 
-        The optimizer's state starts anew.
+        The optimizer's state starts anew, and of its settings only the learning rate can be changed from here on.
 
         ``gradient_chunks``: a batch's gradient is computed in that many parts, one after the other, and summed in a
         fixed order: less memory for the same step. Raises ``OptionError`` for unknown names, and for a loss that takes
@@ -138,6 +138,7 @@ class Model:
         chunks = door.count_option("gradient_chunks", gradient_chunks)
         fusion.refuse_mismatch(self.layers, chosen_loss)
         with self._alone("compile"):
+            chosen_optimizer.settle()
             self.optimizer, self.loss, self.metrics = chosen_optimizer, chosen_loss, chosen_metrics
             self.gradient_chunks = chunks
             self._plans.clear()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rn import _core, registry
-from rn.errors import OptionError
+from rn.errors import OptionError, StateError
 from rn.schedules import Schedule
 
 __all__ = ["Optimizer", "above_zero", "at_least", "fraction"]
@@ -22,6 +22,8 @@ FloatArray = NDArray[np.float32]
 
 class Optimizer:
     """One update rule. ``learning_rate`` can be set at any time and holds from the next step on.
+
+    The other settings of a built-in rule are fixed once a model is compiled with it: setting one raises ``StateError``.
 
     All rules take, beside their own arguments:
 
@@ -38,6 +40,7 @@ class Optimizer:
     """
 
     rule: ClassVar[str] = ""
+    _settled = False
     decoupled_weight_decay: bool = False
 
     def __init__(
@@ -58,6 +61,18 @@ class Optimizer:
         self.clip_value = None if clip_value is None else above_zero(f"{name}: clip_value", clip_value)
         if clip_norm is not None and clip_value is not None:
             raise OptionError(f"{name}: choose clip_norm or clip_value, not both")
+
+    def settle(self) -> None:
+        """Fix all settings of a built-in rule but ``learning_rate``: from here on they are part of a model's plans."""
+        self._settled = bool(self.rule)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._settled and name != "learning_rate" and name in self.config():
+            raise StateError(
+                f"{type(self).__name__}: {name} was fixed when a model was compiled, learning_rate alone was not; "
+                f"compile with a new {type(self).__name__}({name}=...)"
+            )
+        super().__setattr__(name, value)
 
     @property
     def learning_rate(self) -> float | Schedule:

@@ -428,6 +428,62 @@ def test_the_gradient_by_the_input_of_the_first_layer_is_not_computed() -> None:
     assert any(layer == "dense_1" and kernel == "gemm" for layer, kernel in kernels)
 
 
+def test_no_gradient_goes_through_frozen_first_layers() -> None:
+    def backward(model: rn.Sequencial) -> set[str]:
+        with model._lend("train", 4, classes=True) as bound:
+            return {layer for phase, layer, *_ in bound.plan.listing() if phase == "backward"}
+
+    model = net()
+    assert backward(model) == {"conv2d_1", "max_pool2d_1", "dropout_1", "dense_1", "dropout_2", "dense_2"}
+    model.layers[0].trainable = False
+    assert backward(model) == {"dense_1", "dropout_2", "dense_2"}
+    with model._lend("input gradient", 4, classes=True) as bound:  # asked for, it goes all the way
+        assert "conv2d_1" in {layer for phase, layer, *_ in bound.plan.listing() if phase == "backward"}
+    model.layers[0].trainable, model.layers[4].trainable = True, False
+    assert "conv2d_1" in backward(model)
+
+
+def test_what_follows_frozen_layers_learns_the_same() -> None:
+    def dense() -> list[rn.layers.Layer]:
+        return [Dense(16, "tanh"), Dense(3, "softmax")]
+
+    head = rn.Sequencial(dense(), input_shape=(96,), seed=5)
+    whole = rn.Sequencial([Conv2D(6, 3, "relu"), MaxPool2D(2), Flatten(), *dense()], input_shape=(1, 10, 10), seed=5)
+    head.load_state_dict(dict(zip(head.state_dict(), list(whole.state_dict().values())[2:], strict=True)))
+    whole.layers[0].trainable = False
+    for model in (whole, head):
+        model.compile("sgd", "cross_entropy")
+    features = whole.outputs(X, "flatten_1")["flatten_1"]
+    assert whole.train_on_batch(X, Y) == head.train_on_batch(features, Y)
+    for ours, theirs in zip(list(whole.state_dict().values())[2:], head.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_metrics_see_probabilities_where_the_loss_takes_logits() -> None:
+    x = np.float32([[-2.0], [-0.1], [0.3], [0.4], [3.0]])
+    model = rn.Sequencial([Dense(1, kernel_initializer="ones")], input_shape=(1,), seed=0)
+    model.compile("sgd", rn.losses.BinaryCrossEntropy(from_logits=True), metrics=["accuracy", "mse"])
+    target = np.float32([0, 0, 1, 1, 1])
+    found = model.evaluate(x, target)
+    assert found["accuracy"] == 1.0
+    assert found["mse"] == pytest.approx(((1 / (1 + np.exp(-x[:, 0])) - target) ** 2).mean(), rel=1e-5)
+    np.testing.assert_array_equal(model.predict(x), x)
+
+
+def test_an_optimizers_settings_are_fixed_once_a_model_is_compiled_with_it() -> None:
+    optimizer = rn.optimizers.SGD(0.1)
+    optimizer.momentum = 0.5
+    model = net(optimizer=optimizer)
+    with pytest.raises(rn.errors.StateError, match=r"SGD: momentum was fixed.*SGD\(momentum=\.\.\.\)"):
+        optimizer.momentum = 0.9
+    assert optimizer.momentum == 0.5
+    optimizer.learning_rate = 0.2
+    assert model.optimizer is optimizer
+    assert optimizer.config()["learning_rate"] == 0.2
+    with pytest.raises(rn.errors.StateError, match="momentum"):
+        pickle.loads(pickle.dumps(model)).optimizer.momentum = 0.9
+
+
 def test_targets_may_be_tensors() -> None:
     x, y = X.reshape(70, -1)[:, :4], np.eye(3, dtype=np.float32)[Y]
     model = rn.Sequencial([Dense(3)], input_shape=4, seed=0)
