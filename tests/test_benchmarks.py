@@ -134,10 +134,8 @@ def test_readme_shows_the_nets_the_kernels_and_the_worst_row():
         publish.renewed("no markers", run)
 
 
-def test_readme_agrees_with_the_run_that_was_published(repository: Path):
-    assert publish.BEGIN in (repository / publish.README).read_text(encoding="utf-8")
-    if (repository / publish.DATA).exists():
-        publish.main(["--check"])
+def test_readme_agrees_with_the_run_that_was_published():
+    publish.main(["--check"])
 
 
 def test_peak_is_the_best_product_where_no_loop_was_built():
