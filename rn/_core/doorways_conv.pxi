@@ -106,6 +106,10 @@ cdef Py_ssize_t MOST_COPIED = 65536
 # Floats of partial sums of the gradient by weights, over all splits of the batch; and the number of splits.
 cdef Py_ssize_t MOST_PARTIALS = 262144
 cdef Py_ssize_t MOST_SPLITS = 16
+# Rows of x (taps of channels) that are summed with pixels in the lanes, and filters at a time: their sums fill half a second
+# cache.
+cdef Py_ssize_t MOST_DOT_ROWS = 128
+cdef Py_ssize_t MOST_DOT_FILTERS = 32
 
 
 cdef class _Convolution:
@@ -545,20 +549,25 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     a.window = conv.window()
     a.images, a.groups, a.channels, a.filters = conv.n, groups, conv.channels, conv.filters
     a.with_bias = dbias is not None
-    cut_weight_gradient(&a, conv.flops())
+    cdef bint dots = takes_dots(conv)
+    if dots:
+        cut_dots(&a, conv.flops())
+    else:
+        cut_weight_gradient(&a, conv.flops())
 
     cdef rn_window *w = &a.window
     cdef Py_ssize_t taps = w.tap_rows * w.tap_columns, rows = conv.channels * taps
     cdef Py_ssize_t wide = reach(a.block_columns, w.stride_x, w.tap_columns, w.tap_step_x)
     cdef Py_ssize_t pitch = wide if w.padded else w.width
     a.ones = (a.block_rows - 1) * w.stride_y * pitch + (a.block_columns - 1) * w.stride_x + 1
-    cdef Py_ssize_t scratch = RN_KC * RN_WIDE_PANEL + a.ones
+    cdef Py_ssize_t scratch = a.ones + (16 * (rows + 1) * a.filter_block if dots else RN_KC * RN_WIDE_PANEL)
     if w.padded:
         scratch += a.channel_block * wide * reach(a.block_rows, w.stride_y, w.tap_rows, w.tap_step_y)
         scratch += RN_PANEL  # the copy writes whole vectors
     cdef Slot partial = plan.tensor((a.splits * groups * (rows + 1) * conv.filters,))
     cdef rn_weight_gradient_args *call = <rn_weight_gradient_args *> plan.record(
-        "conv2d_weight_gradient", KERNELS.weight_gradient, sizeof(rn_weight_gradient_args),
+        "conv2d_weight_gradient" + ("_dots" if dots else ""),
+        KERNELS.weight_gradient_dots if dots else KERNELS.weight_gradient, sizeof(rn_weight_gradient_args),
         a.splits * groups * a.channel_blocks * a.filter_blocks,
         (a.channel_block * taps + 8) * sizeof(ptrdiff_t) + scratch * sizeof(float), conv.flops(),
         conv.bytes() + 4.0 * partial.size)
@@ -577,6 +586,32 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     plan.link(&s.dweight, dweight, WRITE)
     if dbias is not None:
         plan.link(&s.dbias, dbias, WRITE)
+
+
+cdef bint takes_dots(_Convolution conv):
+    """Whether the gradient by weights is summed with pixels in the lanes: by one sample's shape.
+
+    Both ways are priced in multiply-adds of 16 lanes. Turning dy costs about as much as 12 of them for each vector; with pixels
+    in the lanes the ends of rows leave some idle.
+    """
+    cdef Py_ssize_t rows = conv.channels * conv.kernel[0] * conv.kernel[1] + 1
+    if conv.stride[1] != 1 or rows > MOST_DOT_ROWS:
+        return False
+    cdef Py_ssize_t dots = divide_up(conv.filters, 4) * 4 * rows * divide_up(conv.grid[1], 16)
+    return dots < divide_up(conv.filters, 16) * conv.grid[1] * (rows + 12)
+
+
+cdef void cut_dots(rn_weight_gradient_args *a, double flops):
+    """Fill in splits and blocks of the sums with pixels in the lanes, from the sizes alone."""
+    cdef const rn_window *w = &a.window
+    cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
+    a.splits = max(1, min(min(a.images, MOST_SPLITS), wanted))
+    a.filter_block = even_block(a.filters, divide_up(a.filters, MOST_DOT_FILTERS), 4)
+    a.filter_blocks = max(divide_up(a.filters, a.filter_block), 1)
+    a.channel_block, a.channel_blocks = a.channels, 1
+    a.block_columns = w.grid_width
+    cdef Py_ssize_t row = a.channels * w.stride_y * reach(w.grid_width, w.stride_x, w.tap_columns, w.tap_step_x)
+    a.block_rows = even_block(w.grid_height, divide_up(row * w.grid_height, MOST_PLANE_COPIED), 1)
 
 
 cdef void cut_weight_gradient(rn_weight_gradient_args *a, double flops):

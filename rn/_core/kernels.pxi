@@ -102,6 +102,7 @@ cdef extern from "rn.h" nogil:
         rn_kernel winograd_taps
         rn_kernel turn_weights
         rn_kernel weight_gradient
+        rn_kernel weight_gradient_dots
         rn_kernel sum_splits
 
     const rn_kernel_table *rn_select(const char *isa)

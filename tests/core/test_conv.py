@@ -302,6 +302,18 @@ def test_an_output_that_is_an_input_is_refused():
         _core.conv2d(plan, x, weight, x)
 
 
+def test_a_taps_gradient_leaves_out_what_it_does_not_read():
+    """The last columns belong to the last taps alone, whatever else a vector of pixels reaches over."""
+    rng = np.random.default_rng(5)
+    for width in (3, 9, 20, 35):
+        x, weight, dy = normal(rng, 2, 1, 9, width), normal(rng, 6, 1, 3, 3), normal(rng, 2, 6, 7, width - 2)
+        clean = gradients(x, weight, dy)[1]
+        x[..., -1] = np.inf
+        dirty = gradients(x, weight, dy)[1]
+        np.testing.assert_array_equal(dirty[..., :2], clean[..., :2])
+        assert not np.isfinite(dirty[..., 2]).any()
+
+
 # ---- which form
 
 
@@ -321,3 +333,21 @@ def test_the_form_is_in_the_name_and_the_same_for_any_batch(x_shape, weight_shap
         slots = [plan.kept(shape) for shape in (x.shape, weight.shape, output_shape(x, weight, **options))]
         _core.conv2d(plan, *slots, **options)
         assert form in [kernel for _, _, kernel, *_ in plan.listing()]
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "options", "form"),
+    [
+        ((2, 1, 28, 28), (32, 1, 3, 3), {}, "conv2d_weight_gradient_dots"),
+        ((2, 3, 32, 32), (32, 3, 3, 3), {"padding": SAME}, "conv2d_weight_gradient_dots"),
+        ((2, 3, 32, 32), (32, 3, 3, 3), {"padding": SAME, "stride": (2, 2)}, "conv2d_weight_gradient"),
+        ((2, 40, 9, 9), (24, 40, 1, 1), {}, "conv2d_weight_gradient"),
+    ],
+)
+def test_the_form_of_the_gradient_by_weights(x_shape, weight_shape, options, form):
+    for n in (1, x_shape[0], 64):
+        plan = _core.Plan(1)
+        x, dweight = plan.tensor((n, *x_shape[1:])), plan.tensor(weight_shape)
+        y = plan.tensor(output_shape(np.empty((n, *x_shape[1:])), np.empty(weight_shape), **options))
+        _core.conv2d_weight_gradient(plan, x, y, dweight, **options)
+        assert plan.listing()[0][2] == form

@@ -19,6 +19,7 @@ RN_KERNELS(X)
 #include "body_columns.h"
 #include "body_conv.h"
 #include "body_conv_filters.h"
+#include "body_weight_dots.h"
 #include "body_depthwise.h"
 #include "body_winograd.h"
 #include "body_winograd_gradient.h"

@@ -83,6 +83,7 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(winograd_taps) \
     X(turn_weights) \
     X(weight_gradient) \
+    X(weight_gradient_dots) \
     X(sum_splits)
 
 /* fill: y[i] = value, i < n. One tile is RN_ELEMENT_TILE elements. 0 FLOP, 4 bytes an element. */
@@ -452,12 +453,11 @@ typedef struct {
 } rn_winograd_gradient_args;
 
 /* weight_gradient: partial[s, g, k, m] = sum over the images of split s and positions p of x[n, g channels + c, tap t of p] dy[n,
- * g filters
- * + m, p], k = c taps + t; row k = channels taps is that of an x of ones, which is the gradient by bias. Split s has images
- * [images s / splits, images (s + 1) / splits). Rows of x are broadcast where they lie (or in a padded copy) against a transposed
- * panel of dy, for block_rows x block_columns <= RN_KC positions at a time. A tile is channel_block channels, filter_block
- * filters of a group of a split. Scratch: channel_block * taps ptrdiff_t, up to a multiple of 8; then floats: RN_KC *
- * RN_WIDE_PANEL, ones, and the part of the image. 2 images groups channels taps filters positions FLOPs; 4 (x + dy + partial)
+ * g filters + m, p], k = c taps + t; row k = channels taps is that of an x of ones, which is the gradient by bias. Split s has
+ * images [images s / splits, images (s + 1) / splits). Rows of x are broadcast where they lie (or in a padded copy) against a
+ * transposed panel of dy, for block_rows x block_columns <= RN_KC positions at a time. A tile is channel_block channels,
+ * filter_block filters of a group of a split. Scratch: channel_block * taps ptrdiff_t, up to a multiple of 8; then floats: RN_KC
+ * * RN_WIDE_PANEL, ones, and the part of the image. 2 images groups channels taps filters positions FLOPs; 4 (x + dy + partial)
  * bytes. */
 enum { RN_WIDE_PANEL = 48 };
 typedef struct {
@@ -470,6 +470,10 @@ typedef struct {
     ptrdiff_t ones; /* floats between the first and the last pixel that a block steps through */
     int with_bias;
 } rn_weight_gradient_args;
+
+/* weight_gradient_dots: the same partial sums with pixels in the lanes, at stride_x 1, for block_rows whole rows of positions at
+ * a time. A tile is all channels and filter_block filters, a multiple of 4, of a group of a split. Scratch: channels * taps
+ * ptrdiff_t, up to a multiple of 8; then floats: (channels * taps + 1) filter_block 16, ones, and the part of the image. */
 
 /* sum_splits: dweight[g filters + m, k] = sum_s partial[s, g, k, m], k < rows, in the order of s; dbias (NULL: none) from row
  * `rows`. A tile is RN_SUM_BLOCK^2 elements of a group. Scratch: RN_SUM_BLOCK^2 floats. splits - 1 FLOP and 4 (splits + 1) bytes

@@ -1,0 +1,118 @@
+/* The gradient by weights as dot products: lanes are neighbouring pixels, and neither x nor dy is turned. Turning dy, as
+ * weight_gradient does, pays only where many rows of x (a row: one tap of one channel) share a turned panel.
+ *
+ *   dweight[k, m] = sum over positions p of x[k, p] dy[m, p]
+ *
+ * Registers: rows * DOT_FILTERS sums, rows of x, one vector of dy: 6 * 4 + 6 + 1 = 31 of 32, 3 * 4 + 3 + 1 = 16 of 16. */
+
+enum { DOT_FILTERS = 4, DOT_ROWS = VL == 16 ? 6 : 3 };
+
+/* Some rows of x and of dy, `runs` pieces of `run` neighbouring pixels each. Sums go to total[row, filter], lane by lane. */
+typedef struct {
+    const float *x[DOT_ROWS], *dy[DOT_FILTERS];
+    ptrdiff_t x_turn, dy_turn; /* floats from one piece to the next */
+    ptrdiff_t runs, run;
+    float *total;
+    ptrdiff_t total_row;
+} dot_tile;
+
+/* Adds the products of the VL pixels, or of those inside, that lie `x` and `dy` floats from where the rows begin. */
+static RN_ALWAYS_INLINE void add_products(const int rows, const int whole, const dot_tile *t, ptrdiff_t x, ptrdiff_t dy,
+                                          vm inside, vf sum[DOT_ROWS][DOT_FILTERS]) {
+    vf pixels[DOT_ROWS];
+    RN_UNROLL
+    for (int i = 0; i < rows; i++) pixels[i] = whole ? vf_load(t->x[i] + x) : vf_load_masked(t->x[i] + x, inside);
+    RN_UNROLL
+    for (int f = 0; f < DOT_FILTERS; f++) {
+        const vf slope = whole ? vf_load(t->dy[f] + dy) : vf_load_masked(t->dy[f] + dy, inside);
+        RN_UNROLL
+        for (int i = 0; i < rows; i++) sum[i][f] = vf_fma(pixels[i], slope, sum[i][f]);
+    }
+}
+
+static RN_ALWAYS_INLINE void dot_rows(const int rows, const dot_tile *t) {
+    vf sum[DOT_ROWS][DOT_FILTERS];
+    RN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        RN_UNROLL
+        for (int f = 0; f < DOT_FILTERS; f++) sum[i][f] = vf_zero();
+    }
+    const dot_tile own = *t; /* nothing below can change it, so its pointers stay in registers */
+    const ptrdiff_t whole = own.run / VL * VL;
+    const vm inside = vm_first(own.run - whole);
+    for (ptrdiff_t r = 0; r < own.runs; r++) {
+        const ptrdiff_t x = r * own.x_turn, dy = r * own.dy_turn;
+        for (ptrdiff_t j = 0; j < whole; j += VL) add_products(rows, 1, &own, x + j, dy + j, inside, sum);
+        if (whole < own.run) add_products(rows, 0, &own, x + whole, dy + whole, inside, sum);
+    }
+    RN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        RN_UNROLL
+        for (int f = 0; f < DOT_FILTERS; f++) {
+            float *to = own.total + i * own.total_row + f * VL;
+            vf_store(to, vf_add(vf_load(to), sum[i][f]));
+        }
+    }
+}
+
+typedef void (*dot_kernel)(const dot_tile *t);
+#define DOT(rows) \
+    static RN_NO_INLINE void dot_##rows(const dot_tile *t) { dot_rows(rows, t); }
+DOT(1)
+DOT(2)
+DOT(3)
+#if VL == 16
+DOT(4)
+DOT(5)
+DOT(6)
+static const dot_kernel DOT_KERNELS[DOT_ROWS] = {dot_1, dot_2, dot_3, dot_4, dot_5, dot_6};
+#else
+static const dot_kernel DOT_KERNELS[DOT_ROWS] = {dot_1, dot_2, dot_3};
+#endif
+#undef DOT
+
+KERNEL(weight_gradient_dots) {
+    const rn_weight_gradient_args *a = arguments;
+    const rn_window *w = &a->window;
+    const ptrdiff_t filter_block = tile % a->filter_blocks, group = tile / a->filter_blocks % a->groups;
+    const ptrdiff_t split = tile / (a->filter_blocks * a->groups);
+    const ptrdiff_t first_filter = filter_block * a->filter_block, filters = least(a->filter_block, a->filters - first_filter);
+    const ptrdiff_t taps = w->tap_rows * w->tap_columns, pixels = w->grid_height * w->grid_width;
+    const ptrdiff_t x_rows = a->channels * taps, rows = x_rows + a->with_bias;
+
+    ptrdiff_t *offset = scratch; /* [x_rows] */
+    float *total = (float *)(offset + (x_rows + 7) / 8 * 8);
+    const ptrdiff_t total_row = (filters + DOT_FILTERS - 1) / DOT_FILTERS * DOT_FILTERS * VL;
+    float *ones = total + rows * total_row; /* read like a channel of the image: its gradient is that of the bias */
+    float *copy = ones + a->ones;
+    for (ptrdiff_t i = 0; i < rows * total_row; i += VL) vf_store(total + i, vf_zero());
+    if (a->with_bias)
+        for (ptrdiff_t i = 0; i < a->ones; i++) ones[i] = 1.0f;
+
+    dot_tile t = {.dy_turn = w->grid_width, .run = w->grid_width, .total_row = total_row};
+    for (ptrdiff_t image = a->images * split / a->splits; image < a->images * (split + 1) / a->splits; image++) {
+        const ptrdiff_t plane = (image * a->groups + group) * a->channels;
+        const float *slopes = a->dy + ((image * a->groups + group) * a->filters + first_filter) * pixels;
+        for (ptrdiff_t y = 0; y < w->grid_height; y += t.runs) {
+            t.runs = least(a->block_rows, w->grid_height - y);
+            const image_part part = part_of_image(w, a->x, a->images * a->groups * a->channels, plane, a->channels, y, t.runs, 0,
+                                                  w->grid_width, copy);
+            tap_offsets(w, &part, 0, x_rows, offset);
+            t.x_turn = w->stride_y * part.pitch;
+            for (ptrdiff_t m = 0; m < filters; m += DOT_FILTERS) {
+                /* Beyond the last filter the last is taken again, for sums that nobody reads. */
+                for (ptrdiff_t f = 0; f < DOT_FILTERS; f++)
+                    t.dy[f] = slopes + least(m + f, filters - 1) * pixels + y * w->grid_width;
+                t.total = total + m * VL;
+                for (ptrdiff_t k = 0, take; k < rows; k += take, t.total += take * total_row) {
+                    take = next_rows(rows - k, DOT_ROWS);
+                    for (ptrdiff_t i = 0; i < take; i++) t.x[i] = k + i < x_rows ? part.origin + offset[k + i] : ones;
+                    DOT_KERNELS[take - 1](&t);
+                }
+            }
+        }
+    }
+    float *partial = a->partial + (split * a->groups + group) * (x_rows + 1) * a->filters + first_filter;
+    for (ptrdiff_t k = 0; k < rows; k++)
+        for (ptrdiff_t m = 0; m < filters; m++) partial[k * a->filters + m] = vf_sum(vf_load(total + k * total_row + m * VL));
+}
