@@ -592,13 +592,13 @@ cdef bint takes_dots(_Convolution conv):
     """Whether the gradient by weights is summed with pixels in the lanes: by one sample's shape.
 
     Both ways are priced in multiply-adds of 16 lanes. Turning dy costs about as much as 12 of them for each vector; with pixels
-    in the lanes the ends of rows leave some idle.
+    in the lanes the ends of rows leave some idle, and adding up the lanes costs about as much as 10.
     """
     cdef Py_ssize_t rows = conv.channels * conv.kernel[0] * conv.kernel[1] + 1
     if conv.stride[1] != 1 or rows > MOST_DOT_ROWS:
         return False
-    cdef Py_ssize_t dots = divide_up(conv.filters, 4) * 4 * rows * divide_up(conv.grid[1], 16)
-    return dots < divide_up(conv.filters, 16) * conv.grid[1] * (rows + 12)
+    cdef Py_ssize_t dots = divide_up(conv.filters, 4) * 4 * rows * (conv.grid[0] * divide_up(conv.grid[1], 16) + 10)
+    return dots < divide_up(conv.filters, 16) * conv.grid[0] * conv.grid[1] * (rows + 12)
 
 
 cdef void cut_dots(rn_weight_gradient_args *a, double flops):
