@@ -527,6 +527,46 @@ def random_normal(
 ) -> None: ...
 def shuffle(order: npt.NDArray[np.int64], seed: int, purpose: int, step: int = 0) -> None: ...
 
+# ---- doorways: images on their way into a model
+
+def draw_words(
+    words: npt.NDArray[np.uint32],
+    indices: npt.NDArray[np.int64],
+    block: int,
+    seed: int,
+    purpose: int,
+    step: int = 0,
+) -> None: ...
+def crop_images(
+    x: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    top: npt.NDArray[np.int64],
+    left: npt.NDArray[np.int64],
+    upend: npt.NDArray[np.uint8],
+    mirror: npt.NDArray[np.uint8],
+) -> None: ...
+def cut_images(
+    x: npt.NDArray[Any],
+    y: npt.NDArray[Any],
+    top: npt.NDArray[np.int64],
+    left: npt.NDArray[np.int64],
+    size: int,
+) -> None: ...
+def warp_images(x: npt.NDArray[Any], y: npt.NDArray[Any], map: npt.NDArray[np.float32]) -> None: ...
+def jitter_images(x: npt.NDArray[Any], y: npt.NDArray[Any], factor: npt.NDArray[np.float32]) -> None: ...
+def scale_images(
+    x: npt.NDArray[Any],
+    y: npt.NDArray[np.float32],
+    scale: npt.NDArray[np.float32],
+    shift: npt.NDArray[np.float32],
+) -> None: ...
+def mix_rows(
+    x: npt.NDArray[Any],
+    other: npt.NDArray[Any],
+    y: npt.NDArray[np.float32],
+    share: npt.NDArray[np.float32],
+) -> None: ...
+
 # ---- doorways: matrix products
 
 def gemm(

@@ -47,6 +47,12 @@ cdef extern from "rn.h" nogil:
         rn_kernel batch_norm
         rn_kernel batch_norm_gradient
         rn_kernel batch_norm_fold
+        rn_kernel crop_images
+        rn_kernel cut_images
+        rn_kernel warp_images
+        rn_kernel jitter_images
+        rn_kernel scale_images
+        rn_kernel mix_rows
         rn_kernel fill
         rn_kernel gather_rows
         rn_kernel activate

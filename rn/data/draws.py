@@ -1,8 +1,7 @@
 """Random numbers for transforms: a sample's numbers depend on the seed, the epoch, its index and the transform's place.
 
-They are the words of Philox4x32-10 as the compiled core has it (``rn._core.philox``), made here for many samples at
-once. The counter is (index, place and block, epoch, purpose), the key is the seed: nothing of it knows of batches or
-threads.
+They are the words of Philox4x32-10 (``rn._core.philox``). The counter is (index, place and block, epoch, purpose), the
+key is the seed: nothing of it knows of batches or threads.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rn import _core
 from rn.errors import OptionError
 
 __all__ = ["Draws"]
 
 TRANSFORM = 5 << 24  # the purpose of transforms' draws
 BLOCKS = 1 << 16  # how many blocks of four words a transform may draw for one sample; places count above them
-LOW = np.uint64(0xFFFFFFFF)
 
 Batch = tuple[NDArray[Any], NDArray[Any] | None]
-Words = NDArray[np.uint64]
+Words = NDArray[np.uint32]
 
 
 class Draws:
@@ -45,7 +44,7 @@ class Draws:
     ) -> None:
         self.seed = seed
         self.epoch = epoch
-        self.indices = np.asarray(indices, np.int64)
+        self.indices = np.ascontiguousarray(indices, np.int64)
         self.place = place
         self.total = int(self.indices.max(initial=-1)) + 1 if total is None else total
         self._samples = samples
@@ -53,7 +52,7 @@ class Draws:
 
     def uniform(self, low: float = 0.0, high: float = 1.0, count: int = 1) -> NDArray[np.float32]:
         """Return float32 (n, count), evenly spread over [low, high)."""
-        share = (self._words(count) >> np.uint64(8)).astype(np.float32) * np.float32(2**-24)
+        share = (self._words(count) >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
         return np.float32(low) + share * np.float32(high - low)
 
     def integers(self, low: int, high: int, count: int = 1) -> NDArray[np.int64]:
@@ -78,23 +77,7 @@ class Draws:
         blocks = -(-count // 4)
         if self._next + blocks > BLOCKS:
             raise OptionError(f"a transform may draw {4 * BLOCKS:,} numbers for a sample, and wants more")
-        block = np.arange(self._next, self._next + blocks, dtype=np.uint64) + np.uint64(self.place * BLOCKS)
+        words = np.empty((len(self.indices), 4 * blocks), np.uint32)
+        _core.draw_words(words, self.indices, self.place * BLOCKS + self._next, self.seed, TRANSFORM, self.epoch)
         self._next += blocks
-        counter = (self.indices.astype(np.uint64)[:, None], block[None], self.epoch, TRANSFORM)
-        words = np.stack(philox(counter, self.seed), axis=2)
-        return words.reshape(len(self.indices), 4 * blocks)[:, :count]
-
-
-def philox(counter: tuple[Any, Any, Any, Any], key: int) -> list[Words]:
-    """Return the four words of Philox4x32-10 for each counter, whose words are broadcast against each other.
-
-    Words are 32 bits in uint64. Source: Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
-    """
-    c0, c1, c2, c3 = np.broadcast_arrays(*(np.asarray(word, np.uint64) & LOW for word in counter))
-    half = np.uint64(32)
-    for turn in range(10):
-        k0 = np.uint64(key + turn * 0x9E3779B9 & 0xFFFFFFFF)
-        k1 = np.uint64((key >> 32) + turn * 0xBB67AE85 & 0xFFFFFFFF)
-        a, b = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
-        c0, c1, c2, c3 = (b >> half) ^ c1 ^ k0, b & LOW, (a >> half) ^ c3 ^ k1, a & LOW
-    return [c0, c1, c2, c3]
+        return words[:, :count]

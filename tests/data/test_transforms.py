@@ -9,7 +9,7 @@ import pytest
 
 from rn import _core
 from rn.data import DataLoader, Draws, one_hot
-from rn.data.draws import TRANSFORM, philox
+from rn.data.draws import BLOCKS, TRANSFORM
 from rn.data.transforms import (
     ColorJitter,
     Compose,
@@ -42,11 +42,16 @@ def draws(place=0):
 
 
 def test_words_are_those_of_the_core():
-    keys = (0, 7, 2**63 + 12345)
-    for key in keys:
-        got = philox((np.array([0, 3, 2**32 - 1]), 5, 9, TRANSFORM), key)
-        for i, index in enumerate((0, 3, 2**32 - 1)):
-            assert [int(word[i]) for word in got] == list(_core.philox((index, 5, 9, TRANSFORM), key))
+    indices = np.array([0, 3, 2**32 - 1])
+    for key in (0, 7, 2**63 + 12345):
+        some = Draws(key, 9, indices, place=2)
+        some.uniform(count=4)  # the first block
+        share = some.uniform(count=6)
+        for i, index in enumerate(indices):
+            words = [
+                word for block in (1, 2) for word in _core.philox((int(index), 2 * BLOCKS + block, 9, TRANSFORM), key)
+            ]
+            assert share[i].tolist() == [(word >> 8) * 2**-24 for word in words[:6]]
 
 
 def test_numbers_are_spread_evenly_and_belong_to_the_sample():
@@ -144,9 +149,10 @@ def test_affine(dtype, options):
     one = RandomAffine(**options)
     got, _ = one(x, None, draws())
     same = draws()
-    angle, lean, scale = (same.uniform(*span)[:, 0] for span in (one.degrees, one.shear, one.scale))
-    dx = same.uniform(-one.translate[0], one.translate[0])[:, 0] * 9
-    dy = same.uniform(-one.translate[1], one.translate[1])[:, 0] * 7
+    share = iter(same.uniform(count=5).astype(float).T)
+    angle, lean, scale = (low + next(share) * (high - low) for low, high in (one.degrees, one.shear, one.scale))
+    dx = (2 * next(share) - 1) * one.translate[0] * 9
+    dy = (2 * next(share) - 1) * one.translate[1] * 7
     assert got.dtype == dtype
     for i in range(0, N, 4):
         expected = affine_reference(x[i], angle[i], lean[i], scale[i], dx[i], dy[i])
@@ -178,7 +184,10 @@ def test_color_jitter(dtype, channels):
     x = pictures(dtype)[:, :channels]
     got, _ = ColorJitter(0.4, 0.5, 1.5)(x, None, draws())
     same = draws()
-    factors = [same.uniform(max(0, 1 - size), 1 + size)[:, 0] for size in (0.4, 0.5, 1.5)]
+    share = same.uniform(count=3).astype(float).T
+    factors = [
+        max(0, 1 - size) + u * (1 + size - max(0, 1 - size)) for u, size in zip(share, (0.4, 0.5, 1.5), strict=True)
+    ]
     highest = 255 if dtype == np.uint8 else 1
     grey = np.array([0.299, 0.587, 0.114] if channels == 3 else [1.0])[:, None, None]
     assert got.dtype == dtype

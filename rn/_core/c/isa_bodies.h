@@ -26,3 +26,4 @@ RN_KERNELS(X)
 #include "body_layer_norm.h"
 #include "body_batch_norm.h"
 #include "body_image.h"
+#include "body_augment.h"

@@ -26,6 +26,7 @@ typedef struct {
 
 typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
 
+#include "rn_augment.h"
 #include "rn_batch_norm.h"
 #include "rn_image.h"
 #include "rn_optimizer.h"
@@ -37,6 +38,7 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     RN_IMAGE_KERNELS(X) \
     RN_OPTIMIZER_KERNELS(X) \
     RN_BATCH_NORM_KERNELS(X) \
+    RN_AUGMENT_KERNELS(X) \
     X(fill) \
     X(gather_rows) \
     X(activate) \

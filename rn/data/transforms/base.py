@@ -78,17 +78,12 @@ def check_rows(x: Array, y: Array | None, samples: int) -> None:
 
 
 def images(x: Array, name: str) -> Array:
-    """Return ``x`` if it is images that a transform called ``name`` can work on; raise if not."""
+    """Return ``x``, C-contiguous, if it is images that a transform called ``name`` can work on; raise if not."""
     if x.ndim != 4:
         raise ShapeError(f"{name} takes images of shape (n, channels, height, width), got {x.shape}")
     if x.dtype not in (np.uint8, np.float32):
         raise DtypeError(f"{name} takes uint8 or float32 images, got {x.dtype}")
-    return x
-
-
-def to_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return ``pixels``, from 0 to 255, rounded to the nearest bytes."""
-    return np.rint(pixels).astype(np.uint8)
+    return np.ascontiguousarray(x)
 
 
 def number(name: str, value: Any, low: float, high: float = np.inf) -> float:

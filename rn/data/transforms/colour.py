@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rn import _core
 from rn.data.draws import Batch, Draws
-from rn.data.transforms.base import Array, Transform, images, number, to_bytes
+from rn.data.transforms.base import Array, Transform, images, number
 from rn.errors import OptionError, ShapeError
 
 __all__ = ["ColorJitter", "Normalize"]
@@ -26,16 +27,17 @@ class Normalize(Transform):
             raise OptionError(f"deviation of Normalize must be above 0, got {deviation!r}")
 
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
-        channels = images(x, "Normalize").shape[1]
+        pixels = images(x, "Normalize")
+        channels = pixels.shape[1]
         for values in (self.mean, self.deviation):
             if values.shape not in ((1,), (channels,)):
                 raise ShapeError(f"Normalize has {values.size} numbers for images of {channels} channels")
-        pixels = x.astype(np.float32)
-        if x.dtype == np.uint8:
-            pixels /= 255
-        pixels -= self.mean[:, None, None]
-        pixels /= self.deviation[:, None, None]
-        return pixels, y
+        mean, deviation = (np.broadcast_to(values, channels).astype(float) for values in (self.mean, self.deviation))
+        unit = 255.0 if pixels.dtype == np.uint8 else 1.0
+        result = np.empty(pixels.shape, np.float32)
+        scale, shift = (1 / (unit * deviation)).astype(np.float32), (-mean / deviation).astype(np.float32)
+        _core.scale_images(pixels, result, scale, shift)
+        return result, y
 
 
 class ColorJitter(Transform):
@@ -53,38 +55,12 @@ class ColorJitter(Transform):
         self.saturation = number("saturation of ColorJitter", saturation, 0)
 
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
-        channels = images(x, "ColorJitter").shape[1]
-        if channels not in (1, 3):
-            raise ShapeError(f"ColorJitter takes images of 1 or 3 channels, got {channels}")
-        highest = np.float32(255 if x.dtype == np.uint8 else 1)
-        brightness, contrast, saturation = (
-            draws.uniform(max(0.0, 1 - size), 1 + size)[:, :, None, None]
-            for size in (self.brightness, self.contrast, self.saturation)
-        )
-        # A step of size 0 is left out: its factor is 1 and would only cost time.
-        pixels = x.astype(np.float32)
-        if self.brightness:
-            pixels *= brightness
-            np.clip(pixels, 0, highest, out=pixels)
-        if self.contrast:
-            mean = grey(pixels).reshape(len(x), -1).mean(axis=1)[:, None, None, None]
-            pixels -= mean
-            pixels *= contrast
-            pixels += mean
-            np.clip(pixels, 0, highest, out=pixels)
-        if self.saturation and channels == 3:
-            own = grey(pixels)
-            pixels -= own
-            pixels *= saturation
-            pixels += own
-            np.clip(pixels, 0, highest, out=pixels)
-        return (to_bytes(pixels) if x.dtype == np.uint8 else pixels), y
-
-
-def grey(pixels: Array) -> Array:
-    """Return the luma (n, 1, h, w) of images of 1 or 3 channels, ITU-R BT.601."""
-    if pixels.shape[1] == 1:
-        return pixels
-    red, green, blue = (pixels[:, i : i + 1] for i in range(3))
-    luma: Array = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-    return luma
+        pixels = images(x, "ColorJitter")
+        if pixels.shape[1] not in (1, 3):
+            raise ShapeError(f"ColorJitter takes images of 1 or 3 channels, got {pixels.shape[1]}")
+        size = np.array([self.brightness, self.contrast, self.saturation])
+        low = np.maximum(1 - size, 0)
+        factors = low + draws.uniform(count=3) * (1 + size - low)
+        result = np.empty_like(pixels)
+        _core.jitter_images(pixels, result, factors.astype(np.float32))
+        return result, y

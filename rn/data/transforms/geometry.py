@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from rn import _core
 from rn.data.draws import Batch, Draws
-from rn.data.transforms.base import Array, Transform, images, number, pair, to_bytes, whole
+from rn.data.transforms.base import Array, Transform, images, number, pair, whole
 from rn.errors import OptionError, ShapeError
 
 __all__ = ["Cutout", "HorizontalFlip", "RandomAffine", "RandomCrop", "VerticalFlip"]
-
-# How many images are interpolated at once: their intermediate arrays should stay in the cache.
-TOGETHER = 8
 
 
 class HorizontalFlip(Transform):
@@ -24,11 +20,9 @@ class HorizontalFlip(Transform):
         self.probability = number("probability of HorizontalFlip", probability, 0, 1)
 
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
-        images(x, "HorizontalFlip")
-        flipped = draws.uniform()[:, 0] < self.probability
-        result = x.copy()
-        result[flipped] = x[flipped, :, :, ::-1]
-        return result, y
+        pixels = images(x, "HorizontalFlip")
+        flipped = chosen(draws, self.probability)
+        return window(pixels, pixels.shape[2:], mirror=flipped), y
 
 
 class VerticalFlip(Transform):
@@ -38,11 +32,9 @@ class VerticalFlip(Transform):
         self.probability = number("probability of VerticalFlip", probability, 0, 1)
 
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
-        images(x, "VerticalFlip")
-        flipped = draws.uniform()[:, 0] < self.probability
-        result = x.copy()
-        result[flipped] = x[flipped, :, ::-1]
-        return result, y
+        pixels = images(x, "VerticalFlip")
+        flipped = chosen(draws, self.probability)
+        return window(pixels, pixels.shape[2:], upend=flipped), y
 
 
 class RandomCrop(Transform):
@@ -58,16 +50,13 @@ class RandomCrop(Transform):
         self.padding = whole("padding of RandomCrop", padding, 0)
 
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
-        n, c, h, w = images(x, "RandomCrop").shape
-        p = self.padding
-        padded = np.zeros((n, c, h + 2 * p, w + 2 * p), x.dtype)
-        padded[:, :, p : p + h, p : p + w] = x
-        room = (padded.shape[2] - self.size[0], padded.shape[3] - self.size[1])
+        pixels = images(x, "RandomCrop")
+        h, w = pixels.shape[2:]
+        room = (h + 2 * self.padding - self.size[0], w + 2 * self.padding - self.size[1])
         if min(room) < 0:
-            raise ShapeError(f"RandomCrop(size={self.size}, padding={p}) is larger than images of {(h, w)}")
-        top, left = draws.integers(0, room[0] + 1)[:, 0], draws.integers(0, room[1] + 1)[:, 0]
-        windows = np.lib.stride_tricks.sliding_window_view(padded, self.size, axis=(2, 3))
-        return windows[np.arange(n), :, top, left], y
+            raise ShapeError(f"RandomCrop(size={self.size}, padding={self.padding}) is larger than images of {(h, w)}")
+        top, left = (draws.integers(0, space + 1)[:, 0] - self.padding for space in room)
+        return window(pixels, self.size, top, left), y
 
 
 class Cutout(Transform):
@@ -80,16 +69,11 @@ class Cutout(Transform):
         self.size = whole("size of Cutout", size, 1)
 
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
-        h, w = images(x, "Cutout").shape[2:]
-        rows, columns = self._inside(draws.integers(0, h), h), self._inside(draws.integers(0, w), w)
-        hole = rows[:, None, :, None] & columns[:, None, None, :]
-        # A product is several times faster than a choice by mask.
-        return x * (~hole).astype(x.dtype), y
-
-    def _inside(self, centre: NDArray[np.int64], length: int) -> NDArray[np.bool_]:
-        begin = centre - self.size // 2
-        at = np.arange(length)
-        return (at >= begin) & (at < begin + self.size)
+        pixels = images(x, "Cutout")
+        top, left = (draws.integers(0, length)[:, 0] - self.size // 2 for length in pixels.shape[2:])
+        result = np.empty_like(pixels)
+        _core.cut_images(pixels, result, top, left, self.size)
+        return result, y
 
 
 class RandomAffine(Transform):
@@ -122,44 +106,54 @@ class RandomAffine(Transform):
             raise OptionError(f"shear of RandomAffine must lie between -90 and 90 degrees, got {shear!r}")
 
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
-        h, w = images(x, "RandomAffine").shape[2:]
-        columns, rows = self._sources(h, w, draws)
-        moved = np.empty(x.shape, np.float32)
-        for at in range(0, len(x), TOGETHER):
-            part = slice(at, at + TOGETHER)
-            moved[part] = bilinear(x[part], rows[part], columns[part])
-        return (to_bytes(moved) if x.dtype == np.uint8 else moved), y
+        pixels = images(x, "RandomAffine")
+        h, w = pixels.shape[2:]
+        result = np.empty_like(pixels)
+        _core.warp_images(pixels, result, self._maps(h, w, draws))
+        return result, y
 
-    def _sources(self, h: int, w: int, draws: Draws) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return column and row, (n, h, w) each, at which every pixel of the result looks into its image."""
-        angle = np.radians(draws.uniform(*self.degrees))
-        lean = np.tan(np.radians(draws.uniform(*self.shear)))
-        scale = draws.uniform(*self.scale)
-        dx = draws.uniform(-self.translate[0], self.translate[0]) * np.float32(w)
-        dy = draws.uniform(-self.translate[1], self.translate[1]) * np.float32(h)
+    def _maps(self, h: int, w: int, draws: Draws) -> NDArray[np.float32]:
+        """Return (n, 6): row i makes of column and row in the result the column (m0, m1, m2) and the row in image i."""
+        angle, lean, scale, dx, dy = self._changes(draws)
         cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
-        u = np.arange(w, dtype=np.float32) - np.float32((w - 1) / 2) - dx  # (n, w): offsets before turning back
-        v = np.arange(h, dtype=np.float32) - np.float32((h - 1) / 2) - dy
-        rows = (sin * u)[:, None, :] + (cos * v)[:, :, None]
-        columns = (cos * u)[:, None, :] - (sin * v)[:, :, None] - lean[:, :, None] * rows
-        return columns + np.float32((w - 1) / 2), rows + np.float32((h - 1) / 2)
+        # Of an offset (u, v) from the moved centre: turned back it is (cos u - sin v, sin u + cos v), then unsheared.
+        by_column, by_row = (cos - lean * sin, -sin - lean * cos), (sin, cos)
+        u, v = (w - 1) / 2 + dx * w, (h - 1) / 2 + dy * h
+        column = (w - 1) / 2 - by_column[0] * u - by_column[1] * v
+        row = (h - 1) / 2 - by_row[0] * u - by_row[1] * v
+        return np.array([*by_column, column, *by_row, row], np.float32).T.copy()
+
+    def _changes(self, draws: Draws) -> tuple[NDArray[np.float64], ...]:
+        """Return angle in radians, slope of the columns, scale and shifts as shares of width and height, (n,) each."""
+        (dx, dy), spans = self.translate, (self.degrees, self.shear, self.scale)
+        low, high = np.array([*spans, (-dx, dx), (-dy, dy)]).T
+        angle, lean, scale, right, down = (low + draws.uniform(count=5) * (high - low)).T
+        return np.radians(angle), np.tan(np.radians(lean)), scale, right, down
 
 
-def bilinear(x: Array, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
-    """Return float32 (n, c, h, w): each image of ``x`` at the places ``rows`` and ``columns``, (n, h, w), 0 outside."""
-    n, c, h, w = x.shape
-    # A frame of zeros two pixels wide: every place outside is moved onto it, and none is left without neighbours.
-    framed = np.zeros((n, c, h + 4, w + 4), np.float32)
-    framed[:, :, 2:-2, 2:-2] = x.astype(np.float32, copy=False)
-    row = np.clip(rows, -2, h)[:, None] + np.float32(2)
-    column = np.clip(columns, -2, w)[:, None] + np.float32(2)
-    top, left = row.astype(np.int32), column.astype(np.int32)
-    below, right = row - top.astype(np.float32), column - left.astype(np.float32)
-    plane = np.arange(n * c, dtype=np.intp).reshape(n, c, 1, 1) * ((h + 4) * (w + 4))
-    first = plane + (top * (w + 4) + left)
-    flat = framed.ravel()
-    corner = [np.take(flat[shift:], first, mode="clip") for shift in (0, 1, w + 4, w + 5)]
-    upper = corner[0] + (corner[1] - corner[0]) * right
-    lower = corner[2] + (corner[3] - corner[2]) * right
-    moved: NDArray[Any] = upper + (lower - upper) * below
-    return moved
+def chosen(draws: Draws, probability: float) -> NDArray[np.uint8]:
+    """Return 1 for each sample that is chosen with chance ``probability``, else 0."""
+    return (draws.uniform()[:, 0] < probability).view(np.uint8)
+
+
+def window(
+    x: Array,
+    size: tuple[int, ...],
+    top: NDArray[np.int64] | None = None,
+    left: NDArray[np.int64] | None = None,
+    *,
+    upend: NDArray[np.uint8] | None = None,
+    mirror: NDArray[np.uint8] | None = None,
+) -> Array:
+    """Return windows (n, c, *size) of the images ``x``, zeros where they reach beyond, upended or mirrored."""
+    result = np.empty((*x.shape[:2], *size), x.dtype)
+    here, never = np.zeros(len(x), np.int64), np.zeros(len(x), np.uint8)
+    _core.crop_images(
+        x,
+        result,
+        here if top is None else top,
+        here if left is None else left,
+        never if upend is None else upend,
+        never if mirror is None else mirror,
+    )
+    return result

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rn import _core
 from rn.data.draws import Batch, Draws
 from rn.data.labels import one_hot
 from rn.data.transforms.base import Array, Transform, number, whole
@@ -35,7 +36,7 @@ class Mixup(Transform):
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
         other_x, other_y = draws.samples(draws.integers(0, draws.total)[:, 0])
         share = beta(self.alpha, draws)
-        mixed = mix(x.astype(np.float32), other_x.astype(np.float32), share)
+        mixed = mix(x, other_x, share)
         if y is None or other_y is None:
             return mixed, y
         rows, other_rows = (as_rows(targets, self.classes, "Mixup") for targets in (y, other_y))
@@ -72,10 +73,13 @@ def as_rows(y: Array, classes: int | None, name: str) -> NDArray[np.float32]:
     return one_hot(y, classes)
 
 
-def mix(a: NDArray[np.float32], b: NDArray[np.float32], share: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return share a + (1 - share) b, one share a sample."""
-    factor = share.reshape(-1, *[1] * (a.ndim - 1))
-    return factor * a + (1 - factor) * b
+def mix(a: Array, b: Array, share: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return float32 share a + (1 - share) b, one share a sample."""
+    kept = np.uint8 if a.dtype == b.dtype == np.uint8 else np.float32
+    mixed = np.empty(a.shape, np.float32)
+    rows = mixed.reshape(len(a), -1) if len(a) else mixed.reshape(0, 0)
+    _core.mix_rows(np.ascontiguousarray(a, kept), np.ascontiguousarray(b, kept), rows, share)
+    return mixed
 
 
 def beta(alpha: float, draws: Draws) -> NDArray[np.float32]:
