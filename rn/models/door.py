@@ -18,8 +18,10 @@ from rn.errors import DtypeError, LabelError, OptionError, ShapeError
 
 __all__ = [
     "batch_size_option",
+    "class_count",
     "count_option",
     "inputs",
+    "names_option",
     "numbers",
     "refuse_classes",
     "refuse_not_finite",
@@ -262,3 +264,23 @@ def shape_option(what: str, value: Any) -> Shape:
 def batch_size_option(value: Any, samples: int) -> int:
     """Return the batch size to use for ``samples`` samples: never more than there are."""
     return min(count_option("batch_size", value), samples)
+
+
+def class_count(output_shape: Shape) -> int | None:
+    """Return how many classes outputs of this shape tell apart, one column being two of them; None for images."""
+    if len(output_shape) != 1:
+        return None
+    return max(output_shape[0], 2)
+
+
+def names_option(names: Any, output_shape: Shape) -> tuple[str, ...]:
+    """Return the names of the classes that outputs of this shape tell apart."""
+    listed = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else ()
+    if not listed or not all(isinstance(name, str) for name in listed):
+        raise OptionError(f"class_names must be a sequence of strings, one a class, got {names!r:.80}")
+    twice = next((name for name in listed if listed.count(name) > 1), None)
+    if twice is not None:
+        raise OptionError(f"class_names has {twice!r} twice")
+    if len(listed) != class_count(output_shape):
+        raise OptionError(f"class_names has {len(listed)} names, but the model gives outputs of shape {output_shape}")
+    return tuple(map(str, listed))

@@ -39,6 +39,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         "epochs": model.epochs,
         "steps": model.steps,
         "updates": model._updates,
+        "class_names": model.class_names and list(model.class_names),
         "callbacks": callbacks,
     }
     tensors = network.state_dict()
@@ -89,6 +90,7 @@ def _restore(tensors: dict[str, Any], description: dict[str, Any]) -> Model:
     for name in model._state:
         network.join(model._state[name], _pieces(tensors, f"{OPTIMIZER}{name}."))
     model.epochs, model.steps, model._updates = (int(description[key]) for key in ("epochs", "steps", "updates"))
+    model.class_names = description.get("class_names")
     for name, state in description.get("callbacks", {}).items():
         model._callback_states[name] = {**state, **_pieces(tensors, f"{CALLBACK}{name}.")}
     return model

@@ -44,7 +44,7 @@ class Model:
     ``epochs``, ``steps``: how many epochs and training steps it has seen; shuffling and dropout key on them, so that
     two fits of one epoch are one fit of two. ``stop_training``: set it in a callback to end ``fit`` after the batch or
     epoch at hand. ``history``: what the last ``fit`` reached, also where an exception or Ctrl-C has ended it; None
-    before the first.
+    before the first. ``class_names``: what the classes are called, kept in the model's file; see there.
     """
 
     def __init__(self, *, seed: int | None, name: str | None) -> None:
@@ -60,6 +60,7 @@ class Model:
         self.loss: losses.Loss | None = None
         self.metrics: tuple[metrics.Metric, ...] = ()
         self.gradient_chunks = 1
+        self._class_names: tuple[str, ...] | None = None
         self._updates = 0  # since compile: Adam's t
         self._state: dict[str, _core.Tensor4D] = {}  # the optimizer's arrays, laid out as the flat parameters
         self._callbacks: list[Callback] = []  # of the fit that runs
@@ -73,6 +74,23 @@ class Model:
     def learning_rate(self) -> float:
         """The learning rate of the next step, by the optimizer's number or schedule."""
         return self._compiled("learning_rate")[0].rate(self._updates)
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """What class 0, 1, … are called, or None: one name for each output column, two where there is one column.
+
+        The model keeps them in its file and makes no use of them itself: ``model.class_names[k]`` is for those who read
+        its predictions. Setting them raises ``OptionError`` for what are not names, all different and as many as there
+        are classes, ``StateError`` before the model is built. A layer added later that changes the classes' number
+        forgets them.
+        """
+        names, network = self._class_names, self.network
+        fits = names is not None and network is not None and len(names) == door.class_count(network.output_shape)
+        return names if fits else None
+
+    @class_names.setter
+    def class_names(self, names: Iterable[str] | None) -> None:
+        self._class_names = None if names is None else door.names_option(names, self._built().output_shape)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
