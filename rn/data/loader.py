@@ -18,7 +18,7 @@ from rn.errors import OptionError, ShapeError
 
 __all__ = ["DataLoader"]
 
-LOADER = 6 << 24  # the purpose of the draws that order a loader's samples
+SHUFFLE = 2 << 24  # the purpose of the draws that order an epoch's samples, for a loader and for ``fit`` alike
 
 Array = npt.NDArray[Any]
 
@@ -27,7 +27,8 @@ class DataLoader:
     """Gives the batches (x, y) of a data set, epoch by epoch; ``fit``, ``evaluate`` and ``predict`` take it as ``x``.
 
     ``x``, ``y``: n samples along axis 0; without y the second of each pair is None. ``batch_size``: samples a batch;
-    the last one has what is left, or is left out with ``drop_last``. ``shuffle``: another order in each epoch.
+    the last one has what is left, or is left out with ``drop_last``. ``shuffle``: another order in each epoch, the one
+    in which ``fit`` of a model with the same seed visits arrays.
     ``transforms``: one or several ``rn.data.transforms`` or functions transform(x, y, draws). ``seed``: of the order
     and of all transforms; drawn by chance and kept in ``loader.seed`` unless given.
 
@@ -86,7 +87,7 @@ class DataLoader:
         """Yield the batches of ``epoch``; ``self.epoch`` is left as it is."""
         order = np.arange(len(self.x), dtype=np.int64)
         if self.shuffle:
-            _core.shuffle(order, self.seed, LOADER, epoch)
+            _core.shuffle(order, self.seed, SHUFFLE, epoch)
         return self._prepared(order[: self.samples], epoch)
 
     def in_order(self, epoch: int = 0) -> Generator[Batch, None, None]:

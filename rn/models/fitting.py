@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rn import _core
 from rn.data import DataLoader
+from rn.data.loader import SHUFFLE
 from rn.models.plans import BoundPlan
 from rn.models.report import Report, numbers
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from rn.models.model import Model
 
 __all__ = ["Fitting", "HeldOut", "LoaderFitting"]
-
-SHUFFLE = 2 << 24  # the purpose of the draws that order an epoch's samples
 
 FloatArray = NDArray[np.float32]
 HeldOut = tuple[FloatArray, NDArray[Any], FloatArray | None, bool]

@@ -163,13 +163,15 @@ def same_weights(a, b):
         np.testing.assert_array_equal(values, b.state_dict()[name])
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("chunks", [1, 3])
-def test_a_loader_without_transforms_trains_as_its_arrays_do(chunks):
+def test_a_loader_without_transforms_trains_as_its_arrays_do(chunks, shuffle):
     x, y = digits()
     x = x.astype(np.float32) / 16
     a, b = model(gradient_chunks=chunks), model(gradient_chunks=chunks)
-    first = a.fit(x, y, epochs=2, batch_size=32, shuffle=False, validation_data=(x, y), verbose=0)
-    second = b.fit(DataLoader(x, y, 32), epochs=2, validation_data=DataLoader(x, y, 256), verbose=0)
+    first = a.fit(x, y, epochs=2, batch_size=32, shuffle=shuffle, validation_data=(x, y), verbose=0)
+    loader = DataLoader(x, y, 32, shuffle, seed=b.seed)
+    second = b.fit(loader, epochs=2, validation_data=DataLoader(x, y, 256), verbose=0)
     same_weights(a, b)
     assert first.history == second.history
     assert a.evaluate(x, y) == b.evaluate(DataLoader(x, y, 256))

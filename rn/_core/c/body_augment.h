@@ -29,20 +29,16 @@ KERNEL(crop_images) {
     /* columns [first, end) of an unmirrored row lie inside x */
     const ptrdiff_t first = within(-left, 0, a->ow), end = within(a->w - left, first, a->ow), columns = end - first;
     const ptrdiff_t before = mirror ? a->ow - end : first;
+    if (columns < a->ow || top < 0 || top + a->oh > a->h) memset(y, 0, (size_t)(a->c * a->oh * a->ow * b));
     for (ptrdiff_t k = 0; k < a->c; k++, x += a->h * a->w * b) {
         for (ptrdiff_t r = 0; r < a->oh; r++, y += a->ow * b) {
             const ptrdiff_t row = top + (upend ? a->oh - 1 - r : r);
-            if (row < 0 || row >= a->h || columns == 0) {
-                memset(y, 0, (size_t)(a->ow * b));
-                continue;
-            }
+            if (row < 0 || row >= a->h || columns == 0) continue;
             const uint8_t *from = x + (row * a->w + left + first) * b;
-            memset(y, 0, (size_t)(before * b));
             if (mirror)
                 mirror_row(from, y + before * b, columns, b);
             else
                 memcpy(y + before * b, from, (size_t)(columns * b));
-            memset(y + (before + columns) * b, 0, (size_t)((a->ow - before - columns) * b));
         }
     }
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +12,8 @@ from rn.data.transforms.base import Array, Transform, number, whole
 from rn.errors import LabelError, OptionError
 
 __all__ = ["LabelSmoothing", "Mixup"]
+
+TRIES = 4  # made at once
 
 
 class Mixup(Transform):
@@ -89,10 +89,12 @@ def beta(alpha: float, draws: Draws) -> NDArray[np.float32]:
     tries its own numbers until they fit; how often others had to try is not seen in them. Logarithms keep a small
     alpha from giving 0 / 0.
     """
-    share: NDArray[Any] = np.full(len(draws.indices), np.nan)
+    share = np.full(len(draws.indices), np.nan)
     while (waiting := np.isnan(share)).any():
         # 1 - u is in (0, 1].
-        a, b = np.log(1 - draws.uniform(count=2).astype(np.float64)).T / alpha
+        a, b = np.log(1 - draws.uniform(count=2 * TRIES).astype(np.float64)).reshape(-1, TRIES, 2).T / alpha
         fits = np.logaddexp(a, b) <= 0
-        share = np.where(waiting & fits, 1 / (1 + np.exp(np.minimum(b - a, 700))), share)
+        first = fits.argmax(axis=0), np.arange(len(share))
+        found = 1 / (1 + np.exp(np.minimum(b[first] - a[first], 700)))
+        share = np.where(waiting & fits.any(axis=0), found, share)
     return share.astype(np.float32)
