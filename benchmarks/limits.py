@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.results import Limit
 from benchmarks.rows import Row
-from benchmarks.work import Conv, Elementwise, Epochs, Gemm, Step
+from benchmarks.work import Conv, Elementwise, Epochs, Gemm, Images, Step
 
 __all__ = ["NETS", "limits"]
 
@@ -24,6 +24,8 @@ CONV_GFLOPS = 76.0  # forward, from 27 products an output
 CONV_BY_WEIGHTS = 1.3  # from 24 channels
 FIT_MICROSECONDS = {(2, 8, 2): 3.0, (4, 10, 10, 3): 6.0}
 MEMORY = 2.0
+IMAGE_BY_IMAGE = 20.0
+BY_PILLOW = ("flip", "crop", "affine", "jitter", "cutout")
 
 
 def limits(row: Row, threads: int) -> tuple[Limit, ...]:
@@ -35,6 +37,8 @@ def limits(row: Row, threads: int) -> tuple[Limit, ...]:
         return _conv(work, row.name.split("/")[1])
     if isinstance(work, Elementwise):
         return (Limit("ratio", 1.0),)
+    if isinstance(work, Images):
+        return _images(work)
     if isinstance(work, Epochs):
         return (Limit("microseconds", FIT_MICROSECONDS[work.sizes]),)
     return _step(row, work, threads)
@@ -57,6 +61,14 @@ def _conv(work: Conv, kind: str) -> tuple[Limit, ...]:
     if work.part == "weights" and work.channels >= 24:
         return (Limit("ratio", CONV_BY_WEIGHTS, "torch"),)
     return ()
+
+
+def _images(work: Images) -> tuple[Limit, ...]:
+    if work.transform == "all":
+        return (Limit("ratio", IMAGE_BY_IMAGE),)
+    if work.dtype == "uint8" and work.transform in BY_PILLOW:
+        return (Limit("ratio", IMAGE_BY_IMAGE, "pillow"),)
+    return (Limit("ratio", 1.0),)  # a copy at the memory's speed, for one image as for many
 
 
 def _step(row: Row, work: Step, threads: int) -> tuple[Limit, ...]:

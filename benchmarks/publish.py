@@ -39,6 +39,7 @@ GROUPS = {
     "gemm": "matrix products",
     "conv": "convolutions and their gradients",
     "elementwise": "`Tensor4D` operations",
+    "images": "transforms of images",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["Call", "Calls", "Conv", "Elementwise", "Epochs", "Gemm", "Part", "Step", "Work"]
+__all__ = ["Call", "Calls", "Conv", "Elementwise", "Epochs", "Gemm", "Images", "Part", "Step", "Work"]
 
 Call: TypeAlias = Callable[[], object]
 # What a peer makes of some work: calls by the name of the variant, such as a memory layout; none where it cannot do it.
@@ -89,6 +89,15 @@ class Elementwise:
 
 
 @dataclass(frozen=True)
+class Images:
+    """A transform of ``batch`` images of 3 × 32 × 32, bytes or float32 from 0 to 1; "all" is six of them in a row."""
+
+    transform: Literal["flip", "crop", "affine", "jitter", "cutout", "normalize", "mixup", "all"]
+    dtype: Literal["uint8", "float32"]
+    batch: int = 128
+
+
+@dataclass(frozen=True)
 class Step:
     """One training step of a net, or the inference of one batch, arrays in."""
 
@@ -107,4 +116,4 @@ class Epochs:
     steps: int = 2000
 
 
-Work: TypeAlias = Gemm | Conv | Elementwise | Step | Epochs
+Work: TypeAlias = Gemm | Conv | Elementwise | Images | Step | Epochs

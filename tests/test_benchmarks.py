@@ -71,6 +71,8 @@ def test_limits_of_rows():
     assert limits.limits(by_name["conv/3x3/32x26x26-64/forward"], 1) == (Limit("gflops", 76.0),)
     assert limits.limits(by_name["conv/direct/32x26x26-64/forward"], 2) == (Limit("gflops", 76.0),)
     assert limits.limits(by_name["growth/xor/train/1"], 1) == ()
+    assert limits.limits(by_name["images/flip/uint8"], 1) == (Limit("ratio", 20.0, "pillow"),)
+    assert limits.limits(by_name["images/all/float32"], 1) == (Limit("ratio", 20.0),)
 
 
 def test_every_name_is_there_once():
@@ -339,7 +341,7 @@ CONVS = [
     Conv(4, 9, 9, 6, dilation=2, padding=2, batch=2),
     Conv(4, 9, 9, 4, padding=1, groups=4, batch=2),
 ]
-ALL = ["rn", "numpy", "torch", "jax", "onnxruntime", "sklearn"]
+ALL = ["rn", "numpy", "torch", "jax", "onnxruntime", "sklearn", "pillow"]
 
 
 def array(value: Any) -> np.ndarray:
@@ -367,6 +369,19 @@ def assert_alike(found: dict[str, list[np.ndarray]], tolerance: float = 1e-4) ->
 def test_operations_give_what_numpys_give():
     for operation in rows.elementwise.OPERATIONS:
         assert_alike(results(Elementwise(operation, 4096), named=["rn", "numpy"]))
+
+
+@pytest.mark.peers
+def test_transforms_give_batches_alike():
+    for row in rows.images.rows():
+        (_, expected), *others = results(row.work, named=["rn", "numpy", "pillow"]).items()
+        assert others
+        for name, (value,) in others:
+            assert (value.shape, value.dtype) == (expected[0].shape, expected[0].dtype), (row.name, name)
+            # Chance differs; the mean brightness hardly does.
+            spread = float(expected[0].std())
+            assert abs(float(value.mean()) - float(expected[0].mean())) < 0.1 * spread, (row.name, name)
+            assert abs(float(value.std()) - spread) < 0.1 * spread, (row.name, name)
 
 
 @pytest.mark.peers

@@ -22,6 +22,7 @@ MODULES = {
     "jax": "jax_",
     "onnxruntime": "onnx_",
     "sklearn": "sklearn_",
+    "pillow": "pillow_",
 }
 # What each peer imports; where one of them is missing, the peer is left out.
 PACKAGES = {
@@ -31,6 +32,7 @@ PACKAGES = {
     "jax": ["jax"],
     "onnxruntime": ["onnxruntime", "onnx"],
     "sklearn": ["sklearn"],
+    "pillow": ["PIL"],
 }
 # torch-compile takes longer to compile a net than all others to be measured on it.
 DEFAULT = [name for name in PACKAGES if name != "torch-compile"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.nets import Array
-from benchmarks.work import Conv, Elementwise, Gemm
+from benchmarks.work import Conv, Elementwise, Gemm, Images
 
-__all__ = ["conv", "elementwise", "gemm"]
+__all__ = ["conv", "elementwise", "gemm", "images"]
 
 
 def gemm(work: Gemm) -> tuple[Array, Array]:
@@ -29,3 +29,10 @@ def elementwise(work: Elementwise) -> tuple[Array, Array, Array]:
     shape = (16, 16, 4, work.size // 1024)
     x, y, b = (rng.uniform(0.1, 1.0, s).astype(np.float32) for s in (shape, shape, (1, 16, 1, 1)))
     return x, y, b
+
+
+def images(work: Images) -> tuple[Array, Array]:
+    """Return images (batch, 3, 32, 32), and as many others."""
+    pixels = np.random.default_rng(0).integers(0, 256, (2, work.batch, 3, 32, 32), np.uint8)
+    x, others = pixels if work.dtype == "uint8" else (pixels / 255).astype(np.float32)
+    return x, others

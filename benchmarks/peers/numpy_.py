@@ -1,4 +1,4 @@
-"""NumPy: matrix products by its BLAS, elementwise operations making a contiguous result."""
+"""NumPy: matrix products by its BLAS, elementwise operations making a contiguous result, transforms image by image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.nets import Array
-from benchmarks.peers import arrays
-from benchmarks.work import Call, Calls, Elementwise, Gemm, Work
+from benchmarks.peers import arrays, one_image
+from benchmarks.work import Call, Calls, Elementwise, Gemm, Images, Work
 
 
 def versions() -> str:
@@ -31,6 +31,8 @@ def prepare(work: Work) -> Calls:
         return {"numpy": gemm(work)}
     if isinstance(work, Elementwise):
         return {"numpy": elementwise(work)}
+    if isinstance(work, Images):
+        return {"numpy": images(work)}
     return {}
 
 
@@ -97,3 +99,26 @@ def elementwise(work: Elementwise) -> Call:
     x, y, b = arrays.elementwise(work)
     operation = OPERATIONS[work.operation]
     return lambda: operation(x, y, b)
+
+
+def images(work: Images) -> Call:
+    """Return the transform image by image, from the array of a batch to the array of a batch."""
+    x, other = arrays.images(work)
+    rng = np.random.default_rng(0)
+
+    def one(i: int) -> Array:
+        if work.transform == "mixup":
+            return one_image.mixup(x[i], other[i], rng)
+        image: Array = x[i]
+        for change in one_image.CHANGES[work.transform]:
+            image = change(image, rng)
+        return image
+
+    result = np.empty(x.shape, one(0).dtype)
+
+    def call() -> Array:
+        for i in range(len(x)):
+            result[i] = one(i)
+        return result
+
+    return call

@@ -9,9 +9,10 @@ import numpy as np
 
 import rn
 from benchmarks import nets
-from benchmarks.peers import arrays
-from benchmarks.work import Call, Calls, Conv, Elementwise, Epochs, Gemm, Part, Step, Work
+from benchmarks.peers import arrays, one_image
+from benchmarks.work import Call, Calls, Conv, Elementwise, Epochs, Gemm, Images, Part, Step, Work
 from rn import _core
+from rn.data import Draws, transforms
 
 
 def versions() -> str:
@@ -29,6 +30,8 @@ def prepare(work: Work) -> Calls:
         return {"rn": conv(work)}
     if isinstance(work, Elementwise):
         return {"rn": elementwise(work)}
+    if isinstance(work, Images):
+        return {"rn": images(work)}
     if isinstance(work, Epochs):
         return {"rn RedeNeural": epochs(work)}
     return steps(work)
@@ -202,3 +205,26 @@ def epochs(work: Epochs) -> Call:
     rows = work.steps // each * work.batch
     x, y = rng.random((rows, work.sizes[0]), np.float32), rng.random((rows, work.sizes[-1]), np.float32)
     return lambda: model.fit(x, y, epochs=each, batch_size=work.batch, verbose=0)
+
+
+def images(work: Images) -> Call:
+    x, others = arrays.images(work)
+    chosen = transform(work.transform)
+    indices = np.arange(len(x))
+    draws = Draws(0, 0, indices, samples=lambda _: (others, None))
+    return lambda: chosen(x, None, draws.at(0, draws.samples))[0]
+
+
+def transform(name: str) -> transforms.Transform:
+    """Return the transform that a row names."""
+    made: dict[str, transforms.Transform] = {
+        "crop": transforms.RandomCrop(32, one_image.MARGIN),
+        "flip": transforms.HorizontalFlip(),
+        "affine": transforms.RandomAffine(one_image.DEGREES, (one_image.SHIFT, one_image.SHIFT), (0.9, 1.1)),
+        "jitter": transforms.ColorJitter(0.4, 0.4, 0.4),
+        "cutout": transforms.Cutout(8),
+        "normalize": transforms.Normalize(one_image.MEAN, one_image.DEVIATION),
+    }
+    if name == "mixup":
+        return transforms.Mixup(0.2)
+    return transforms.Compose(made.values()) if name == "all" else made[name]

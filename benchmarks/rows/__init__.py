@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from benchmarks.rows import conv, elementwise, gemm, nets
+from benchmarks.rows import conv, elementwise, gemm, images, nets
 from benchmarks.rows.row import NOISE, Row
 
 __all__ = ["NOISE", "Row", "chosen", "every"]
@@ -13,7 +13,7 @@ __all__ = ["NOISE", "Row", "chosen", "every"]
 
 def every() -> Iterator[Row]:
     """Yield every row."""
-    for group in (nets, gemm, conv, elementwise):
+    for group in (nets, gemm, conv, elementwise, images):
         yield from group.rows()
 
 
