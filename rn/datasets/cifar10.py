@@ -52,8 +52,8 @@ def load_cifar10(*, raw: bool = False, directory: str | os.PathLike[str] | None 
     the classes 0 to 9.
 
     The archive ``cifar-10-binary.tar.gz`` is read from ``directory`` if it is given and from nowhere else. Otherwise it
-    is looked for in ``$RN_DATA_DIR/cifar10/``, then in the cache, and is else downloaded (170 MB) and kept in the
-    cache. Raises ``FileError`` and ``DownloadError`` as ``load_mnist`` does.
+    is looked for in ``$RN_DATA_DIR/cifar10/``, then in the cache, and is else downloaded (170 MB) and kept there
+    unpacked. Raises ``FileError`` and ``DownloadError`` as ``load_mnist`` does.
 
     Source: A. Krizhevsky 2009, "Learning multiple layers of features from tiny images",
     https://www.cs.toronto.edu/~kriz/cifar.html.

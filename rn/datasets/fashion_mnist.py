@@ -68,8 +68,8 @@ def load_fashion_mnist(
     yt are int64 of shape (n,); ``rn.datasets.fashion_mnist.CLASS_NAMES`` names the classes 0 to 9.
 
     The four gzipped files are read from ``directory`` if it is given and from nowhere else. Otherwise each is looked
-    for in ``$RN_DATA_DIR/fashion_mnist/``, then in the cache, and is else downloaded (31 MB in all) and kept in the
-    cache. Raises ``FileError`` and ``DownloadError`` as ``load_mnist`` does.
+    for in ``$RN_DATA_DIR/fashion_mnist/``, then in the cache, and is else downloaded (31 MB in all) and kept there
+    unpacked. Raises ``FileError`` and ``DownloadError`` as ``load_mnist`` does.
 
     Source: H. Xiao, K. Rasul and R. Vollgraf 2017, "Fashion-MNIST: a novel image dataset for benchmarking machine
     learning algorithms", Zalando SE, MIT licence.

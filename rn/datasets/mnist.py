@@ -41,7 +41,7 @@ def load_mnist(
 
     The four files of the original, gzipped or not, are read from ``directory`` if it is given and from nowhere else.
     Otherwise each is looked for in ``$RN_DATA_DIR/mnist/``, then in the cache (see
-    ``rn.datasets.cache.cache_folder``), and is else downloaded (11 MB in all) and kept in the cache.
+    ``rn.datasets.cache.cache_folder``), and is else downloaded (11 MB in all) and kept there unpacked.
 
     Raises ``FileError`` if a file in ``directory`` or ``RN_DATA_DIR`` is damaged, truncated or another one, or if
     ``directory`` lacks one; in the cache, such a file is downloaded again. Raises ``DownloadError`` if a file is

@@ -20,7 +20,8 @@ class DataFile:
     """A file of a data set as it is unpacked: its name without ``.gz``, its size in bytes and its SHA-256.
 
     With ``packed`` the SHA-256 is that of the gzipped file, where its publisher gives no other; then ``size`` is the
-    most that it may unpack to, and the file must be had as it was published, gzipped.
+    most that it may unpack to, and the file must be had as it was published, gzipped. What the cache keeps is unpacked
+    all the same: a note beside it says which bytes came out of the published ones.
     """
 
     name: str
@@ -49,7 +50,29 @@ class DataFile:
 
     def open(self, path: Path) -> bytes:
         """Return the unpacked bytes of the file at ``path``; ``FileError`` if they are not this file's."""
+        if self.packed and path.name == self.name:
+            return self._open_kept(path)
         return self.unpack(read_limited(path, packed_limit(self.size)), str(path))
+
+    def keep(self, folder: Path, unpacked: bytes) -> None:
+        """Store what ``unpack`` has returned under this file's name in ``folder``, where ``open`` finds it."""
+        store(folder / self.name, unpacked)
+        if self.packed:
+            store(note_beside(folder / self.name), self._note(unpacked))
+
+    def _open_kept(self, path: Path) -> bytes:
+        unpacked = read_limited(path, self.size)
+        if read_limited(note_beside(path), 1024) != self._note(unpacked):
+            raise FileError(f"{path} is damaged, or comes from another file than the one published")
+        return unpacked
+
+    def _note(self, unpacked: bytes) -> bytes:
+        return f"{hashlib.sha256(unpacked).hexdigest()} unpacked from {self.sha256}\n".encode()
+
+
+def note_beside(path: Path) -> Path:
+    """Return where the note of a file stands that was published gzipped and is kept unpacked at ``path``."""
+    return path.with_name(f"{path.name}.sha256")
 
 
 @dataclass(frozen=True)
@@ -85,13 +108,13 @@ class DataSet:
             looked.append(f"{folder} (RN_DATA_DIR)")
         folder = cache_folder() / self.folder
         looked.append(f"{folder} (the cache)")
-        for path in candidates(folder, file):
+        for path in candidates(folder, file, cache=True):
             try:
                 return file.open(path)
             except FileError as error:
                 looked.append(str(error))
         try:
-            return self.download(file, folder / f"{file.name}.gz")
+            return self.download(file, folder)
         except DownloadError as error:
             raise DownloadError(
                 f"{self.title}: {file.name} is neither on this machine nor could it be downloaded. "
@@ -100,26 +123,26 @@ class DataSet:
                 "and set RN_DATA_DIR to the folder that holds it."
             ) from error
 
-    def download(self, file: DataFile, path: Path) -> bytes:
-        """Return the unpacked bytes of ``file`` from the first good mirror, keeping what it sent at ``path``."""
+    def download(self, file: DataFile, folder: Path) -> bytes:
+        """Return the unpacked bytes of ``file`` from the first good mirror, keeping them in ``folder``."""
         # Imported here, for urllib takes longer to import than the bundled data sets to load.
         from rn.datasets.download import download
 
         urls = [f"{mirror}{file.name}.gz" for mirror in self.mirrors]
-        content, unpacked = download(urls, packed_limit(file.size), lambda content: file.unpack(content, "what came"))
+        _, unpacked = download(urls, packed_limit(file.size), lambda content: file.unpack(content, "what came"))
         try:
-            store(path, content)
+            file.keep(folder, unpacked)
         except OSError as error:
             raise DownloadError(
-                f"{file.name} came, but cannot be kept in {path.parent} ({error.strerror}): "
+                f"{file.name} came, but cannot be kept in {folder} ({error.strerror}): "
                 "set RN_CACHE_DIR to a folder that can be written"
             ) from error
         return unpacked
 
 
-def candidates(folder: Path, file: DataFile) -> Iterator[Path]:
+def candidates(folder: Path, file: DataFile, *, cache: bool = False) -> Iterator[Path]:
     """Yield the files of ``folder`` that ``file`` may be in: plain first, which is faster to read."""
-    names = (f"{file.name}.gz",) if file.packed else (file.name, f"{file.name}.gz")
+    names = (f"{file.name}.gz",) if file.packed and not cache else (file.name, f"{file.name}.gz")
     for path in (folder / name for name in names):
         if path.is_file():
             yield path

@@ -45,12 +45,38 @@ def test_fashion_is_downloaded_once_and_kept(tiny_fashion, mirror):
         check_fashion(tiny_fashion, load_fashion_mnist(raw=True))
         assert len(mirror.requests) == 4
     kept = cache.cache_folder() / "fashion_mnist"
-    assert {path.name: path.read_bytes() for path in kept.iterdir()} == {
-        f"{name}.gz": content for name, content in tiny_fashion.packed.items()
+    assert {path.name for path in kept.iterdir()} == {
+        name for plain in tiny_fashion.plain for name in (plain, f"{plain}.sha256")
     }
+    for name, content in tiny_fashion.plain.items():  # unpacked once
+        assert (kept / name).read_bytes() == content
     (x, y), _ = load_fashion_mnist()
     assert (x.dtype, x.shape, y.dtype) == (np.float32, (60, 1, 28, 28), np.int64)
     np.testing.assert_array_equal(x[:, 0], tiny_fashion.arrays[0].astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize("damage", ["content", "note", "no note", "note of another download"])
+def test_a_wrong_file_in_the_cache_is_downloaded_again(tiny_fashion, mirror, damage):
+    tiny_fashion.offer(mirror)
+    load_fashion_mnist()
+    kept = cache.cache_folder() / "fashion_mnist" / "t10k-labels-idx1-ubyte"
+    note = kept.with_name(f"{kept.name}.sha256")
+    if damage == "content":
+        kept.write_bytes(kept.read_bytes()[:-1] + b"\x07")
+    elif damage == "no note":
+        note.unlink()
+    else:
+        of, rest = note.read_text().split(" ", 1)
+        note.write_text(f"{of[::-1]} {rest}" if damage == "note" else f"{of} unpacked from {of}\n")
+    for _ in range(2):
+        check_fashion(tiny_fashion, load_fashion_mnist(raw=True))
+        assert mirror.requests[4:] == [f"/{kept.name}.gz"]
+
+
+def test_a_published_file_put_into_the_cache_serves(tiny_fashion, mirror):
+    tiny_fashion.put(cache.cache_folder() / "fashion_mnist")
+    check_fashion(tiny_fashion, load_fashion_mnist(raw=True))
+    assert mirror.requests == []
 
 
 def test_fashion_from_a_directory_must_be_as_published(tiny_fashion, tmp_path):
