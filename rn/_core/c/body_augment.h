@@ -125,18 +125,34 @@ static void frame_planes(const rn_warp_args *a, ptrdiff_t plane, ptrdiff_t plane
     }
 }
 
-/* n pixels, each between four of the framed image, whose rows are `row` floats apart. Four channels fill a vector. */
+/* One pixel between four: two of the upper row, side by side, and two of the lower, of four channels each; v down, u to the
+ * right. The rows are mixed first, eight numbers at once, which compilers left to themselves take as twice four. */
+#if defined(__GNUC__)
+typedef float eight __attribute__((vector_size(32)));
+typedef float four __attribute__((vector_size(16)));
+
+static inline void blend_pixel(const float *upper, const float *lower, float u, float v, float *pixel) {
+    eight a, b;
+    memcpy(&a, upper, sizeof a);
+    memcpy(&b, lower, sizeof b);
+    const eight sides = a + (b - a) * v;
+    const four left = {sides[0], sides[1], sides[2], sides[3]}, right = {sides[4], sides[5], sides[6], sides[7]};
+    const four between = left + (right - left) * u;
+    memcpy(pixel, &between, sizeof between);
+}
+#else
+static inline void blend_pixel(const float *upper, const float *lower, float u, float v, float *pixel) {
+    for (int q = 0; q < 4; q++) {
+        const float left = upper[q] + (lower[q] - upper[q]) * v, right = upper[q + 4] + (lower[q + 4] - upper[q + 4]) * v;
+        pixel[q] = left + (right - left) * u;
+    }
+}
+#endif
+
+/* n pixels, each where `at`, `right` and `below` say, of the framed image whose rows are `row` floats apart. */
 static void blend_pixels(const float *restrict frame, ptrdiff_t row, ptrdiff_t n, const int32_t *restrict at,
                          const float *restrict right, const float *restrict below, float *restrict pixel) {
-    for (ptrdiff_t s = 0; s < n; s++) {
-        const float *restrict upper = frame + at[s], *restrict lower = upper + row;
-        const float u = right[s], v = below[s];
-        for (int q = 0; q < 4; q++) {
-            const float above = upper[q] + (upper[q + 4] - upper[q]) * u;
-            const float under = lower[q] + (lower[q + 4] - lower[q]) * u;
-            pixel[4 * s + q] = above + (under - above) * v;
-        }
-    }
+    for (ptrdiff_t s = 0; s < n; s++) blend_pixel(frame + at[s], frame + at[s] + row, right[s], below[s], pixel + 4 * s);
 }
 
 /* n pixels of four channels side by side into the planes of y, which are `size` pixels apart; bytes are first made in `byte`. */
