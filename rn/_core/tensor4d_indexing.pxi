@@ -64,7 +64,7 @@ cdef int read_integer(Tensor4D t, object item, int axis, Part *part) except -1:
 cdef object no_index(object item):
     """The error for what is no index; masks and other arrays are named by their kind, not printed."""
     shape = getattr(item, "shape", None)
-    got = f"{item!r:.80}" if shape is None else f"an array of {item.dtype}, shape {shape}"
+    got = f"{item!r:.80}" if shape is None else f"an array of {getattr(item, 'dtype', 'float32')}, shape {shape}"
     return DtypeError(f"a tensor is indexed by integers, slices and ..., got {got}; by masks and arrays: numpy.asarray(t)[mask]")
 
 
