@@ -1,4 +1,4 @@
-"""Operations of ``Tensor4D`` on 4,096 and 4 million elements; one thread, as NumPy has for them."""
+"""Operations of ``Tensor4D`` on 4,096, 1 million and 4 million elements; one thread, as NumPy has for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.work import Elementwise
 
 __all__ = ["OPERATIONS", "SIZES", "rows"]
 
-SIZES = (4096, 4194304)
+SIZES = (4096, 1048576, 4194304)
 OPERATIONS = (
     *("copy", "negative", "abs", "add", "add in place", "add channels", "multiply", "multiply by number", "divide"),
     *("square", "power", "less", "clip", "relu", "sqrt", "exp", "log", "tanh", "sigmoid", "softmax"),

@@ -113,7 +113,7 @@ cdef int work_images(rn_kernel kernel, const void *args, Py_ssize_t tiles, Py_ss
     with nogil:
         for tile in range(tiles):
             kernel(args, tile, scratch)
-        rn_aligned_free(scratch)
+    rn_aligned_free(scratch)
     return 0
 
 

@@ -12,6 +12,7 @@ cdef extern from "rn.h" nogil:
     ctypedef struct rn_kernel_table:
         const char *isa
         rn_kernel copy_block
+        rn_kernel pad
         rn_kernel transpose_planes
         rn_kernel narrow
         rn_kernel im2col

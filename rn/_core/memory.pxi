@@ -1,4 +1,4 @@
-# Memory of tensors and plans: aligned to a cache line, counted.
+# Memory of tensors and plans: aligned to a cache line, counted; the last large blocks are kept, 32 MiB at most.
 
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -10,33 +10,62 @@ cdef extern from *:
     #if defined(__linux__)
     #include <sys/mman.h>
     #endif
-    /* The block that malloc gave is remembered just before the aligned memory inside it. */
-    enum { RN_LINE = 64, RN_ROOM = RN_LINE + sizeof(void *) };
-    static void *rn_align(void *block) {
+    /* The block that malloc gave, and the bytes that were asked for, are remembered just before the aligned memory inside it.
+       Large memory lies in large pages, where the system has them: walks over it then miss no page tables. */
+    typedef struct {
+        void *block;
+        size_t bytes;
+    } rn_head;
+    enum { RN_LINE = 64, RN_PAGE = 1 << 21, RN_LARGE = 2 * RN_PAGE };
+    static size_t rn_boundary(size_t bytes) { return bytes >= RN_LARGE ? RN_PAGE : RN_LINE; }
+    static size_t rn_room(size_t bytes) { return rn_boundary(bytes) + sizeof(rn_head); }
+    static void *rn_align(void *block, size_t bytes) {
         if (block == NULL) return NULL;
-        uintptr_t p = ((uintptr_t)block + RN_ROOM) & ~(uintptr_t)(RN_LINE - 1);
-        ((void **)p)[-1] = block;
+        uintptr_t p = ((uintptr_t)block + rn_room(bytes)) & ~(uintptr_t)(rn_boundary(bytes) - 1);
+        ((rn_head *)p)[-1] = (rn_head){block, bytes};
         return (void *)p;
     }
-    /* Large memory in large pages, where the system has them: walks over it then miss no page tables. */
     static void *rn_advise(void *p, size_t bytes) {
     #if defined(__linux__) && defined(MADV_HUGEPAGE)
-        const uintptr_t page = 4096, begin = ((uintptr_t)p + page - 1) / page * page;
-        if (p != NULL && bytes >= (size_t)1 << 22) madvise((void *)begin, (uintptr_t)p + bytes - begin, MADV_HUGEPAGE);
+        if (p != NULL && bytes >= RN_LARGE) madvise(p, bytes, MADV_HUGEPAGE);
     #endif
         (void)bytes;
         return p;
     }
-    static void *rn_aligned_allocate(size_t bytes) { return rn_advise(rn_align(malloc(bytes + RN_ROOM)), bytes); }
+    /* The last large blocks given back wait for requests of their size: the system's fresh pages, which it clears, take longer
+       than most operations on them. All of this runs under the GIL. */
+    enum { RN_KEPT = 2 };
+    static void *rn_kept[RN_KEPT];
+    static int rn_oldest;
+    static int rn_is_kept(size_t bytes) { return bytes >= (size_t)1 << 20 && bytes <= (size_t)1 << 24; }
+    static void *rn_aligned_allocate(size_t bytes) {
+        for (int i = 0; i < RN_KEPT; i++) {
+            void *p = rn_kept[i];
+            if (p == NULL || ((rn_head *)p)[-1].bytes != bytes) continue;
+            rn_kept[i] = NULL;
+            return p;
+        }
+        return rn_advise(rn_align(malloc(bytes + rn_room(bytes)), bytes), bytes);
+    }
     /* Large blocks of zeros come from the system as they are, untouched until they are used. */
-    static void *rn_aligned_allocate_zeros(size_t bytes) { return rn_advise(rn_align(calloc(1, bytes + RN_ROOM)), bytes); }
+    static void *rn_aligned_allocate_zeros(size_t bytes) {
+        return rn_advise(rn_align(calloc(1, bytes + rn_room(bytes)), bytes), bytes);
+    }
     static void rn_aligned_free(void *p) {
-        if (p != NULL) free(((void **)p)[-1]);
+        if (p == NULL) return;
+        if (rn_is_kept(((rn_head *)p)[-1].bytes)) {
+            void *older = rn_kept[rn_oldest];
+            rn_kept[rn_oldest] = p;
+            rn_oldest = (rn_oldest + 1) % RN_KEPT;
+            if (older == NULL) return;
+            p = older;
+        }
+        free(((rn_head *)p)[-1].block);
     }
     """
-    void *rn_aligned_allocate(size_t bytes) nogil
-    void *rn_aligned_allocate_zeros(size_t bytes) nogil
-    void rn_aligned_free(void *p) noexcept nogil
+    void *rn_aligned_allocate(size_t bytes)
+    void *rn_aligned_allocate_zeros(size_t bytes)
+    void rn_aligned_free(void *p) noexcept
 
 cdef long long allocation_count = 0
 

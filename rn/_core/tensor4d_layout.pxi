@@ -11,6 +11,14 @@ cdef extern from "rn.h" nogil:
         const float *x
         float *y
 
+    ctypedef struct rn_pad_args:
+        rn_walk walk
+        ptrdiff_t[4] before
+        ptrdiff_t[4] lengths
+        const float *x
+        float *y
+        float value
+
     enum:
         RN_TRANSPOSE_ROWS
 
@@ -204,25 +212,23 @@ cdef Py_ssize_t read_axis(object axis) except -1:
 cdef Tensor4D pad_tensor(Tensor4D t, object widths, object value):
     cdef Py_ssize_t[4] lengths
     cdef Py_ssize_t[4] before
-    cdef rn_copy_args a
-    cdef float fill_value = number(value, "the value of the padding")
+    cdef rn_pad_args a
     cdef Tensor4D y
     cdef Py_ssize_t i
+    a.value = number(value, "the value of the padding")
+    a.x = t.data
+    natural_strides(t.axes, a.walk.a)
     for i, (front, back) in enumerate(padding_pairs(widths)):
         if front + back > PY_SSIZE_T_MAX - t.axes[i]:
             raise MemoryError(f"a tensor of shape {t.shape} padded by {widths!r} is larger than any memory")
-        before[i] = front
-        lengths[i] = t.axes[i] + <Py_ssize_t> (front + back)
+        a.before[i] = front
+        a.lengths[i] = t.axes[i]
+        lengths[i] = a.walk.shape[i] = t.axes[i] + <Py_ssize_t> (front + back)
+        a.x -= a.before[i] * a.walk.a[i]
     y = empty_tensor(lengths)
-    fill_elements(y.data, y.size, fill_value)
-    natural_strides(t.axes, a.walk.a)
     natural_strides(lengths, a.walk.b)
-    a.x = t.data
     a.y = y.data
-    for i in range(4):
-        a.walk.shape[i] = t.axes[i]
-        a.y += before[i] * a.walk.b[i]
-    copy_walk(&a)
+    launch(KERNELS.pad, &a, element_tiles(y.size), 0.0, 4.0 * (t.size + y.size))
     return y
 
 

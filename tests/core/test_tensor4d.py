@@ -110,6 +110,22 @@ def test_memory_is_aligned_to_a_cache_line():
         assert address(Tensor4D(np.zeros(size))) % 64 == 0
 
 
+@pytest.mark.parametrize("elements", [1 << 18, 1 << 20, (1 << 20) + 7, 5 << 20])
+def test_large_memory_is_given_again_but_never_twice(elements):
+    first = Tensor4D.full((elements,), 1.0)
+    place = address(first)
+    assert place % (1 << 21 if elements >= 1 << 20 else 64) == 0
+    del first
+    alive = [Tensor4D.full((elements,), value) for value in range(5)]
+    assert len({address(tensor) for tensor in alive}) == 5
+    if elements <= 1 << 22:
+        assert place in {address(tensor) for tensor in alive}
+    for value, tensor in enumerate(alive):
+        assert np.array_equal(np.asarray(tensor), np.full((1, 1, 1, elements), value))
+    del alive, tensor
+    assert not np.asarray(Tensor4D.zeros((elements,))).any()
+
+
 def test_repr_is_short_and_shows_the_shape():
     assert repr(Tensor4D([[1, 2.5]])) == "Tensor4D of shape (1, 1, 1, 2)\n[[[[1. , 2.5]]]]"
     long = repr(Tensor4D.zeros((100, 100)))

@@ -19,6 +19,46 @@ KERNEL(copy_block) {
     }
 }
 
+static inline void fill_row(float *y, ptrdiff_t n, vf value) {
+    ptrdiff_t i = 0;
+    for (; i + VL <= n; i += VL) vf_store(y + i, value);
+    if (i < n) vf_store_first(y + i, n - i, value);
+}
+
+static inline void move_row(float *y, const float *x, ptrdiff_t n) {
+    ptrdiff_t i = 0;
+    for (; i + VL <= n; i += VL) vf_store(y + i, vf_load(x + i));
+    if (i < n) vf_store_first(y + i, n - i, vf_load_first(x + i, n - i));
+}
+
+/* Short rows go over a tile that was filled whole, long ones get their ends one by one. */
+KERNEL(pad) {
+    const rn_pad_args *args = arguments;
+    (void)scratch;
+    const rn_walk *w = &args->walk;
+    const ptrdiff_t *before = args->before, *lengths = args->lengths;
+    const int fill_first = w->shape[3] < 2 * VL;
+    const vf value = vf_set(args->value);
+    walk_row r = first_row(w, tile);
+    if (fill_first && r.at < r.end) fill_row(args->y + r.at, r.end - r.at, value);
+    for (; r.count > 0; next_row(w, &r)) {
+        const ptrdiff_t from = r.a - r.row_a - before[3]; /* the piece's first column in x's row */
+        const ptrdiff_t left = from < 0 ? -from : 0;
+        ptrdiff_t count = least(r.count, lengths[3] - from) - left;
+        for (int i = 0; i < 3; i++)
+            if (r.index[i] < before[i] || r.index[i] >= before[i] + lengths[i]) count = 0;
+        float *y = args->y + r.at;
+        if (count > 0) {
+            move_row(y + left, args->x + r.a + left, count);
+            if (fill_first) continue;
+            fill_row(y, left, value);
+            fill_row(y + left + count, r.count - left - count, value);
+        } else if (!fill_first) {
+            fill_row(y, r.count, value);
+        }
+    }
+}
+
 KERNEL(narrow) {
     const rn_narrow_args *a = arguments;
     (void)scratch;

@@ -5,17 +5,11 @@
 #include <math.h>
 #include <stddef.h>
 
-#define RN_TENSOR_KERNELS(X) \
-    X(copy_block) \
-    X(transpose_planes) \
-    X(narrow) \
-    X(im2col) \
-    X(col2im) \
+#define RN_ARITHMETIC_KERNELS(X) \
     X(add) \
     X(subtract) \
     X(multiply) \
     X(divide) \
-    X(power) \
     X(less) \
     X(less_equal) \
     X(equal) \
@@ -23,7 +17,17 @@
     X(near) \
     X(negative) \
     X(absolute) \
-    X(clip) \
+    X(clip)
+
+#define RN_TENSOR_KERNELS(X) \
+    RN_ARITHMETIC_KERNELS(X) \
+    X(copy_block) \
+    X(pad) \
+    X(transpose_planes) \
+    X(narrow) \
+    X(im2col) \
+    X(col2im) \
+    X(power) \
     X(reduce_sum) \
     X(reduce_squares) \
     X(reduce_moments) \
@@ -44,6 +48,16 @@ typedef struct {
     const float *x;
     float *y;
 } rn_copy_args;
+
+/* pad: y[i] = x[i - before] inside x, `value` around it, for every index i of y, whose shape the walk has; x's strides are
+ * walk.a. y has no gaps. A tile is RN_ELEMENT_TILE elements of y. 0 FLOP, 4 bytes an element of either. */
+typedef struct {
+    rn_walk walk;
+    ptrdiff_t before[4], lengths[4]; /* lengths: x's */
+    const float *x;
+    float *y;
+    float value;
+} rn_pad_args;
 
 /* transpose_planes: y[p·y_outer[0] + q·y_outer[1] + j·y_stride + i] = x[p·x_outer[0] + q·x_outer[1] + i·x_stride + j] for every
  * plane (p, q), row j and column i of y: either array has no gaps along one of the two. One tile is RN_TRANSPOSE_ROWS rows of one
