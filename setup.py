@@ -1,9 +1,10 @@
 """Builds the compiled core, rn._core.core; everything else about the package stands in pyproject.toml.
 
-Three variables of the environment steer a build:
+Some variables of the environment steer a build:
 
 - ``RN_BUILD_OPENMP``: unset, OpenMP is used where the compiler has it; ``0`` builds the serial core, ``1`` insists.
 - ``RN_BUILD_WERROR=1``: the compiler's warnings are errors.
+- ``RN_BUILD_PROFILER=0``: the profiler is left out, which shows what it costs where it is off.
 - ``CC``, ``CFLAGS``, ``LDFLAGS``: as setuptools always reads them.
 """
 
@@ -72,6 +73,7 @@ class BuildCore(build_ext):
         msvc = self.compiler.compiler_type == "msvc"
         ext.extra_compile_args = [*(MSVC_FLAGS if msvc else FLAGS), *flags]
         ext.extra_link_args = link_flags
+        ext.define_macros = [("RN_NO_PROFILER", "1")] if os.environ.get("RN_BUILD_PROFILER") == "0" else []
         if os.environ.get("RN_BUILD_WERROR") == "1":
             ext.extra_compile_args.append("/WX" if msvc else "-Werror")
         ext.depends.append(self.write_settings(ext))
@@ -127,7 +129,8 @@ class BuildCore(build_ext):
     def write_settings(self, ext: Extension) -> str:
         """Return the name of a file that is newer than the core where the core was built with other settings."""
         compiler = [*getattr(self.compiler, "compiler_so", []), *getattr(self.compiler, "linker_so", [])]
-        settings = repr([sys.version, Cython.__version__, compiler, ext.extra_compile_args, ext.extra_link_args])
+        flags = [ext.extra_compile_args, ext.extra_link_args, ext.define_macros]
+        settings = repr([sys.version, Cython.__version__, compiler, *flags])
         path = Path(self.build_temp, "settings.txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != settings:

@@ -5,7 +5,8 @@ The names listed below are the library; the modules among them are namespaces, m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 # The core comes first, so that where it is not built nothing else fails before it says how to build it.
 from rn._core import Tensor4D  # isort: split
@@ -31,9 +32,8 @@ from rn.models import RedeNeural, Sequencial, load
 from rn.registry import register
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
-    from rn import cli, data, datasets, plotting, serialization
+    from rn import cli, data, datasets, plotting, profiling, serialization
+    from rn.profiling import profile
 
 __all__ = [
     "RedeNeural",
@@ -56,6 +56,8 @@ __all__ = [
     "models",
     "optimizers",
     "plotting",
+    "profile",
+    "profiling",
     "register",
     "registry",
     "schedules",
@@ -68,16 +70,26 @@ __all__ = [
 ]
 
 # The public modules that `import rn` leaves alone.
-_IMPORTED_ON_USE = frozenset({"cli", "data", "datasets", "plotting", "serialization"})
+_IMPORTED_ON_USE = frozenset({"cli", "data", "datasets", "plotting", "profiling", "serialization"})
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _IMPORTED_ON_USE:
         from importlib import import_module
 
         return import_module(f"rn.{name}")
+    if name == "profile":
+        from rn.profiling import profile
+
+        return profile
     raise AttributeError(f"module 'rn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_IMPORTED_ON_USE})
+    return sorted({*globals(), *_IMPORTED_ON_USE, "profile"})
+
+
+if os.environ.get("RN_PROFILE", "0") not in ("", "0"):
+    from rn.profiling import profile_program
+
+    profile_program()

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_history", "plot_predictions"]
+    from rn.profiling import Profile, Roofline
+
+__all__ = ["plot_history", "plot_predictions", "plot_roofline"]
 
 BLUE, ORANGE, RED = "#2563eb", "#ea7317", "#c81e1e"
 INK, GREY, PALE = "#1f2430", "#6b7280", "#e5e7eb"
@@ -121,6 +123,84 @@ def plot_predictions(
                 share = None if certainty is None else float(certainty[index])
                 _label(panel, int(guesses[index]), int(truths[index]), class_names, share)
         return _finished(figure, path, title)
+
+
+def plot_roofline(profile: Profile, path: str | os.PathLike[str] | None = None, title: str | None = None) -> Figure:
+    """Draw what the machine can do and where each kernel of a profile stands below it.
+
+    profile: what ``rn.profile()`` gave. Across: FLOPs a byte moved; up: GFLOP/s; both logarithmic. The roofs are those
+    of the profile's threads and of one, rising with the rate of reading from the memory and from the caches. A point is
+    a kernel, its area the share of the time; kernels that only move numbers are not drawn.
+
+    Returns and saves as ``plot_history`` does. Raises ``MissingExtraError`` without matplotlib, ``StateError`` before
+    the profile's block has ended and where no kernel in it calculates.
+    """
+    kernels = [row for row in profile.kernels if row.flops and row.bytes and row.seconds]
+    if not kernels:
+        raise StateError("there is no kernel in this profile that calculates: nothing to draw")
+    from rn.profiling import roofline
+
+    matplotlib = _matplotlib()
+    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "both", "axes.axisbelow": True}):
+        figure = _figure(9.0, 5.6)
+        panel = figure.subplots()
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        across = [row.flops / row.bytes for row in kernels]
+        ends = np.geomspace(min(*across, 0.1) / 4.0, max(*across, 100.0) * 1.5, 200)
+        roofs = [(roofline(1), GREY), (profile.roofline(), BLUE)] if profile.threads > 1 else [(roofline(1), BLUE)]
+        for roof, color in roofs:
+            _draw_roof(panel, roof, ends, color, named=color == BLUE)
+        total = sum(row.seconds for row in profile.kernels)
+        heights = [row.flops_per_second / 1e9 for row in kernels]
+        areas = [20.0 + 600.0 * row.seconds / total for row in kernels]
+        panel.scatter(across, heights, s=areas, color=ORANGE, alpha=0.75, linewidths=0, zorder=3)
+        panel.set_xlim(ends[0], ends[-1])
+        panel.set_ylim(min(heights) / 2.0, 2.0 * roofs[-1][0].flops / 1e9)
+        panel.set_xlabel("FLOPs a byte")
+        panel.set_ylabel("GFLOP/s")
+        panel.set_title(title or f"{total:.3g} s in kernels on {profile.threads} threads")
+        _name_points(figure, panel, [row.name for row in kernels], across, heights)
+        return _finished(figure, path, None)
+
+
+def _draw_roof(panel: Axes, roof: Roofline, ends: NDArray[Any], color: str, *, named: bool) -> None:
+    """Draw the roof of so many threads, its slope once for each memory; the fastest is drawn solid."""
+    plural = "thread" if roof.threads == 1 else "threads"
+    fastest = max(roof.reading.values())
+    for size, rate in sorted(roof.reading.items()):
+        heights = np.minimum(roof.flops, ends * rate) / 1e9
+        label = None
+        if rate == fastest:
+            label = f"{roof.threads} {plural}: {roof.flops / 1e9:.0f} GFLOP/s"
+        panel.plot(
+            ends, heights, color=color, linewidth=1.6 if label else 0.9, linestyle="-" if label else "--", label=label
+        )
+        if named:
+            where = (ends[0], ends[0] * rate / 1e9)
+            text = f"{size / 2**20:g} MiB: {rate / 1e9:.0f} GB/s"
+            below = -8 if rate != fastest else 10
+            panel.annotate(text, where, xytext=(3, below), textcoords="offset points", color=color, fontsize=7)
+    panel.legend(loc="lower right")
+
+
+def _name_points(
+    figure: Figure, panel: Axes, names: Sequence[str], across: Sequence[float], up: Sequence[float]
+) -> None:
+    """Write each name beside its point, where it covers no other name."""
+    figure.canvas.draw()
+    taken: list[Any] = []
+    places = [(6.0, 0.0), (6.0, 8.0), (6.0, -8.0), (-6.0, 0.0), (-6.0, 8.0), (-6.0, -8.0), (0.0, 14.0), (0.0, -16.0)]
+    places += [(dx, dy) for dy in (22.0, -24.0, 32.0, -34.0) for dx in (6.0, -6.0)]
+    for name, x, y in zip(names, across, up, strict=True):
+        text = panel.annotate(name, (x, y), xytext=places[0], textcoords="offset points", fontsize=7, va="center")
+        for dx, dy in places:
+            text.set_position((dx, dy))
+            text.set_horizontalalignment("left" if dx > 0 else "right" if dx < 0 else "center")
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken) and panel.bbox.fully_containsx(box.x1):
+                break
+        taken.append(text.get_window_extent())
 
 
 def _draw_curves(

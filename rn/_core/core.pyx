@@ -9,6 +9,7 @@ cimport cython
 
 include "kernels.pxi"
 include "memory.pxi"
+include "profile.pxi"
 include "run.pxi"
 include "tensor4d.pxi"
 include "plan.pxi"
@@ -26,3 +27,4 @@ include "doorways_conv.pxi"
 include "doorways_depthwise.pxi"
 include "doorways_winograd.pxi"
 include "doorways_winograd_gradient.pxi"
+include "doorways_peak.pxi"

@@ -106,13 +106,13 @@ cdef int need_images(_Pixels x, _Pixels y, bint same) except -1:
     return 0
 
 
-cdef int work_images(rn_kernel kernel, const void *args, Py_ssize_t tiles, Py_ssize_t scratch_bytes) except -1:
-    """Work every tile here, without the GIL."""
-    cdef Py_ssize_t tile
-    cdef void *scratch = allocate(scratch_bytes) if scratch_bytes else NULL
+cdef int work_images(rn_kernel kernel, const void *args, Py_ssize_t tiles, Py_ssize_t scratch_bytes, double flops,
+                     double bytes) except -1:
+    """Work every tile here, on this thread, without the GIL."""
+    cdef Call call = loose_call(kernel, args, tiles, scratch_bytes, flops, bytes)
+    cdef char *scratch = <char *> allocate(scratch_bytes) if scratch_bytes else NULL
     with nogil:
-        for tile in range(tiles):
-            kernel(args, tile, scratch)
+        run(&call, 1, scratch, 0)
     rn_aligned_free(scratch)
     return 0
 
@@ -150,7 +150,7 @@ def crop_images(x, y, const int64_t[::1] top, const int64_t[::1] left, const uin
     if source.n == 0:
         return
     a.top, a.left, a.upend, a.mirror = &top[0], &left[0], &upend[0], &mirror[0]
-    work_images(KERNELS.crop_images, &a, source.n, 0)
+    work_images(KERNELS.crop_images, &a, source.n, 0, 0.0, 2.0 * target.view.len)
 
 
 def cut_images(x, y, const int64_t[::1] top, const int64_t[::1] left, Py_ssize_t size) -> None:
@@ -164,7 +164,7 @@ def cut_images(x, y, const int64_t[::1] top, const int64_t[::1] left, Py_ssize_t
     if source.n == 0:
         return
     a.top, a.left = &top[0], &left[0]
-    work_images(KERNELS.cut_images, &a, source.n, 0)
+    work_images(KERNELS.cut_images, &a, source.n, 0, 0.0, 2.0 * source.view.len)
 
 
 def warp_images(x, y, const float[:, ::1] map) -> None:
@@ -182,7 +182,8 @@ def warp_images(x, y, const float[:, ::1] map) -> None:
     if source.n == 0:
         return
     a.map = &map[0, 0]
-    work_images(KERNELS.warp_images, &a, source.n, RN_WARP_SCRATCH(a.h, a.w))
+    work_images(KERNELS.warp_images, &a, source.n, RN_WARP_SCRATCH(a.h, a.w), 12.0 * source.view.len / a.bytes,
+                2.0 * source.view.len)
 
 
 def jitter_images(x, y, const float[:, ::1] factor) -> None:
@@ -201,7 +202,7 @@ def jitter_images(x, y, const float[:, ::1] factor) -> None:
     if source.n == 0:
         return
     a.factor = &factor[0, 0]
-    work_images(KERNELS.jitter_images, &a, source.n, 4 * a.c * a.size)
+    work_images(KERNELS.jitter_images, &a, source.n, 4 * a.c * a.size, 30.0 * source.view.len / a.bytes, 2.0 * source.view.len)
 
 
 def scale_images(x, float[:, :, :, ::1] y, const float[::1] scale, const float[::1] shift) -> None:
@@ -214,7 +215,8 @@ def scale_images(x, float[:, :, :, ::1] y, const float[::1] scale, const float[:
     if source.n == 0 or a.c == 0 or a.size == 0:
         return
     a.y, a.scale, a.shift = &y[0, 0, 0, 0], &scale[0], &shift[0]
-    work_images(KERNELS.scale_images, &a, source.n, 0)
+    work_images(KERNELS.scale_images, &a, source.n, 0, 2.0 * source.n * a.c * a.size,
+                source.view.len + 4.0 * source.n * a.c * a.size)
 
 
 def mix_rows(x, other, float[:, ::1] y, const float[::1] share) -> None:
@@ -228,4 +230,5 @@ def mix_rows(x, other, float[:, ::1] y, const float[::1] share) -> None:
     if first.n == 0 or a.size == 0:
         return
     a.y, a.share = &y[0, 0], &share[0]
-    work_images(KERNELS.mix_rows, &a, first.n, 0)
+    work_images(KERNELS.mix_rows, &a, first.n, 0, 3.0 * first.n * a.size,
+                2.0 * first.view.len + 4.0 * first.n * a.size)

@@ -97,14 +97,7 @@ cdef int fill_random(Tensor4D t, rn_kernel kernel, double operations, double shi
     a.shift = <float> shift
     a.scale = <float> scale
     a.truncated = truncated
-    cdef Call call
-    call.kernel = kernel
-    call.args = &a
-    call.tiles = element_tiles(a.n)
-    call.scratch = 0
-    call.flops = operations * a.n
-    call.bytes = 4.0 * a.n
-    call.callback = -1
+    cdef Call call = loose_call(kernel, &a, element_tiles(a.n), 0, operations * a.n, 4.0 * a.n)
     cdef int threads = current_threads()
     with nogil:
         run(&call, threads, NULL, 0)
@@ -149,5 +142,6 @@ def shuffle(int64_t[::1] order, seed, purpose, step=0) -> None:
     a.seed = word64(seed)
     a.step = word32(step)
     a.purpose = word32(purpose)
+    cdef Call call = loose_call(KERNELS.shuffle, &a, 1, 0, 0.0, 16.0 * a.n)
     with nogil:
-        KERNELS.shuffle(&a, 0, NULL)
+        run(&call, 1, NULL, 0)

@@ -11,6 +11,7 @@ cdef extern from "rn.h" nogil:
 
     ctypedef struct rn_kernel_table:
         const char *isa
+        int lanes
         rn_kernel copy_block
         rn_kernel pad
         rn_kernel transpose_planes
@@ -111,8 +112,14 @@ cdef extern from "rn.h" nogil:
         rn_kernel weight_gradient
         rn_kernel weight_gradient_dots
         rn_kernel sum_splits
+        rn_kernel peak_arithmetic
+        rn_kernel peak_reading
 
     const rn_kernel_table *rn_select(const char *isa)
+    enum:
+        RN_KERNEL_COUNT
+    const char *const *rn_kernel_names
+    int rn_kernel_number(const rn_kernel_table *table, rn_kernel kernel)
 
     enum:
         RN_ELEMENT_TILE

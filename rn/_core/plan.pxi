@@ -1,5 +1,7 @@
 # The plan: kernel calls bound once to tensors whose memory is known before anything runs, then replayed in one loop.
 
+from itertools import accumulate
+
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 
 READ, WRITE, UPDATE = 1, 2, 3
@@ -20,6 +22,7 @@ cdef class Root:
     cdef bint constant  # follows from what is filled in and from what is not trained
     cdef bint prepared  # written by the calls of `prepare`
     cdef Root over  # the root over whose memory it lies; None: it has a place of its own
+    cdef str layer  # in whose scope it was made
 
     cdef bint free_to_join(self):
         return self.owner is None and not self.kept and not self.filled and not self.prepared
@@ -240,6 +243,7 @@ cdef class Plan:
     cdef int scratch_threads
     cdef rn_step step
     cdef int _purposes
+    cdef public object holder  # for whoever accounts for the plan: called, it gives what the plan belongs to, or None
 
     def __cinit__(self, Py_ssize_t batch, *, bint training=False, gradients=None, seed=0, Version version=None):
         self.batch = batch
@@ -279,6 +283,7 @@ cdef class Plan:
             raise StateError("a sealed plan takes no more tensors")
         cdef Root root = Root.__new__(Root)
         root.bytes = bytes
+        root.layer = self._layer
         root.first = root.last = -1
         self._roots.append(root)
         return root
@@ -520,6 +525,7 @@ cdef class Plan:
                 if link.field != NULL:
                     link.field[0] = link.root.data
             self.calls[i] = record.call
+            self.calls[i].row = row_of(record.name, record.layer, record.phase)
         self._reserve_scratch(current_threads())
         self.sealed = True
 
@@ -616,6 +622,8 @@ cdef class Plan:
     cdef void _ready(self) except *:
         if not self.sealed:
             raise StateError("seal() the plan before it runs")
+        if rn_watching:
+            watched_plans.append(self)
         self._reserve_scratch(current_threads())
         if self.prepare_end > 0 and (self.preparations == 0 or self.prepared_version != self.version.count):
             self._run_prepare()
@@ -639,8 +647,20 @@ cdef class Plan:
             if self.calls[i].kernel != NULL:
                 run(&self.calls[i], threads, self.scratch, self.scratch_stride)
             else:
-                with gil:
-                    self._callbacks[self.calls[i].callback]()
+                self._call_back(&self.calls[i])
+        return 0
+
+    cdef int _call_back(self, const Call *call) except -1 nogil:
+        cdef bint watched = rn_watching
+        cdef Visit visit
+        if watched:
+            visit = enter_call()
+        with gil:
+            try:
+                self._callbacks[call.callback]()
+            finally:
+                if watched:
+                    leave_call(visit, call.row, NULL, call.flops, call.bytes, NULL, 1)
         return 0
 
     def feed(self, Slot slot, rows) -> None:
@@ -658,6 +678,7 @@ cdef class Plan:
         feed.call.args = &feed.args
         feed.call.tiles = gather_tiles(self.batch)
         feed.call.bytes = 8.0 * slot.size
+        feed.call.row = row_of("gather_rows", "batch", "forward")
         feed.rows = len(rows)
         self._feeds = [other for other in self._feeds if (<Feed> other).args.y != feed.args.y] + [feed]
 
@@ -755,6 +776,37 @@ cdef class Plan:
             for k in range(root.bytes // 8):
                 numbers.append((<double *> root.data)[k] * <double> factor)
         return numbers
+
+    def memory(self) -> dict[str, tuple[int, int, int]]:
+        """Return (live, peak, kept) bytes of the tensors of each layer, of a sealed plan.
+
+        live: of those that are alive in the call at which the plan holds most; peak: the most that the layer's own are at any
+        call; kept: of those that stay from run to run, which the other two leave out. ``""`` has what no layer made.
+        """
+        if not self.sealed:
+            raise StateError("a plan's tensors have no memory before seal()")
+        cdef Root root
+        cdef Py_ssize_t i, calls = self.update_end + 2  # what nobody touches counts before the first
+        cdef dict layers = {}, kept = {}
+        for root in self._roots:
+            if root.owner is not None or root.over is not None:
+                continue
+            if root.kept or root.prepared:
+                kept[root.layer] = kept.get(root.layer, 0) + root.bytes
+                continue
+            changes = layers.setdefault(root.layer, [0] * (calls + 1))
+            changes[max(root.first, -1) + 1] += root.bytes
+            changes[min(max(root.last, -1), self.update_end) + 2] -= root.bytes
+        alive = {layer: list(accumulate(changes)) for layer, changes in layers.items()}
+        totals = [sum(bytes) for bytes in zip(*alive.values())]
+        fullest = totals.index(max(totals)) if totals else 0
+        return {layer: (alive[layer][fullest] if layer in alive else 0, max(alive.get(layer, [0])), kept.get(layer, 0))
+                for layer in [*alive, *[layer for layer in kept if layer not in alive]]}
+
+    @property
+    def scratch_bytes(self) -> int:
+        """The bytes that kernels work in, those of all threads together."""
+        return self.scratch_threads * self.scratch_stride
 
     def listing(self) -> list[tuple[str, str, str, float, float]]:
         """Return (phase, layer, kernel, FLOPs, bytes) of every call, in running order once sealed."""

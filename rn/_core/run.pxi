@@ -66,9 +66,22 @@ cdef struct Call:
     double flops
     double bytes
     int callback
+    Row *row  # of the profiler; NULL: the kernel's own
+
+
+cdef Call loose_call(rn_kernel kernel, const void *args, Py_ssize_t tiles, Py_ssize_t scratch, double flops,
+                     double bytes) noexcept nogil:
+    """A call outside any plan."""
+    cdef Call call
+    call.kernel, call.args, call.tiles, call.scratch = kernel, args, tiles, scratch
+    call.flops, call.bytes, call.callback, call.row = flops, bytes, -1, NULL
+    return call
 
 # A call estimated below this many nanoseconds is not worth waking other threads for: that takes 1,000 to 3,000.
 cdef double SHARE_FROM = 8000.0
+
+cdef enum:
+    MOST_THREADS = 1024
 
 cdef int thread_setting = 1
 cdef bint serial_only = RN_OPENMP == 0
@@ -89,11 +102,28 @@ cdef int threads_for(const Call *call, int threads) noexcept nogil:
 
 cdef void run(const Call *call, int threads, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
     """Work every tile of a call; `scratch` holds one piece of `scratch_stride` bytes for each thread."""
+    if rn_watching:
+        run_watched(call, threads_for(call, threads), scratch, scratch_stride)
+    else:
+        work(call, threads_for(call, threads), scratch, scratch_stride, NULL)
+
+
+cdef void run_watched(const Call *call, int share, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
+    """The same with the profiler on."""
+    cdef Span[MOST_THREADS] parts
+    cdef Visit visit
+    memset(parts, 0, share * sizeof(Span))
+    visit = enter_call()
+    work(call, share, scratch, scratch_stride, parts)
+    leave_call(visit, call.row, call.kernel, call.flops, call.bytes, parts, share)
+
+
+cdef inline void work(const Call *call, int share, char *scratch, Py_ssize_t scratch_stride, Span *parts) noexcept nogil:
+    """Work every tile on `share` threads; `parts`, unless NULL, takes the time of each where they are several."""
     cdef Py_ssize_t tile
     cdef Py_ssize_t tiles = call.tiles
     cdef rn_kernel kernel = call.kernel
     cdef const void *args = call.args
-    cdef int share = threads_for(call, threads)
     if share == 1:
         for tile in range(tiles):
             kernel(args, tile, scratch)
@@ -101,7 +131,11 @@ cdef void run(const Call *call, int threads, char *scratch, Py_ssize_t scratch_s
     cdef int processor = rn_processor(share)
     for tile in prange(tiles, num_threads=share, schedule="static"):
         rn_spread(processor, threadid())
+        if parts != NULL and parts[threadid()].begin == 0:
+            parts[threadid()].begin = rn_now()
         kernel(args, tile, scratch + threadid() * scratch_stride)
+        if parts != NULL:
+            parts[threadid()].end = rn_now()
 
 
 def get_num_threads() -> int:
@@ -115,7 +149,7 @@ def set_num_threads(int n) -> None:
     Raises ``OptionError`` for any other number. Without OpenMP the setting is kept and one thread is used.
     """
     global thread_setting
-    if n < 1 or n > 1024:
+    if n < 1 or n > MOST_THREADS:
         raise OptionError(f"the number of threads must be from 1 to 1024, got {n}")
     thread_setting = n
 
@@ -146,3 +180,4 @@ def after_fork_in_child() -> None:
     global serial_only
     if not pool_released:
         serial_only = True
+    forget_callers()

@@ -39,15 +39,8 @@ cdef double RELEASE_FROM = 100000.0
 
 cdef void launch(rn_kernel kernel, const void *args, Py_ssize_t tiles, double flops, double bytes) noexcept:
     """Run one kernel now, outside any plan; without the GIL where that is worth it."""
-    cdef Call call
+    cdef Call call = loose_call(kernel, args, tiles, 0, flops, bytes)
     cdef int threads
-    call.kernel = kernel
-    call.args = args
-    call.tiles = tiles
-    call.scratch = 0
-    call.flops = flops
-    call.bytes = bytes
-    call.callback = -1
     if bytes < RELEASE_FROM:
         run(&call, 1, NULL, 0)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Literal
 
 from rn import _core
@@ -41,6 +42,7 @@ def bind_plan(model: Model, use: Use, size: int, *, classes: bool, weighted: boo
     for slot in slots.values():
         plan.keep(slot)
     plan.seal()
+    plan.holder = weakref.ref(model)
     return BoundPlan(plan, slots)
 
 

@@ -400,6 +400,12 @@ class Model:
         """Print the layers, output shapes, parameters, and the memory that training on ``batch_size`` samples takes."""
         print(table.summary(self, door.count_option("batch_size", batch_size)))
 
+    def parameter_memory(self) -> list[tuple[str, int, int, int]]:
+        """Return (layer, weights, gradients, optimizer's state) in bytes; buffers count as weights."""
+        flat = self._built().layer_bytes()
+        states = len(self._state)
+        return [(name, size + buffers, size, size * states) for name, size, buffers in flat]
+
     def state_dict(self) -> dict[str, FloatArray]:
         """Return copies of all weights and buffers by "<layer index>.<name>", laid out as in PyTorch."""
         return self._built().state_dict()

@@ -120,6 +120,14 @@ class Network:
         """How many numbers the layers' parameters hold."""
         return sum(end - begin for _, _, begin, end in self._places)
 
+    def layer_bytes(self) -> list[tuple[str, int, int]]:
+        """Return (name, bytes in a flat buffer, bytes of buffers) of each layer."""
+        sizes = [0] * len(self.layers)
+        for i, _, begin, end in self._places:
+            sizes[i] += 4 * LINE * -(-(end - begin) // LINE)
+        buffers = [sum(array.nbytes for array in layer.buffers.values()) for layer in self.layers]
+        return [(layer.name or "", size, held) for layer, size, held in zip(self.layers, sizes, buffers, strict=True)]
+
     def split(self, flat: _core.Tensor4D) -> dict[str, FloatArray]:
         """Return copies of a flat buffer's pieces by "<layer index>.<name>", shaped as the parameters."""
         numbers = np.asarray(flat).reshape(-1)

@@ -44,19 +44,20 @@ def _totals(model: Model, batch_size: int) -> list[str]:
     total = network.parameter_count
     frozen = total - sum(parameter.size for layer in model.layers for parameter in layer.trained())
     parts = [f"{total:,} parameters" + (f", {frozen:,} of them frozen" if frozen else "")]
-    buffer = 4 * network.size
+    weights, gradients, state = (
+        sum(sizes) for sizes in zip(*(row[1:] for row in model.parameter_memory()), strict=True)
+    )
     if model.loss is None:
         with model._lend("predict", batch_size) as bound:
-            plan = bound.plan.arena_bytes
-        parts.append(f"memory to predict {batch_size} samples: weights {_bytes(buffer)} + plan {_bytes(plan)}")
+            plan = bound.plan.arena_bytes + bound.plan.scratch_bytes
+        parts.append(f"memory to predict {batch_size} samples: weights {_bytes(weights)} + plan {_bytes(plan)}")
         return parts
     classes = model.loss.takes_classes and all(metric.takes_classes for metric in model.metrics)
     with model._lend("train", batch_size, classes=classes) as bound:
-        plan = bound.plan.arena_bytes
-    state = buffer * len(model._state)
+        plan = bound.plan.arena_bytes + bound.plan.scratch_bytes
     parts.append(
-        f"memory to train on {batch_size} samples: weights {_bytes(buffer)} + gradients {_bytes(buffer)} "
-        f"+ optimizer {_bytes(state)} + plan {_bytes(plan)} = {_bytes(2 * buffer + state + plan)}"
+        f"memory to train on {batch_size} samples: weights {_bytes(weights)} + gradients {_bytes(gradients)} "
+        f"+ optimizer {_bytes(state)} + plan {_bytes(plan)} = {_bytes(weights + gradients + state + plan)}"
     )
     return parts
 

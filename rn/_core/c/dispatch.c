@@ -48,3 +48,17 @@ const rn_kernel_table *rn_select(const char *isa) {
     if (isa == NULL || strcmp(isa, "generic") == 0) return &rn_kernels_generic;
     return NULL;
 }
+
+#define X(name) #name,
+const char *const rn_kernel_names[RN_KERNEL_COUNT] = {RN_KERNELS(X)};
+#undef X
+
+int rn_kernel_number(const rn_kernel_table *table, rn_kernel kernel) {
+    int number = 0;
+#define X(name) \
+    if (table->name == kernel) return number; \
+    number++;
+    RN_KERNELS(X)
+#undef X
+    return RN_KERNEL_COUNT - 1;
+}

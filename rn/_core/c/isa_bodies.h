@@ -36,3 +36,4 @@ RN_ARITHMETIC_KERNELS(X)
 #include "body_batch_norm.h"
 #include "body_image.h"
 #include "body_augment.h"
+#include "body_peak.h"

@@ -86,7 +86,9 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(turn_weights) \
     X(weight_gradient) \
     X(weight_gradient_dots) \
-    X(sum_splits)
+    X(sum_splits) \
+    X(peak_arithmetic) \
+    X(peak_reading)
 
 /* fill: y[i] = value, i < n. One tile is RN_ELEMENT_TILE elements. 0 FLOP, 4 bytes an element. */
 typedef struct {
@@ -487,8 +489,19 @@ typedef struct {
     ptrdiff_t groups, rows, filters, splits;
 } rn_sum_splits_args;
 
+/* What the machine can do at best; *sink takes a number that keeps the work from being left out. A tile is one thread's.
+ * peak_arithmetic: `turns` of twelve FMA of vectors that do not wait for each other; 24 FLOPs a lane and turn.
+ * peak_reading: adds up n floats, `turns` times; 4 bytes each. */
+typedef struct {
+    const float *x; /* n floats for each tile, one after the other */
+    ptrdiff_t n, turns;
+    float *sink; /* one for each tile, RN_SINK floats apart */
+} rn_peak_args;
+enum { RN_SINK = 16 };
+
 typedef struct {
     const char *isa;
+    int lanes; /* floats in a vector */
 #define X(name) rn_kernel name;
     RN_KERNELS(X)
 #undef X
@@ -496,6 +509,16 @@ typedef struct {
 
 /* The table for "avx2" or "generic"; for NULL the best that this machine runs. NULL where it cannot run here. */
 const rn_kernel_table *rn_select(const char *isa);
+
+/* How many kernels a table has, what they are called, and the place of one of them. */
+enum {
+    RN_KERNEL_COUNT = 0
+#define X(name) +1
+    RN_KERNELS(X)
+#undef X
+};
+extern const char *const rn_kernel_names[RN_KERNEL_COUNT];
+int rn_kernel_number(const rn_kernel_table *table, rn_kernel kernel);
 
 #define RN_CONCATENATE_(a, b, c) a##b##_##c
 #define RN_CONCATENATE(a, b, c) RN_CONCATENATE_(a, b, c)
