@@ -31,7 +31,7 @@ from benchmarks.rows import Row
 from benchmarks.work import Conv, Step
 from rn import _core
 
-__all__ = ["COUNTS", "Comparison", "compare", "counted_rows", "main", "parse_dump"]
+__all__ = ["COUNTS", "Comparison", "compare", "compile_requests", "counted_rows", "main", "parse_dump"]
 
 COUNTS = Path(__file__).with_name("instructions.json")
 MOST = 1.03  # times the instructions in the file
@@ -105,7 +105,7 @@ def count() -> tuple[Counts, dict[str, str]]:
         command = [
             *("valgrind", "--tool=callgrind", "--quiet", "--instr-atstart=no", f"--toggle-collect=rn_*_{isa}"),
             f"--callgrind-out-file={folder}/counts",
-            *(sys.executable, "-m", "benchmarks.instructions", "--rows", str(_compile_requests(Path(folder)))),
+            *(sys.executable, "-m", "benchmarks.instructions", "--rows", str(compile_requests(Path(folder)))),
         ]
         subprocess.run(command, check=True, env={**os.environ, **settings}, cwd=Path(__file__).parents[1])
         files = (path.read_text(encoding="utf-8") for path in Path(folder).glob("counts.*"))
@@ -114,7 +114,8 @@ def count() -> tuple[Counts, dict[str, str]]:
     return counts, {"compiler": _core.compiler(), "instruction set": isa, "PYTHONHASHSEED": HASH_SEED}
 
 
-def _compile_requests(folder: Path) -> Path:
+def compile_requests(folder: Path) -> Path:
+    """Compile the library that speaks to callgrind and return its path."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None or shutil.which("valgrind") is None:
         sys.exit(

@@ -4,12 +4,6 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport realloc
 
 cdef extern from "pythread.h" nogil:
-    ctypedef void *PyThread_type_lock
-    enum:
-        WAIT_LOCK
-    PyThread_type_lock PyThread_allocate_lock()
-    int PyThread_acquire_lock(PyThread_type_lock lock, int wait)
-    void PyThread_release_lock(PyThread_type_lock lock)
     unsigned long PyThread_get_thread_ident()
 
 cdef extern from *:
@@ -30,10 +24,19 @@ cdef extern from *:
         return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
     }
     #endif
+    /* Held for some nanoseconds, so whoever finds it taken tries again. */
     #if defined(_MSC_VER)
+    #include <intrin.h>
     #define RN_THREAD_LOCAL __declspec(thread)
+    static volatile long rn_taken;
+    static void rn_lock(void) { while (_InterlockedExchange(&rn_taken, 1)) SwitchToThread(); }
+    static void rn_unlock(void) { _InterlockedExchange(&rn_taken, 0); }
     #else
+    #include <sched.h>
     #define RN_THREAD_LOCAL _Thread_local
+    static int rn_taken;
+    static void rn_lock(void) { while (__atomic_exchange_n(&rn_taken, 1, __ATOMIC_ACQUIRE)) sched_yield(); }
+    static void rn_unlock(void) { __atomic_store_n(&rn_taken, 0, __ATOMIC_RELEASE); }
     #endif
     static RN_THREAD_LOCAL int64_t rn_inside; /* nanoseconds of the calls inside the call at hand of this thread */
     #if defined(RN_NO_PROFILER)
@@ -47,6 +50,8 @@ cdef extern from *:
     #endif
     """
     int64_t rn_now() noexcept nogil
+    void rn_lock() noexcept nogil
+    void rn_unlock() noexcept nogil
     int64_t rn_inside
     bint rn_watching
     void rn_watch(bint on)
@@ -89,8 +94,7 @@ cdef Row **table_rows = NULL  # of calls that no plan recorded, one for each ker
 cdef list profiles = []  # those that are on, the innermost last
 cdef list watched_plans = []  # that ran meanwhile
 
-# Under this lock are the rows' numbers and all below. Who holds it touches no Python object: that could wait for the GIL.
-cdef PyThread_type_lock profile_lock = PyThread_allocate_lock()
+# Under `rn_lock` are the rows' numbers and all below. Who holds it touches no Python object: that could wait for the GIL.
 cdef int running = 0  # calls at this moment
 cdef int64_t covered_since
 cdef int64_t covered = 0  # nanoseconds during which any call ran
@@ -147,12 +151,12 @@ cdef Visit enter_call() noexcept nogil:
     cdef Visit visit
     visit.inside = rn_inside
     rn_inside = 0
-    PyThread_acquire_lock(profile_lock, WAIT_LOCK)
+    rn_lock()
     visit.begin = rn_now()
     if running == 0:
         covered_since = visit.begin
     running += 1
-    PyThread_release_lock(profile_lock)
+    rn_unlock()
     return visit
 
 
@@ -164,7 +168,7 @@ cdef void leave_call(Visit visit, Row *row, rn_kernel kernel, double flops, doub
     cdef int64_t own = end - visit.begin - rn_inside
     cdef int i
     rn_inside = visit.inside + end - visit.begin
-    PyThread_acquire_lock(profile_lock, WAIT_LOCK)
+    rn_lock()
     running -= 1
     if running == 0:
         covered += end - covered_since
@@ -181,7 +185,7 @@ cdef void leave_call(Visit visit, Row *row, rn_kernel kernel, double flops, doub
         for i in range(threads):
             row.busy += parts[i].end - parts[i].begin
     keep_event(row.number, visit.begin, end, parts, threads)
-    PyThread_release_lock(profile_lock)
+    rn_unlock()
 
 
 cdef void keep_event(Py_ssize_t row, int64_t begin, int64_t end, const Span *parts, int threads) noexcept nogil:
@@ -225,8 +229,8 @@ cdef bint make_room(int helpers) noexcept nogil:
 
 cdef void forget_callers() noexcept:
     """After a fork, in the child: none of the threads that may hold the lock or be in a call is there."""
-    global profile_lock, running
-    profile_lock = PyThread_allocate_lock()
+    global running
+    rn_unlock()
     running = 0
 
 
@@ -276,7 +280,7 @@ cdef class Profile:
         name_kernels()
         self._known = len(row_keys)
         self._outer = row_memory(self._known)
-        PyThread_acquire_lock(profile_lock, WAIT_LOCK)
+        rn_lock()
         self._begin = rn_now()
         if running > 0:
             covered += self._begin - covered_since
@@ -284,7 +288,7 @@ cdef class Profile:
         self._outer_covered, covered = covered, 0
         self._first_event = event_count
         take_rows(self._outer, self._known)
-        PyThread_release_lock(profile_lock)
+        rn_unlock()
         self._first_plan = len(watched_plans)
         profiles.append(self)
         rn_watch(True)
@@ -299,7 +303,7 @@ cdef class Profile:
             rn_watch(False)
         cdef Py_ssize_t count = len(row_keys)
         cdef Row *mine = row_memory(count)
-        PyThread_acquire_lock(profile_lock, WAIT_LOCK)
+        rn_lock()
         self._end = rn_now()
         if running > 0:
             covered += self._end - covered_since
@@ -309,7 +313,7 @@ cdef class Profile:
         take_rows(mine, count)
         give_rows(mine, count)
         give_rows(self._outer, self._known)
-        PyThread_release_lock(profile_lock)
+        rn_unlock()
         try:
             self._take_rows(mine, count)
         finally:

@@ -112,30 +112,37 @@ cdef void run_watched(const Call *call, int share, char *scratch, Py_ssize_t scr
     """The same with the profiler on."""
     cdef Span[MOST_THREADS] parts
     cdef Visit visit
-    memset(parts, 0, share * sizeof(Span))
     visit = enter_call()
     work(call, share, scratch, scratch_stride, parts)
     leave_call(visit, call.row, call.kernel, call.flops, call.bytes, parts, share)
 
 
 cdef inline void work(const Call *call, int share, char *scratch, Py_ssize_t scratch_stride, Span *parts) noexcept nogil:
-    """Work every tile on `share` threads; `parts`, unless NULL, takes the time of each where they are several."""
-    cdef Py_ssize_t tile
-    cdef Py_ssize_t tiles = call.tiles
-    cdef rn_kernel kernel = call.kernel
-    cdef const void *args = call.args
+    """Work every tile on `share` threads, each a row of them; `parts`, unless NULL, takes their times where they are several."""
+    cdef Py_ssize_t part
     if share == 1:
-        for tile in range(tiles):
-            kernel(args, tile, scratch)
+        work_tiles(call, 0, call.tiles, scratch)
         return
     cdef int processor = rn_processor(share)
-    for tile in prange(tiles, num_threads=share, schedule="static"):
+    for part in prange(share, num_threads=share, schedule="static"):
         rn_spread(processor, threadid())
-        if parts != NULL and parts[threadid()].begin == 0:
-            parts[threadid()].begin = rn_now()
-        kernel(args, tile, scratch + threadid() * scratch_stride)
-        if parts != NULL:
-            parts[threadid()].end = rn_now()
+        work_part(call, part, share, scratch + part * scratch_stride, parts)
+
+
+cdef inline void work_part(const Call *call, Py_ssize_t part, int share, char *scratch, Span *parts) noexcept nogil:
+    if parts != NULL:
+        parts[part].begin = rn_now()
+    work_tiles(call, call.tiles * part // share, call.tiles * (part + 1) // share, scratch)
+    if parts != NULL:
+        parts[part].end = rn_now()
+
+
+cdef inline void work_tiles(const Call *call, Py_ssize_t tile, Py_ssize_t end, char *scratch) noexcept nogil:
+    cdef rn_kernel kernel = call.kernel
+    cdef const void *args = call.args
+    while tile < end:
+        kernel(args, tile, scratch)
+        tile += 1
 
 
 def get_num_threads() -> int:
