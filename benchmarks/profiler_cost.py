@@ -80,15 +80,15 @@ def instructions(sources: Path, folder: Path) -> int:
 
 
 def without_profiler(folder: Path) -> Path:
-    """Return a copy of the sources whose core was built without the profiler."""
-    copy = folder / "without"
+    """Return a folder with an rn whose core was built without the profiler."""
+    sources, built = folder / "sources", folder / "without"
     ignored = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
-    shutil.copytree(ROOT / "rn", copy / "rn", ignore=ignored)
+    shutil.copytree(ROOT / "rn", sources / "rn", ignore=ignored)
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy / name)
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
-    subprocess.run(command, check=True, cwd=copy, env={**os.environ, "RN_BUILD_PROFILER": "0"})
-    return copy
+        shutil.copy(ROOT / name, sources / name)
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(built), str(sources)]
+    subprocess.run(command, check=True, env={**os.environ, "RN_BUILD_PROFILER": "0"})
+    return built
 
 
 def times() -> tuple[float, float]:

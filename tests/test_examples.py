@@ -87,6 +87,18 @@ def test_overfitting(examples: Path, tmp_path: Path) -> None:
     assert pictures(tmp_path, text) <= {"overfitting.png"}
 
 
+def test_profiling(examples: Path, tmp_path: Path) -> None:
+    text = run(examples / "profiling.py", tmp_path, "--epochs", "1")
+    assert number(r"([\d.]+) times as fast", text) > 2
+    slow, quick = text.split("the quick net")
+    for table, layer in ((slow, "dense_1 backward"), (quick, "max_pool2d_1 backward")):
+        assert re.search(rf"^{layer} .* GB/s|^{layer} .*%$", table, re.MULTILINE)
+    assert max(map(len, text.splitlines())) <= 100
+    traces = {path.name for path in (tmp_path / "pictures").glob("*.json")}
+    assert traces == {"profiling_slow.json", "profiling_quick.json"}
+    assert pictures(tmp_path, text) <= {"profiling_slow.png", "profiling_quick.png"}
+
+
 def test_regression(examples: Path, tmp_path: Path) -> None:
     text = run(examples / "regression.py", tmp_path, "--seeds", "8")
     mean = number(r"net: +mean R2 of 8 seeds: (-?[\d.]+)", text)

@@ -50,5 +50,5 @@ def measure_reading(Py_ssize_t size, int threads) -> float:
     cdef Call call = loose_call(KERNELS.peak_reading, &a, threads, 0, 0.0, 0.0)
     cdef double seconds
     with nogil:
-        seconds = best_time(&call, threads, 6)
+        seconds = best_time(&call, threads, 16)
     return 4.0 * threads * floats * a.turns / seconds
