@@ -25,10 +25,9 @@ def digits(factor: int = 4) -> Any:
 
 def net(*, pools: bool) -> rn.Sequencial:
     """Return two convolutions and two dense layers, with or without a pool after each convolution."""
-    pool: Any = (MaxPool2D(4),) if pools else ()
     layers = [
-        *(Conv2D(16, 3, padding="same", activation="relu"), *pool),
-        *(Conv2D(32, 3, padding="same", activation="relu"), *(MaxPool2D(2) for _ in pool)),
+        *(Conv2D(16, 3, padding="same", activation="relu"), *([MaxPool2D(2)] if pools else [])),
+        *(Conv2D(32, 3, padding="same", activation="relu"), *([MaxPool2D(2)] if pools else [])),
         *(Flatten(), Dense(128, activation="relu"), Dense(10, activation="softmax")),
     ]
     model = rn.Sequencial(layers, input_shape=(1, 32, 32), seed=0)
