@@ -130,6 +130,24 @@ def test_a_training_step_allocates_nothing(name: str) -> None:
     assert _core.allocations() == before
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_summary_and_profile_show_it(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    model = built(name)
+    x, y = samples(model)
+    with rn.profile() as p:
+        model.train_on_batch(x, y)
+    with model._lend("train", BATCH) as bound:
+        listed = {(layer, phase) for phase, layer, *_ in bound.plan.listing() if layer}
+    assert {(row.name, row.phase) for row in p.layers} == listed | {("batch", "forward")}
+    shown = {row.name for row in p.layers}
+    assert all(layer.name in shown for layer in model.layers if layer.parameters)
+    kept = {layer.name: layer.weights for layer in p.memory().layers}
+    assert all(kept[layer.name] >= 4 * sum(a.size for a in layer.parameters.values()) for layer in model.layers)
+    model.summary()
+    printed = capsys.readouterr().out
+    assert all(f"\n{layer.name} " in printed for layer in model.layers)
+
+
 def test_a_layer_serves_one_model() -> None:
     layer = rn.layers.Dense(3)
     rn.Sequencial([layer], input_shape=(2,))
