@@ -4,6 +4,8 @@ Some variables of the environment steer a build:
 
 - ``RN_BUILD_OPENMP``: unset, OpenMP is used where the compiler has it; ``0`` builds the serial core, ``1`` insists.
 - ``RN_BUILD_WERROR=1``: the compiler's warnings are errors.
+- ``RN_BUILD_PROFILE=1``: with frame pointers and debug symbols, for perf, py-spy and gdb; optimised as ever.
+- ``RN_BUILD_LINETRACE=1``: the core tells Python's trace function of each of its lines, which makes it slow.
 - ``RN_BUILD_PROFILER=0``: the profiler is left out, which shows what it costs where it is off.
 - ``CC``, ``CFLAGS``, ``LDFLAGS``: as setuptools always reads them.
 """
@@ -74,6 +76,13 @@ class BuildCore(build_ext):
         ext.extra_compile_args = [*(MSVC_FLAGS if msvc else FLAGS), *flags]
         ext.extra_link_args = link_flags
         ext.define_macros = [("RN_NO_PROFILER", "1")] if os.environ.get("RN_BUILD_PROFILER") == "0" else []
+        if os.environ.get("RN_BUILD_PROFILE") == "1":
+            ext.define_macros.append(("RN_NATIVE_PROFILING", "1"))
+            ext.extra_compile_args += ["/Z7", "/Oy-"] if msvc else ["-g", "-fno-omit-frame-pointer"]
+            ext.extra_link_args = [*ext.extra_link_args, *(["/DEBUG"] if msvc else [])]
+        if os.environ.get("RN_BUILD_LINETRACE") == "1":
+            ext.define_macros.append(("CYTHON_TRACE_NOGIL", "1"))
+            ext.cython_directives = {"linetrace": True}
         if os.environ.get("RN_BUILD_WERROR") == "1":
             ext.extra_compile_args.append("/WX" if msvc else "-Werror")
         ext.depends.append(self.write_settings(ext))

@@ -11,7 +11,6 @@ import argparse
 import ctypes
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import rn
+from benchmarks.building import build_core
 from benchmarks.instructions import HASH_SEED, compile_requests
 from rn import _core
 from rn.layers import Conv2D, Dense, Dropout, Flatten, MaxPool2D
@@ -79,18 +79,6 @@ def instructions(sources: Path, folder: Path) -> int:
     return int(found[1])
 
 
-def without_profiler(folder: Path) -> Path:
-    """Return a folder with an rn whose core was built without the profiler."""
-    sources, built = folder / "sources", folder / "without"
-    ignored = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
-    shutil.copytree(ROOT / "rn", sources / "rn", ignore=ignored)
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, sources / name)
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(built), str(sources)]
-    subprocess.run(command, check=True, env={**os.environ, "RN_BUILD_PROFILER": "0"})
-    return built
-
-
 def times() -> tuple[float, float]:
     """Return the medians of the seconds of a step with the profiler off and on, taken in turns."""
     rng = np.random.default_rng(0)
@@ -123,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"on: {on / off - 1:+.2%} (medians of {ROUNDS} rounds)")
     with tempfile.TemporaryDirectory() as folder:
         counted = instructions(ROOT, Path(folder))
-        bare = instructions(without_profiler(Path(folder)), Path(folder))
+        bare = instructions(build_core(Path(folder) / "without", RN_BUILD_PROFILER="0"), Path(folder))
     change = counted / bare - 1
     print(f"off: {counted:,} instructions with the profiler, {bare:,} built without it: {change:+.4%}")
     if abs(change) >= MOST:

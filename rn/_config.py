@@ -38,7 +38,7 @@ def config() -> dict[str, str]:
         "rn": __version__,
         "Python": f"{platform.python_version()} ({platform.python_implementation()}, {machine})",
         "NumPy": np.__version__,
-        "compiler": _core.compiler(),
+        "compiler": _core.compiler() + (", frame pointers and debug symbols" if _core.debug_symbols() else ""),
         "instruction set": f"{_core.instruction_set()} ({isa})",
         "Winograd": "on" if get_winograd() else "off",
         "OpenMP": OPENMP_VERSIONS.get(openmp, f"of {openmp}") if openmp else "no: serial build",

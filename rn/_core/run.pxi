@@ -50,9 +50,15 @@ cdef extern from *:
     #else
     #define RN_COMPILER "unknown"
     #endif
+    #if defined(RN_NATIVE_PROFILING)
+    #define RN_SYMBOLS 1
+    #else
+    #define RN_SYMBOLS 0
+    #endif
     """
     int RN_OPENMP
     const char *RN_COMPILER
+    bint RN_SYMBOLS
     int rn_release_pool() nogil
     int rn_processor(int threads) nogil
     void rn_spread(int processor, int thread) nogil
@@ -173,6 +179,11 @@ def openmp_version() -> int:
 def compiler() -> str:
     """Return the name and version of the compiler that built the core."""
     return RN_COMPILER.decode().strip()
+
+
+def debug_symbols() -> bool:
+    """Return whether the core was built with frame pointers and debug symbols (``RN_BUILD_PROFILE=1``)."""
+    return RN_SYMBOLS
 
 
 def before_fork() -> None:

@@ -55,10 +55,8 @@ static RN_ALWAYS_INLINE void arithmetic_row(int op, const float *a, int a_moves,
 #undef SOME
 }
 
-static RN_ALWAYS_INLINE void arithmetic_tile(int op, const rn_binary_args *args, ptrdiff_t tile) {
+static RN_ALWAYS_INLINE void arithmetic_rows(int op, const rn_binary_args *args, ptrdiff_t tile, int streamed) {
     const rn_walk *w = &args->walk;
-    const ptrdiff_t elements = w->shape[0] * w->shape[1] * w->shape[2] * w->shape[3];
-    const int streamed = elements >= STREAM_FROM && args->y != args->a && args->y != args->b;
     for (walk_row r = first_row(w, tile); r.count > 0; next_row(w, &r)) {
         const float *a = args->a + r.a, *b = args->b + r.b;
         float *y = (float *)args->y + r.at;
@@ -69,7 +67,16 @@ static RN_ALWAYS_INLINE void arithmetic_tile(int op, const rn_binary_args *args,
         else
             arithmetic_row(op, a, 1, b, 1, y, r.count, streamed);
     }
-    if (streamed) vf_stream_end();
+}
+
+static RN_ALWAYS_INLINE void arithmetic_tile(int op, const rn_binary_args *args, ptrdiff_t tile) {
+    const ptrdiff_t *shape = args->walk.shape, elements = shape[0] * shape[1] * shape[2] * shape[3];
+    if (elements >= STREAM_FROM && args->y != args->a && args->y != args->b) {
+        arithmetic_rows(op, args, tile, 1);
+        vf_stream_end();
+    } else {
+        arithmetic_rows(op, args, tile, 0);
+    }
 }
 
 #define ARITHMETIC(name, op) \
