@@ -142,6 +142,15 @@ def test_mnist_falls_back_to_the_bundled_digits(examples: Path, tmp_path: Path) 
 
 
 @pytest.mark.data
+def test_mnist_best(examples: Path, tmp_path: Path) -> None:
+    short = ("--train", "4000", "--test", "1000", "--epochs", "2", "--seeds", "0")
+    text = run(examples / "mnist_best.py", tmp_path, *short)
+    assert number(r"([\d,]+) parameters", text.replace(",", "")) <= 163_000
+    assert number(r"seed 0: ([\d.]+)% of 1,000 test images", text) >= 85.0
+    assert pictures(tmp_path, text) <= {"mnist_best.png"}
+
+
+@pytest.mark.data
 def test_mnist(examples: Path, tmp_path: Path) -> None:
     text = run(
         examples / "mnist.py", tmp_path, "--train", "4000", "--test", "1000", "--epochs", "2", "--batch-size", "16"
