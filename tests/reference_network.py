@@ -80,6 +80,8 @@ def one(layer: layers.Layer, state: State, x: Array, masks: Masks | None) -> Arr
         moments = reference.batch_moments(x) if by_batch else (state["running_mean"], state["running_var"])
         ones = (1.0 if weight is None else weight), (0.0 if bias is None else bias)
         return reference.batch_norm(x, *moments, *ones, epsilon=layer.epsilon)
+    if isinstance(layer, layers.Normalization):
+        return reference.batch_norm(x, state["mean"], state["variance"], 1.0, 0.0, epsilon=0.0)
     if isinstance(layer, layers.Flatten | layers.Reshape):
         return x.reshape(len(x), *layer.output_shape)
     if isinstance(layer, layers.ZeroPad2D):

@@ -113,6 +113,8 @@ def one(layer: layers.Layer, state: State, x: Tensor, masks: Masks | None) -> Te
         running = state["running_mean"], state["running_var"]
         by_batch = masks is not None and layer.trainable
         return F.batch_norm(x, *running, weight, bias, by_batch, layer.momentum, layer.epsilon)
+    if isinstance(layer, layers.Normalization):
+        return F.batch_norm(x, state["mean"], state["variance"], None, None, False, 0.0, 0.0)
     if isinstance(layer, layers.GlobalAvgPool2D):
         return x.mean(dim=(2, 3))
     if isinstance(layer, layers.GlobalMaxPool2D):

@@ -33,6 +33,7 @@ from rn.layers.global_max_pool2d import GlobalMaxPool2D
 from rn.layers.input import Input
 from rn.layers.layer_norm import LayerNorm
 from rn.layers.max_pool2d import MaxPool2D
+from rn.layers.normalization import Normalization
 from rn.layers.reshape import Reshape
 from rn.layers.residual import Residual
 from rn.layers.spatial_dropout2d import SpatialDropout2D
@@ -63,6 +64,7 @@ __all__ = [
     "Linear",
     "MaxPool2D",
     "Mish",
+    "Normalization",
     "ReLU",
     "Reshape",
     "Residual",

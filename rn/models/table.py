@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rn.errors import StateError
 from rn.layers import Layer
 
 if TYPE_CHECKING:
@@ -44,22 +45,26 @@ def _totals(model: Model, batch_size: int) -> list[str]:
     total = network.parameter_count
     frozen = total - sum(parameter.size for layer in model.layers for parameter in layer.trained())
     parts = [f"{total:,} parameters" + (f", {frozen:,} of them frozen" if frozen else "")]
-    weights, gradients, state = (
-        sum(sizes) for sizes in zip(*(row[1:] for row in model.parameter_memory()), strict=True)
-    )
+    try:
+        return [*parts, _memory(model, batch_size)]
+    except StateError as error:  # a layer that has to see data first
+        return [*parts, f"memory is known later: {error}"]
+
+
+def _memory(model: Model, batch_size: int) -> str:
+    sizes = zip(*(row[1:] for row in model.parameter_memory()), strict=True)
+    weights, gradients, state = (sum(column) for column in sizes)
     if model.loss is None:
         with model._lend("predict", batch_size) as bound:
             plan = bound.plan.arena_bytes + bound.plan.scratch_bytes
-        parts.append(f"memory to predict {batch_size} samples: weights {_bytes(weights)} + plan {_bytes(plan)}")
-        return parts
+        return f"memory to predict {batch_size} samples: weights {_bytes(weights)} + plan {_bytes(plan)}"
     classes = model.loss.takes_classes and all(metric.takes_classes for metric in model.metrics)
     with model._lend("train", batch_size, classes=classes) as bound:
         plan = bound.plan.arena_bytes + bound.plan.scratch_bytes
-    parts.append(
+    return (
         f"memory to train on {batch_size} samples: weights {_bytes(weights)} + gradients {_bytes(gradients)} "
         f"+ optimizer {_bytes(state)} + plan {_bytes(plan)} = {_bytes(weights + gradients + state + plan)}"
     )
-    return parts
 
 
 def _bytes(count: float) -> str:

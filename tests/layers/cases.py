@@ -27,6 +27,7 @@ from rn.layers import (
     Linear,
     MaxPool2D,
     Mish,
+    Normalization,
     ReLU,
     Reshape,
     Residual,
@@ -117,6 +118,8 @@ LAYERS: dict[str, tuple[tuple[int, ...], Callable[[], list[Layer]]]] = {
     "spatial dropout": (IMAGE, lambda: [Conv2D(6, 1), SpatialDropout2D(0.4), Conv2D(3, 2)]),
     "layer norm": ((7,), lambda: [Dense(9), LayerNorm(), Dense(3), LayerNorm(use_scale=False)]),
     "layer norm of images": (IMAGE, lambda: [Conv2D(3, 1), LayerNorm(0.1, use_bias=False), Conv2D(2, 2)]),
+    "normalization": ((3,), lambda: [Normalization([1.0, -2.0, 0.5], [4.0, 0.25, 0.0]), Dense(4), Tanh(), Dense(2)]),
+    "normalization inside": (IMAGE, lambda: [Conv2D(3, 2), Normalization(0.3, 0.01), ReLU(), Conv2D(2, 2)]),
     "batch norm": (
         (7,),
         lambda: [
