@@ -87,6 +87,14 @@ def test_overfitting(examples: Path, tmp_path: Path) -> None:
     assert pictures(tmp_path, text) <= {"overfitting.png"}
 
 
+def test_autoencoder(examples: Path, tmp_path: Path) -> None:
+    text = run(examples / "autoencoder.py", tmp_path, "--epochs", "30")
+    error = number(r"from 10 numbers each: ([\d.]+)", text)
+    assert error < 0.8 * number(r"from 10 principal components: ([\d.]+)", text)
+    assert error < 0.25 * number(r"from the mean image: ([\d.]+)", text)
+    assert pictures(tmp_path, text) <= {"autoencoder.png"}
+
+
 def test_profiling(examples: Path, tmp_path: Path) -> None:
     text = run(examples / "profiling.py", tmp_path, "--epochs", "1")
     assert number(r"([\d.]+) times as fast", text) > 2
