@@ -1,7 +1,7 @@
 """Digits squeezed through a few numbers and drawn again by a convolutional autoencoder.
 
-Learns from the 1,797 real 8x8 digits that come with rn, or with --data mnist from MNIST. Beside its error stand those of
-two simpler ways: the mean image, and as many principal components as the net has numbers in its middle.
+Learns from the 1,797 real 8x8 digits that come with rn, or with --data mnist from MNIST. Beside its error stand that of
+the mean image, and that of as many principal components as the net has numbers in its middle.
 """
 
 from __future__ import annotations

@@ -145,8 +145,8 @@ def anywhere(dice: Dice, shape: tuple[int, ...]) -> layers.Layer:
     ]
     if np.prod(shape) > 2:  # two numbers normalised are -1 and 1, whatever they were: the gradient is noise
         choices.append(lambda: layers.LayerNorm(use_bias=dice.yes()))
-    if hasattr(layers, "BatchNorm"):
-        choices += [lambda: layers.BatchNorm()] * 2
+    choices += [lambda: layers.BatchNorm(use_scale=dice.yes(0.8))] * 2
+    choices.append(lambda: layers.Normalization(dice.of(0.0, 0.3), dice.of(0.5, 2.0)))
     return dice.of(*choices)()
 
 
@@ -193,41 +193,64 @@ def ending(dice: Dice, n: int) -> tuple[layers.Layer, Any, np.ndarray, bool, Cal
     outputs, rng = dice.whole(2, 5), dice.rng
     values = rng.normal(size=(STEPS, n, outputs)).astype(np.float32)
     between = rng.uniform(size=values.shape).astype(np.float32)
-    kind = dice.of("mse", "mae", "cross_entropy", "cross_entropy of logits", "binary", "binary of logits")
-    if kind == "cross_entropy":
-        classes = rng.integers(0, outputs, (STEPS, n))
-        return layers.Dense(outputs, "softmax"), "cross_entropy", classes, True, F.cross_entropy
-    if kind == "cross_entropy of logits":
-        classes = rng.integers(0, outputs, (STEPS, n))
-        return layers.Dense(outputs), rn.losses.CrossEntropy(from_logits=True), classes, False, F.cross_entropy
-    if kind == "binary":
-        loss = F.binary_cross_entropy_with_logits
-        return layers.Dense(outputs, "sigmoid"), "binary_cross_entropy", between, True, loss
-    if kind == "binary of logits":
-        loss = F.binary_cross_entropy_with_logits
-        return layers.Dense(outputs), rn.losses.BinaryCrossEntropy(from_logits=True), between, False, loss
-    return (
-        layers.Dense(outputs, dice.of(None, "tanh")),
-        kind,
-        values,
-        False,
-        {"mse": F.mse_loss, "mae": F.l1_loss}[kind],
-    )
+    shares = (between / between.sum(axis=2, keepdims=True)).astype(np.float32)
+    classes = rng.integers(0, outputs, (STEPS, n))
+    delta = dice.of(0.5, 1.0)
+    dense, own = layers.Dense, rn.losses
+    logits = F.binary_cross_entropy_with_logits
+    plain = dense(outputs, dice.of(None, "tanh"))
+    endings: list[tuple[layers.Layer, Any, np.ndarray, bool, Callable[[Tensor, Tensor], Tensor]]] = [
+        (dense(outputs, "softmax"), "cross_entropy", dice.of(classes, shares), True, F.cross_entropy),
+        (dense(outputs), own.CrossEntropy(from_logits=True), dice.of(classes, shares), False, F.cross_entropy),
+        (dense(outputs, "sigmoid"), "binary_cross_entropy", between, True, logits),
+        (dense(outputs), own.BinaryCrossEntropy(from_logits=True), between, False, logits),
+        (dense(outputs, "softmax"), "kl_divergence", shares, True, divergence),
+        (dense(outputs, "softplus"), "msle", between, False, lambda y, t: F.mse_loss(torch.log1p(y), torch.log1p(t))),
+        (plain, own.Huber(delta), values, False, lambda y, t: F.huber_loss(y, t, delta=delta)),
+        (plain, "rmse", values, False, lambda y, t: F.mse_loss(y, t).sqrt()),
+        (plain, "hinge", np.sign(values), False, lambda y, t: (1.0 - t * y).clamp(min=0.0).mean()),
+        (plain, "mse", values, False, F.mse_loss),
+        (plain, "mae", values, False, F.l1_loss),
+    ]
+    return endings[dice.whole(0, len(endings) - 1)]
+
+
+def divergence(logits: Tensor, target: Tensor) -> Tensor:
+    """Return Kullback and Leibler's divergence of softmax(logits) from the target, the mean over samples."""
+    return F.kl_div(F.log_softmax(logits, dim=1), target, reduction="batchmean")
 
 
 def optimizers(dice: Dice) -> tuple[Any, Callable[[list[Tensor]], torch.optim.Optimizer]]:
     """Return the same optimizer twice."""
     own, theirs = rn.optimizers, torch.optim
     momentum, nesterov, decay = dice.of(0.0, 0.9), dice.yes(), dice.of(0.0, 0.01)
-    choices: list[Callable[[], tuple[Any, Any]]] = [
-        lambda: (
-            own.SGD(0.05, momentum=momentum, nesterov=nesterov and momentum > 0, weight_decay=decay),
+    clipping: dict[str, float] = dice.of({}, {}, {"clip_norm": 0.5}, {"clip_value": 0.05})
+    options: dict[str, Any] = {"weight_decay": decay, **clipping}
+    choices: list[tuple[Any, Callable[[list[Tensor]], torch.optim.Optimizer]]] = [
+        (
+            own.SGD(0.05, momentum=momentum, nesterov=nesterov and momentum > 0, **options),
             lambda p: theirs.SGD(p, 0.05, momentum, nesterov=nesterov and momentum > 0, weight_decay=decay),
         ),
-        lambda: (own.Adam(weight_decay=decay), lambda p: theirs.Adam(p, weight_decay=decay)),
+        (own.Adam(**options), lambda p: theirs.Adam(p, weight_decay=decay)),
+        (own.AdamW(**options), lambda p: theirs.AdamW(p, weight_decay=decay)),
+        (own.AMSGrad(**options), lambda p: theirs.Adam(p, weight_decay=decay, amsgrad=True)),
+        (own.Nadam(**options), lambda p: theirs.NAdam(p, weight_decay=decay)),
+        (own.Adagrad(**options), lambda p: theirs.Adagrad(p, weight_decay=decay)),
+        (own.Adadelta(**options), lambda p: theirs.Adadelta(p, weight_decay=decay)),
+        (
+            own.RMSProp(momentum=momentum, centered=nesterov, **options),
+            lambda p: theirs.RMSprop(p, momentum=momentum, centered=nesterov, weight_decay=decay),
+        ),
     ]
-    pair: tuple[Any, Any] = dice.of(*choices)()
-    return pair
+    return choices[dice.whole(0, len(choices) - 1)]
+
+
+def clip(optimizer: rn.optimizers.Optimizer, parameters: list[Tensor]) -> None:
+    """Clip PyTorch's gradients as rn's optimizer clips its own."""
+    if optimizer.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, optimizer.clip_norm)
+    if optimizer.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(parameters, optimizer.clip_value)
 
 
 def draw(seed: int) -> Network:
@@ -258,6 +281,7 @@ def trained(network: Network, dtype: Any) -> dict[str, np.ndarray]:
         optimizer.zero_grad()
         y = twin(twin.tensor(network.x[step]), training=True, step=step, logits=network.logits)
         network.loss(y, twin.tensor(network.y[step])).backward()
+        clip(network.model.optimizer, list(twin.parameters.values()))
         optimizer.step()
     return {key: value.detach().double().numpy() for key, value in twin.state.items()}
 
