@@ -1,7 +1,8 @@
-"""A net that is far too large for 300 digits, a fifth of them wrongly labelled, learns them by heart, errors and all.
+"""A net that is too large for 300 digits, a fifth of them wrongly labelled, learns them by heart, errors and all.
 
-Dropout and weight decay keep it from that; BatchNorm alone lets it learn by heart even faster. The gap is how much
-larger the loss of digits it never saw is than that of those it learned from.
+Dropout, BatchNorm and weight decay each keep it from that. BatchNorm does so because batches have four
+digits: their mean and deviation are noise from step to step, which with batches of twenty it is not. The gap
+is how much larger the loss of digits it never saw is than that of those it learned from.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ def nets() -> dict[str, tuple[list[Layer], float]]:
 
     def stack(*between: type[Layer]) -> list[Layer]:
         layers: list[Layer] = [Flatten()]
-        for units in (256, 256):
+        for units in (64, 64):
             layers.append(Dense(units))
             layers += [BatchNorm()] if BatchNorm in between else []
             layers.append(ReLU())
-            layers += [Dropout(0.5)] if Dropout in between else []
+            layers += [Dropout(0.3)] if Dropout in between else []
         return [*layers, Dense(10, "softmax")]
 
     return {
         "nothing": (stack(), 0.0),
         "Dropout": (stack(Dropout), 0.0),
         "BatchNorm": (stack(BatchNorm), 0.0),
-        "weight decay": (stack(), 2.0),
-        "all three": (stack(Dropout, BatchNorm), 2.0),
+        "weight decay": (stack(), 0.3),
+        "all three": (stack(Dropout, BatchNorm), 0.3),
     }
 
 
@@ -73,7 +74,7 @@ def main() -> None:
         model.compile(AdamW(0.001, weight_decay=decay), "cross_entropy", metrics=["accuracy"])
         losses = BothLosses(x, y)
         history = model.fit(
-            x, y, epochs=options.epochs, batch_size=20, validation_data=(test_x, test_y), callbacks=[losses], verbose=0
+            x, y, epochs=options.epochs, batch_size=4, validation_data=(test_x, test_y), callbacks=[losses], verbose=0
         )
         panels[name] = {"training": losses.training, "test": losses.test}
         print(

@@ -77,13 +77,13 @@ def test_optimizers(examples: Path, tmp_path: Path) -> None:
 
 
 def test_overfitting(examples: Path, tmp_path: Path) -> None:
-    text = run(examples / "overfitting.py", tmp_path, "--epochs", "25")
+    text = run(examples / "overfitting.py", tmp_path)
     gaps = {
         name.strip(): float(gap)
         for name, gap in re.findall(r"^(.{13}) training .* gap (-?[\d.]+) ", text, re.MULTILINE)
     }
     assert set(gaps) == {"nothing", "Dropout", "BatchNorm", "weight decay", "all three"}
-    assert all(gaps[name] < 0.7 * gaps["nothing"] for name in ("Dropout", "weight decay", "all three"))
+    assert all(gaps[name] < 0.7 * gaps["nothing"] for name in gaps if name != "nothing")
     assert pictures(tmp_path, text) <= {"overfitting.png"}
 
 
