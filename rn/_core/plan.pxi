@@ -819,11 +819,11 @@ cdef class Plan:
 cdef bint copy_finite(const float *numbers, Py_ssize_t n, float *to) noexcept nogil:
     """Copy n numbers; whether none is NaN or infinite."""
     cdef Py_ssize_t i
-    cdef float worst = 0.0  # a difference of two infinities, or anything with NaN, is NaN and stays
+    cdef int wrong = 0
     for i in range(n):
         to[i] = numbers[i]
-        worst += numbers[i] - numbers[i]
-    return worst == 0.0
+        wrong |= numbers[i] - numbers[i] != 0.0  # NaN for infinities and NaN
+    return wrong == 0
 
 
 cdef bint copy_classes(const int64_t *labels, Py_ssize_t n, Py_ssize_t classes, int32_t *to) noexcept nogil:

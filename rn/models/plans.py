@@ -15,7 +15,7 @@ from rn import _core
 __all__ = ["BoundPlan", "Loan", "PlanPool"]
 
 KEPT = 16  # kinds of plans (use, batch size) that a model keeps
-SMALL_BYTES = 256 << 10  # of a plan that is kept at hand
+SMALL_BYTES = 2 << 20  # of a plan that is kept at hand
 KEPT_BYTES = 256 << 20  # how much memory they may hold together; the one used last is kept whatever it holds
 
 
