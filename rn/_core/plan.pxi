@@ -623,7 +623,7 @@ cdef class Plan:
         if not self.sealed:
             raise StateError("seal() the plan before it runs")
         if rn_watching:
-            watched_plans.append(self)
+            note_plan(self)
         self._reserve_scratch(current_threads())
         if self.prepare_end > 0 and (self.preparations == 0 or self.prepared_version != self.version.count):
             self._run_prepare()

@@ -92,7 +92,6 @@ cdef dict row_numbers = {}
 cdef Row **rows = NULL
 cdef Row **table_rows = NULL  # of calls that no plan recorded, one for each kernel
 cdef list profiles = []  # those that are on, the innermost last
-cdef list watched_plans = []  # that ran meanwhile
 
 # Under `rn_lock` are the rows' numbers and all below. Who holds it touches no Python object: that could wait for the GIL.
 cdef int running = 0  # calls at this moment
@@ -227,6 +226,13 @@ cdef bint make_room(int helpers) noexcept nogil:
     return True
 
 
+cdef void note_plan(object plan) except *:
+    """Let the profiles that are on know a plan that runs."""
+    cdef Profile profile
+    for profile in profiles:
+        profile._plans[id(plan)] = plan
+
+
 cdef void forget_callers() noexcept:
     """After a fork, in the child: none of the threads that may hold the lock or be in a call is there."""
     global running
@@ -246,7 +252,7 @@ cdef class Profile:
     cdef int64_t _end
     cdef int64_t _outer_covered
     cdef Py_ssize_t _first_event
-    cdef Py_ssize_t _first_plan
+    cdef dict _plans  # those that ran, by id
     cdef readonly list rows  # after stop: (kernel, layer, phase, calls, seconds, worst, busy, FLOPs, bytes), of what was called
     cdef readonly list plans  # after stop: those that ran
     cdef readonly list keys  # after stop: (kernel, layer, phase) by the number that events have as row
@@ -289,7 +295,7 @@ cdef class Profile:
         self._first_event = event_count
         take_rows(self._outer, self._known)
         rn_unlock()
-        self._first_plan = len(watched_plans)
+        self._plans = {}
         profiles.append(self)
         rn_watch(True)
 
@@ -318,10 +324,9 @@ cdef class Profile:
             self._take_rows(mine, count)
         finally:
             free(mine)
-        self.plans = list({id(plan): plan for plan in watched_plans[self._first_plan:]}.values())
+        self.plans = list(self._plans.values())
+        self._plans = {}
         self._take_events()
-        if not profiles:
-            watched_plans.clear()
 
     cdef void _take_rows(self, const Row *mine, Py_ssize_t count) except *:
         cdef Py_ssize_t i
