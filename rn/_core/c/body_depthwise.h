@@ -58,71 +58,101 @@ static inline void cells_inside(const rn_window *w, ptrdiff_t j, vm inside[3]) {
     for (int c = 0; c < 3; c++) inside[c] = vm_and(columns_inside(j + low_x(w) + c, 1, w->width), vm_first(w->grid_width - j));
 }
 
-static void depthwise_plane_3x3(const rn_depthwise_args *a, const float *x, const float *weight, const float *bias, float *y) {
+/* Vectors of outputs below each other: nine weights, eight sums and three of cells fit 32 registers, not 16. */
+enum { DEPTHWISE_STRIP = VL == 16 ? 8 : 4 };
+
+static RN_NO_INLINE void depthwise_plane_3x3(const rn_depthwise_args *a, const float *x, const float *weight, const float *bias,
+                                             float *y) {
     const rn_window *w = &a->window;
+    const ptrdiff_t width = w->grid_width;
     vf value[3][3];
-    for (int i = 0; i < 3; i++)
+    RN_UNROLL
+    for (int i = 0; i < 3; i++) {
+        RN_UNROLL
         for (int c = 0; c < 3; c++) value[i][c] = vf_set(weight[tap_of_cell(w, i, c)]);
-    for (ptrdiff_t j = 0; j < w->grid_width; j += VL) {
+    }
+    const vf add = vf_set(bias != NULL ? *bias : 0.0f);
+    for (ptrdiff_t j = 0; j < width; j += VL) {
         vm inside[3];
         cells_inside(w, j, inside);
-        for (ptrdiff_t first = 0; first < w->grid_height; first += DEPTHWISE_ROWS) {
-            vf sum[DEPTHWISE_ROWS];
+        for (ptrdiff_t first = 0; first < w->grid_height; first += DEPTHWISE_STRIP) {
+            vf sum[DEPTHWISE_STRIP];
             RN_UNROLL
-            for (int o = 0; o < DEPTHWISE_ROWS; o++) sum[o] = vf_zero();
+            for (int o = 0; o < DEPTHWISE_STRIP; o++) sum[o] = vf_zero();
             RN_UNROLL
-            for (int r = 0; r < DEPTHWISE_ROWS + 2; r++) {
+            for (int r = 0; r < DEPTHWISE_STRIP + 2; r++) {
                 const ptrdiff_t row = first + low_y(w) + r;
-                const vm there = row >= 0 && row < w->height ? vm_all() : vm_none();
+                if (row < 0 || row >= w->height) continue;
+                const float *from = x + row * w->width + j + low_x(w);
                 RN_UNROLL
                 for (int c = 0; c < 3; c++) {
-                    const vf cells = vf_load_masked(x + row * w->width + j + low_x(w) + c, vm_and(inside[c], there));
+                    const vf cells = vf_load_masked(from + c, inside[c]);
                     RN_UNROLL
                     for (int i = 0; i < 3; i++)
-                        if (r - i >= 0 && r - i < DEPTHWISE_ROWS) sum[r - i] = vf_fma(value[i][c], cells, sum[r - i]);
+                        if (r - i >= 0 && r - i < DEPTHWISE_STRIP) sum[r - i] = vf_fma(value[i][c], cells, sum[r - i]);
                 }
             }
-            for (ptrdiff_t o = 0; o < least(DEPTHWISE_ROWS, w->grid_height - first); o++) {
-                vf result = bias != NULL ? vf_add(sum[o], vf_set(*bias)) : sum[o];
+            RN_UNROLL
+            for (int o = 0; o < DEPTHWISE_STRIP; o++) {
+                if (first + o >= w->grid_height) break;
+                vf result = bias != NULL ? vf_add(sum[o], add) : sum[o];
                 if (a->activation == RN_RELU) result = vf_max(vf_zero(), result);
-                vf_store_first(y + (first + o) * w->grid_width + j, w->grid_width - j, result);
+                vf_store_first(y + (first + o) * width + j, width - j, result);
             }
         }
     }
-    if (a->activation > RN_RELU) activate_span(a->activation, a->alpha, y, y, w->grid_height * w->grid_width);
+    if (a->activation > RN_RELU) activate_span(a->activation, a->alpha, y, y, w->grid_height * width);
+}
+
+/* sum[i, c] += cells[c] slope[i], for rows of cells that outputs r, r - 1 and r - 2 read. inner: all three are there. */
+static RN_ALWAYS_INLINE void add_cells(const int inner, const float *from, const vm inside[3], const vf slope[3], ptrdiff_t r,
+                                       ptrdiff_t outputs, vf sum[3][3]) {
+    vf cells[3];
+    RN_UNROLL
+    for (int c = 0; c < 3; c++) cells[c] = vf_load_masked(from + c, inside[c]);
+    RN_UNROLL
+    for (int i = 0; i < 3; i++) {
+        if (!inner && (r < i || r - i >= outputs)) continue;
+        RN_UNROLL
+        for (int c = 0; c < 3; c++) sum[i][c] = vf_fma(cells[c], slope[i], sum[i][c]);
+    }
 }
 
 /* total[tap] += products of the plane with dy, lane by lane; no cell meets a row that is not one of dy's. */
 static void depthwise_products_3x3(const rn_window *w, const float *x, const float *dy, float *total) {
+    const ptrdiff_t width = w->grid_width, outputs = w->grid_height, x_row = w->width, low = low_y(w);
+    const ptrdiff_t begin = low < 0 ? -low : 0, end = least(outputs + 2, w->height - low); /* rows of cells in the image */
     vf sum[3][3];
     RN_UNROLL
-    for (int i = 0; i < 9; i++) sum[i / 3][i % 3] = vf_zero();
-    for (ptrdiff_t j = 0; j < w->grid_width; j += VL) {
+    for (int i = 0; i < 3; i++) {
+        RN_UNROLL
+        for (int c = 0; c < 3; c++) sum[i][c] = vf_zero();
+    }
+    for (ptrdiff_t j = 0; j < width; j += VL) {
         vm inside[3];
         cells_inside(w, j, inside);
+        const vm used = vm_first(width - j);
+        const float *slopes = dy + j, *cells = x + low * x_row + j + low_x(w);
         vf slope[3] = {vf_zero(), vf_zero(), vf_zero()}; /* of outputs r, r - 1, r - 2 */
-        for (ptrdiff_t r = 0; r < w->grid_height + 2; r++) {
-            const ptrdiff_t row = r + low_y(w);
+        for (ptrdiff_t r = begin > 2 ? begin - 2 : 0; r < end; r++) {
             slope[2] = slope[1];
             slope[1] = slope[0];
-            if (r < w->grid_height) slope[0] = vf_load_first(dy + r * w->grid_width + j, w->grid_width - j);
-            if (row < 0 || row >= w->height) continue;
-            const float *from = x + row * w->width + j + low_x(w);
-            const vf cells[3] = {vf_load_masked(from, inside[0]), vf_load_masked(from + 1, inside[1]),
-                                 vf_load_masked(from + 2, inside[2])};
-            RN_UNROLL
-            for (int i = 0; i < 3; i++) {
-                if (r < i || r - i >= w->grid_height) continue;
-                RN_UNROLL
-                for (int c = 0; c < 3; c++) sum[i][c] = vf_fma(cells[c], slope[i], sum[i][c]);
-            }
+            if (r < outputs) slope[0] = vf_load_masked(slopes + r * width, used);
+            if (r < begin) continue;
+            if (r >= 2 && r < outputs)
+                add_cells(1, cells + r * x_row, inside, slope, r, outputs, sum);
+            else
+                add_cells(0, cells + r * x_row, inside, slope, r, outputs, sum);
         }
     }
-    for (int i = 0; i < 3; i++)
+    RN_UNROLL
+    for (int i = 0; i < 3; i++) {
+        RN_UNROLL
         for (int c = 0; c < 3; c++) {
             float *to = total + tap_of_cell(w, i, c) * VL;
             vf_store(to, vf_add(vf_load(to), sum[i][c]));
         }
+    }
 }
 
 KERNEL(depthwise) {
