@@ -200,9 +200,9 @@ cdef enum ConvForm:
 
 # By ConvForm; the ends of the kernels' names.
 cdef tuple FORM_NAMES = ("_direct_pixels", "_direct_filters", "_depthwise", "_winograd")
-# Filters in the lanes: products an output below which turning the outputs costs too much, and their share of lanes at least.
-cdef Py_ssize_t FEWEST_PRODUCTS = 16
-cdef double FILTER_LANES_USED = 0.9
+# What is not a product, in multiply-adds of 16 lanes: turning an output's filters, and packing a pixel's product.
+cdef Py_ssize_t TURNING = 16
+cdef Py_ssize_t PACKING = 8
 
 
 cdef bint takes_depthwise(_Convolution conv):
@@ -214,16 +214,26 @@ cdef ConvForm form_of(_Convolution conv, bint gradient):
     """How ``conv``, or its gradient by input, is computed: a matter of one sample's shape, and of the Winograd setting."""
     cdef Py_ssize_t outputs = conv.channels if gradient else conv.filters
     cdef Py_ssize_t inputs = conv.filters if gradient else conv.channels
-    cdef Py_ssize_t products = inputs * conv.kernel[0] * conv.kernel[1]
-    if gradient:  # each of the phases has its share of the taps
-        products //= conv.stride[0] * conv.stride[1]
     if takes_winograd(conv, gradient):
         return WINOGRAD_TILES
     if takes_depthwise(conv) and not (gradient and max(conv.stride[0], conv.stride[1]) > 1):
         return DEPTHWISE
-    if outputs < FILTER_LANES_USED * divide_up(outputs, 16) * 16 or products < FEWEST_PRODUCTS:
+    if not gradient and conv.stride[1] > 2:
         return DIRECT_PIXELS
-    return DIRECT_FILTERS if gradient or conv.stride[1] <= 2 else DIRECT_PIXELS
+    cdef Py_ssize_t products = inputs * conv.kernel[0] * conv.kernel[1], positions = conv.grid[0] * conv.grid[1]
+    if gradient:  # each of the phases has its share of the taps and of the pixels
+        products = inputs * divide_up(conv.kernel[0], conv.stride[0]) * divide_up(conv.kernel[1], conv.stride[1])
+        positions = divide_up(conv.image[0], conv.stride[0]) * divide_up(conv.image[1], conv.stride[1])
+    cdef double by_filters = <double> divide_up(outputs, 16) * positions * (products + TURNING)
+    cdef double by_pixels = <double> divide_up(positions, 16) * products * (outputs + (0 if is_in_place(conv) else PACKING))
+    return DIRECT_FILTERS if by_filters <= by_pixels else DIRECT_PIXELS
+
+
+cdef bint is_in_place(_Convolution conv):
+    """Whether a vector of pixels can be read where it lies, whatever the output."""
+    return (conv.kernel[0] == conv.kernel[1] == conv.stride[0] == conv.stride[1] == 1
+            and conv.low[0] == conv.low[1] == conv.high[0] == conv.high[1] == 0
+            and conv.grid[0] * conv.grid[1] <= LONGEST_IN_PLACE)
 
 
 cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const rn_convolve_args *wanted, double flops,
@@ -255,7 +265,9 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
     a.block = even_block(positions, blocks, w.grid_width if filters_in_lanes and w.grid_height > 1 else RN_PANEL)
     a.blocks = divide_up(positions, a.block)
 
-    cdef Py_ssize_t offsets = divide_up(a.channels * taps, 8) * 8 if filters_in_lanes else RN_KC
+    cdef Py_ssize_t products = a.channels * taps, offsets = RN_KC
+    if filters_in_lanes:
+        offsets = divide_up(2 * products + max(divide_up(products, RN_KC), 1), 8) * 8
     cdef Py_ssize_t scratch = RN_COLLECTED * RN_PANEL if filters_in_lanes else RN_KC * RN_PANEL, grid_rows
     if a.weight_packed and not filters_in_lanes:
         scratch += a.rows * RN_KC

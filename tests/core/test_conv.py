@@ -321,7 +321,8 @@ def test_a_taps_gradient_leaves_out_what_it_does_not_read():
     ("x_shape", "weight_shape", "options", "form"),
     [
         ((2, 32, 20, 20), (32, 32, 3, 3), {"stride": (2, 2)}, "conv2d_direct_filters"),
-        ((2, 32, 20, 20), (24, 32, 3, 3), {"stride": (2, 2)}, "conv2d_direct_pixels"),
+        ((2, 32, 20, 20), (18, 32, 3, 3), {"stride": (2, 2)}, "conv2d_direct_pixels"),
+        ((2, 64, 16, 16), (128, 64, 1, 1), {}, "conv2d_direct_pixels"),
         ((2, 1, 20, 20), (32, 1, 3, 3), {}, "conv2d_direct_pixels"),
         ((2, 6, 20, 20), (6, 1, 3, 3), {"groups": 6}, "conv2d_depthwise"),
     ],

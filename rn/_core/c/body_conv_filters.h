@@ -9,11 +9,15 @@
 
 enum { MOST_PIXELS = VL == 16 ? 14 : VL == 8 ? 6 : 4 };
 
+/* One k: where it reads the image, from the pixel, and its weights, from the panel's. */
+typedef struct {
+    ptrdiff_t x, weight;
+} filter_tap;
+
 /* A block of k for a few neighbouring pixels; total has rows of PANEL floats. */
 typedef struct {
     const float *x, *weight; /* of the first pixel; [k, RN_PANEL] */
-    const ptrdiff_t *offset; /* of x, for each k */
-    ptrdiff_t k;
+    const filter_tap *tap, *end;
     float *total;
     int add; /* to what total holds; else it is overwritten */
 } pixel_tile;
@@ -25,9 +29,9 @@ static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors
     RN_UNROLL
     for (int i = 0; i < pixels; i++)
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
-    const float *weight = t->weight;
-    for (ptrdiff_t p = 0; p < t->k; p++, weight += RN_PANEL) {
-        const float *x = t->x + t->offset[p];
+    const float *first = t->x, *panel = t->weight;
+    for (const filter_tap *tap = t->tap, *end = t->end; tap < end; tap++) {
+        const float *x = first + tap->x, *weight = panel + tap->weight;
         vf line[2];
         for (int j = 0; j < vectors; j++) line[j] = vf_load(weight + j * VL);
         RN_UNROLL
@@ -120,24 +124,57 @@ static void store_filters(const rn_convolve_args *a, float *total, const float *
     }
 }
 
-/* The sums of `pixels` positions from number `first` of the part's on, in `total`: rows of the grid in even tiles. */
-static void sum_pixels(const rn_window *w, const image_part *part, const ptrdiff_t *offset, ptrdiff_t k, const float *weight,
-                       ptrdiff_t filters, ptrdiff_t first, ptrdiff_t pixels, float *total) {
+/* The taps of a row of the grid, without those whose row lies outside the image: what they would add is 0. */
+typedef struct {
+    filter_tap *tap;
+    ptrdiff_t *end; /* of each block of k */
+    ptrdiff_t blocks;
+    ptrdiff_t first_row, end_row; /* the tap rows listed; those of the last call are kept */
+} tap_list;
+
+static void list_taps(tap_list *list, const rn_window *w, const image_part *part, ptrdiff_t channels, ptrdiff_t grid_y) {
+    const ptrdiff_t y = grid_y * w->stride_y + w->first_y, step = w->tap_step_y;
+    ptrdiff_t first = 0, end = w->tap_rows;
+    while (first < end && (y + first * step < 0 || y + first * step >= w->height)) first++;
+    while (first < end && (y + (end - 1) * step < 0 || y + (end - 1) * step >= w->height)) end--;
+    if (first == list->first_row && end == list->end_row) return;
+    list->first_row = first;
+    list->end_row = end;
+    const ptrdiff_t across = w->tap_step_x, from_low = (w->first_y - low_y(w)) * part->pitch + w->first_x - low_x(w);
+    filter_tap *tap = list->tap;
+    ptrdiff_t block = 0;
+    for (ptrdiff_t c = 0; c < channels; c++)
+        for (ptrdiff_t i = first; i < end; i++) {
+            filter_tap next = {c * part->plane + from_low + i * step * part->pitch,
+                               (c * w->tap_rows + i) * w->tap_columns * RN_PANEL};
+            for (ptrdiff_t j = 0; j < w->tap_columns; j++, next.x += across, next.weight += RN_PANEL) {
+                while (next.weight >= (block + 1) * RN_KC * RN_PANEL) list->end[block++] = tap - list->tap;
+                *tap++ = next;
+            }
+        }
+    while (block < list->blocks) list->end[block++] = tap - list->tap;
+}
+
+/* The sums of `pixels` positions from number `first` of the part's on, whose first row is grid_y, in `total`: rows of the grid in
+ * even tiles. */
+static void sum_pixels(const rn_window *w, const image_part *part, tap_list *list, ptrdiff_t channels, ptrdiff_t grid_y,
+                       const float *weight, ptrdiff_t filters, ptrdiff_t first, ptrdiff_t pixels, float *total) {
     const pixel_kernel *kernels = PIXEL_KERNELS[w->stride_x - 1][filters > VL];
     ptrdiff_t y = first / w->grid_width, x = first % w->grid_width;
     for (ptrdiff_t i = 0, take; i < pixels; i += take) {
         const ptrdiff_t left = least(w->grid_width - x, pixels - i), tiles = (left + MOST_PIXELS - 1) / MOST_PIXELS;
         take = (left + tiles - 1) / tiles;
-        pixel_tile t = {.x = part->origin + y * w->stride_y * part->pitch + x * w->stride_x, .total = total + i * PANEL};
-        ptrdiff_t begin = 0;
-        do {
-            t.offset = offset + begin;
-            t.weight = weight + begin * RN_PANEL;
-            t.k = least(RN_KC, k - begin);
-            t.add = begin > 0;
+        list_taps(list, w, part, channels, grid_y + y);
+        pixel_tile t = {.x = part->origin + y * w->stride_y * part->pitch + x * w->stride_x,
+                        .weight = weight,
+                        .end = list->tap,
+                        .total = total + i * PANEL};
+        for (ptrdiff_t block = 0; block < list->blocks; block++) {
+            t.tap = t.end;
+            t.end = list->tap + list->end[block];
+            t.add = block > 0;
             kernels[take - 1](&t);
-            begin += t.k;
-        } while (begin < k);
+        }
         x += take;
         if (x < w->grid_width) continue;
         x = 0;
@@ -153,14 +190,14 @@ KERNEL(convolve_filters) {
     const ptrdiff_t first_y = first / w->grid_width, rows_of_grid = (first + pixels - 1) / w->grid_width - first_y + 1;
     const ptrdiff_t k = a->channels * w->tap_rows * w->tap_columns;
 
-    ptrdiff_t *offset = scratch; /* [k] */
-    float *total = (float *)(offset + (k + 7) / 8 * 8);
+    tap_list list = {.tap = scratch, .blocks = k > 0 ? (k + RN_KC - 1) / RN_KC : 1, .first_row = -1};
+    list.end = (ptrdiff_t *)(list.tap + k);
+    float *total = (float *)((ptrdiff_t *)scratch + (2 * k + list.blocks + 7) / 8 * 8);
     float *copy = total + RN_COLLECTED * RN_PANEL; /* the padded part of the image; total lies before it */
 
     const ptrdiff_t plane = (image * a->groups + group) * a->channels;
     const image_part part = part_of_image(w, a->source, a->images * a->groups * a->channels, plane, a->channels, first_y,
                                           rows_of_grid, 0, w->grid_width, copy);
-    tap_offsets(w, &part, 0, k, offset);
     const float *weight = a->weight + group * ((a->rows + RN_PANEL - 1) / RN_PANEL) * k * RN_PANEL;
     const float *bias = a->bias != NULL ? a->bias + group * a->rows : NULL;
     float *out = a->out + (image * a->groups + group) * a->rows * a->out_plane + a->out_first;
@@ -174,7 +211,7 @@ KERNEL(convolve_filters) {
         for (ptrdiff_t i = 0, take; i < pixels; i += take) {
             const ptrdiff_t y = (first + i) / w->grid_width, x = (first + i) % w->grid_width;
             take = least(collected, a->scattered ? w->grid_width - x : pixels - i);
-            sum_pixels(w, &part, offset, k, panel, filters, first + i - first_y * w->grid_width, take, total);
+            sum_pixels(w, &part, &list, a->channels, first_y, panel, filters, first + i - first_y * w->grid_width, take, total);
             store_filters(a, total, bias == NULL ? NULL : bias + m, take, filters,
                           out + m * a->out_plane + y * a->out_row + x * a->out_column);
         }

@@ -385,8 +385,9 @@ typedef struct {
 } rn_turn_weights_args;
 
 /* convolve_filters: as convolve, from pack_filters' weights, at stride_x 1 or 2. Lanes are filters: nothing is packed, and of a
- * padded image the block's part is copied for all channels at once. Scratch: channels * taps ptrdiff_t, up to a multiple of 8;
- * then floats: RN_COLLECTED * RN_PANEL; the block's part of the image, where padded. */
+ * padded image the block's part is copied for all channels at once. Scratch: for k = channels * taps, 2 k + the number of blocks
+ * of k (at least 1) ptrdiff_t, up to a multiple of 8; then floats: RN_COLLECTED * RN_PANEL; the block's part of the image, where
+ * padded. */
 enum { RN_COLLECTED = 64 };
 
 /* pack_filters: packed[g, panel, (c, i, j), l] = weight[g group_step + (RN_PANEL panel + l) row_step + c channel_step + first + i
