@@ -638,7 +638,7 @@ cdef void cut_weight_gradient(rn_weight_gradient_args *a, double flops):
     a.filter_block = even_block(a.filters, min(a.filters // 64, divide_up(wanted, tiles)), RN_PANEL)
     a.filter_blocks = max(divide_up(a.filters, a.filter_block), 1)
     tiles *= a.filter_blocks
-    a.channel_block = even_block(a.channels, max(min(rows // 96, divide_up(wanted, tiles)), rows // 1024), 1)
+    a.channel_block = even_block(a.channels, max(min(rows // 96, (wanted + tiles // 2) // tiles), rows // 1024), 1)
     a.channel_blocks = max(divide_up(a.channels, a.channel_block), 1)
     a.block_columns = min(w.grid_width, RN_KC)
     a.block_rows = even_block(w.grid_height, divide_up(w.grid_height, max(1, RN_KC // a.block_columns)), 1)

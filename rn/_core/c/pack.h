@@ -59,17 +59,16 @@ static RN_ALWAYS_INLINE void transpose_any(const int pad, const float *from, ptr
         for (ptrdiff_t j = 0; j < columns; j += VL) {
             const ptrdiff_t count = least(VL, columns - j);
             float *target = to + j * to_row + i;
-            vf block[VL];
-            if (lanes == VL && count == VL)
+            if (lanes == VL && count == VL) { /* in registers from end to end */
+                vf block[VL];
                 vf_load_turned(from + i * from_row + j, from_row, block);
-            else
-                load_turned_part(from + i * from_row + j, from_row, lanes, count, block);
-            if (whole && count == VL) {
                 RN_UNROLL
                 for (int l = 0; l < VL; l++) vf_store(target + l * to_row, block[l]);
-            } else {
-                for (ptrdiff_t l = 0; l < count; l++) vf_store_first(target + l * to_row, whole ? VL : lanes, block[l]);
+                continue;
             }
+            vf block[VL];
+            load_turned_part(from + i * from_row + j, from_row, lanes, count, block);
+            for (ptrdiff_t l = 0; l < count; l++) vf_store_first(target + l * to_row, whole ? VL : lanes, block[l]);
         }
     }
 }

@@ -33,18 +33,20 @@ static void zero_row(float *to, ptrdiff_t n) {
 
 /* Copies rows and columns of the image from (y, x) on, which may lie outside, into `to`, [channels, rows, columns].
  *
- * Whole vectors are written. What reaches beyond a row's end is overwritten by the next row, for the last columns of all rows go
- * first; beyond the last row `to` must have room for a vector. */
+ * Whole vectors are written. What reaches beyond a row's end is overwritten by the next row, for the last columns of a plane's
+ * rows go first; beyond the last row `to` must have room for a vector. */
 static void copy_padded(float *to, const float *planes, const rn_window *w, ptrdiff_t channels, ptrdiff_t y, ptrdiff_t x,
                         ptrdiff_t rows, ptrdiff_t columns) {
-    for (ptrdiff_t j = (columns - 1) / VL * VL; j >= 0; j -= VL) {
-        const ptrdiff_t begin = x + j < 0 ? -(x + j) : 0, end = w->width > x + j ? w->width - (x + j) : 0;
-        const vm inside = vm_and(vm_first(end), vm_not(vm_first(begin)));
-        float *target = to + j;
-        for (ptrdiff_t c = 0; c < channels; c++) {
+    const ptrdiff_t begin_y = least(rows, y < 0 ? -y : 0), end_y = least(rows, w->height > y ? w->height - y : 0);
+    for (ptrdiff_t c = 0; c < channels; c++, to += rows * columns) {
+        for (ptrdiff_t j = (columns - 1) / VL * VL; j >= 0; j -= VL) {
+            const ptrdiff_t begin = x + j < 0 ? -(x + j) : 0, end = w->width > x + j ? w->width - (x + j) : 0;
+            const vm inside = vm_and(vm_first(end), vm_not(vm_first(begin)));
             const float *source = planes + (c * w->height + y) * w->width + x + j;
-            for (ptrdiff_t r = y; r < y + rows; r++, source += w->width, target += columns)
-                vf_store(target, r >= 0 && r < w->height ? vf_load_masked(source, inside) : vf_zero());
+            ptrdiff_t r = 0;
+            for (; r < begin_y; r++) vf_store(to + j + r * columns, vf_zero());
+            for (; r < end_y; r++) vf_store(to + j + r * columns, vf_load_masked(source + r * w->width, inside));
+            for (; r < rows; r++) vf_store(to + j + r * columns, vf_zero());
         }
     }
 }
