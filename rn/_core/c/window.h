@@ -33,20 +33,27 @@ static void zero_row(float *to, ptrdiff_t n) {
 
 /* Copies rows and columns of the image from (y, x) on, which may lie outside, into `to`, [channels, rows, columns].
  *
- * Whole vectors are written. What reaches beyond a row's end is overwritten by the next row, for the last columns of a plane's
- * rows go first; beyond the last row `to` must have room for a vector. */
+ * Whole vectors are written, COPIED of them side by side, row by row. What reaches beyond a row's end is overwritten by the next
+ * row, for the last columns of a plane go first; beyond the last row `to` must have room for a vector. */
+enum { COPIED = 8 };
 static void copy_padded(float *to, const float *planes, const rn_window *w, ptrdiff_t channels, ptrdiff_t y, ptrdiff_t x,
                         ptrdiff_t rows, ptrdiff_t columns) {
-    const ptrdiff_t begin_y = least(rows, y < 0 ? -y : 0), end_y = least(rows, w->height > y ? w->height - y : 0);
-    for (ptrdiff_t c = 0; c < channels; c++, to += rows * columns) {
-        for (ptrdiff_t j = (columns - 1) / VL * VL; j >= 0; j -= VL) {
-            const ptrdiff_t begin = x + j < 0 ? -(x + j) : 0, end = w->width > x + j ? w->width - (x + j) : 0;
-            const vm inside = vm_and(vm_first(end), vm_not(vm_first(begin)));
+    for (ptrdiff_t j = (columns - 1) / (COPIED * VL) * COPIED * VL; j >= 0; j -= COPIED * VL) {
+        const ptrdiff_t vectors = least(COPIED, (columns - j + VL - 1) / VL);
+        vm inside[COPIED];
+        for (ptrdiff_t v = 0; v < vectors; v++) {
+            const ptrdiff_t at = x + j + v * VL;
+            inside[v] = vm_and(vm_first(w->width > at ? w->width - at : 0), vm_not(vm_first(at < 0 ? -at : 0)));
+        }
+        float *target = to + j;
+        for (ptrdiff_t c = 0; c < channels; c++) {
             const float *source = planes + (c * w->height + y) * w->width + x + j;
-            ptrdiff_t r = 0;
-            for (; r < begin_y; r++) vf_store(to + j + r * columns, vf_zero());
-            for (; r < end_y; r++) vf_store(to + j + r * columns, vf_load_masked(source + r * w->width, inside));
-            for (; r < rows; r++) vf_store(to + j + r * columns, vf_zero());
+            for (ptrdiff_t r = y; r < y + rows; r++, source += w->width, target += columns) {
+                if (r >= 0 && r < w->height)
+                    for (ptrdiff_t v = 0; v < vectors; v++) vf_store(target + v * VL, vf_load_masked(source + v * VL, inside[v]));
+                else
+                    for (ptrdiff_t v = 0; v < vectors; v++) vf_store(target + v * VL, vf_zero());
+            }
         }
     }
 }
