@@ -137,6 +137,13 @@ CASES = [
     ((1, 30, 12, 12), (80, 30, 1, 1), {}),
     ((2, 32, 9, 10), (30, 16, 3, 3), {"groups": 2, "dilation": (2, 2), "padding": ((2, 2), (2, 2))}),
     ((2, 3, 70, 90), (3, 1, 7, 7), {"groups": 3, "padding": ((3, 3), (3, 3))}),
+    # rows of taps outside the image, at the ends of blocks of k; whole blocks of k outside
+    ((2, 40, 5, 30), (32, 40, 3, 3), {"dilation": (3, 3), "padding": ((3, 3), (3, 3))}),
+    ((1, 1, 1, 40), (32, 1, 3, 300), {"padding": ((1, 1), (150, 150))}),
+    # depthwise 3 x 3 over several vectors and strips, turned in both axes by the gradient
+    ((2, 3, 18, 37), (3, 1, 3, 3), {"groups": 3, "padding": ((0, 2), (2, 0))}),
+    # a copy of more vectors than go side by side
+    ((1, 2, 6, 200), (16, 2, 3, 3), {"padding": ((1, 1), (70, 70)), "dilation": (1, 20)}),
     ((2, 5, 17, 40), (5, 1, 5, 5), {"groups": 5, "stride": (2, 2), "padding": ((2, 2), (2, 2))}),
     ((2, 5, 17, 41), (5, 1, 3, 3), {"groups": 5, "stride": (3, 3), "dilation": (2, 1)}),
     ((3, 5, 3, 35), (5, 1, 3, 3), {"groups": 5}),

@@ -82,12 +82,16 @@ KERNEL(turn_weights) {
     (void)scratch;
     const ptrdiff_t group = tile / a->channels, channel = tile % a->channels;
     float *to = a->turned + tile * a->filters * a->tap_rows * a->tap_columns;
-    for (ptrdiff_t m = 0; m < a->filters; m++) {
-        const float *from = a->weight + ((group * a->filters + m) * a->channels + channel) * a->height * a->width;
-        for (ptrdiff_t i = 0; i < a->tap_rows; i++)
-            for (ptrdiff_t j = 0; j < a->tap_columns; j++)
-                *to++ = from[(a->first_row + i * a->step_row) * a->width + a->first_column + j * a->step_column];
+    const ptrdiff_t size = a->height * a->width, filter = a->channels * size;
+    const float *from =
+        a->weight + (group * a->filters * a->channels + channel) * size + a->first_row * a->width + a->first_column;
+    if (a->tap_rows == 1 && a->tap_columns == 1) { /* a column of a matrix */
+        for (ptrdiff_t m = 0; m < a->filters; m++) to[m] = from[m * filter];
+        return;
     }
+    for (ptrdiff_t m = 0; m < a->filters; m++, from += filter)
+        for (ptrdiff_t i = 0; i < a->tap_rows; i++)
+            for (ptrdiff_t j = 0; j < a->tap_columns; j++) *to++ = from[i * a->step_row * a->width + j * a->step_column];
 }
 
 /* Ask the memory for part `step` of `steps` of some rows of n floats, so that turning them does not wait for a line of each. */
