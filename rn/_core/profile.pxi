@@ -1,6 +1,6 @@
 # What the profiler counts: for each kernel of each layer its calls and their time. Off, all of it is one branch in `run`.
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdlib cimport realloc
 
 cdef extern from "pythread.h" nogil:
@@ -337,16 +337,29 @@ cdef class Profile:
                                   1e-9 * mine[i].busy, mine[i].flops, mine[i].bytes))
 
     cdef void _take_events(self) except *:
+        # Threads that are still in a call may add to both lists, and move them, until they are copied.
         global event_count, span_count
-        cdef Py_ssize_t first = self._first_event, first_span = span_count
-        if first < event_count:
-            first_span = events[first].spans
+        cdef Py_ssize_t first = self._first_event, first_span, count, parts
+        rn_lock()
         self.complete = event_count < EVENTS
+        count = event_count - first
+        first_span = events[first].spans if count > 0 else span_count
+        parts = span_count - first_span
+        rn_unlock()
         self.keys = list(row_keys)
-        self.events = PyBytes_FromStringAndSize(<char *> (events + first), (event_count - first) * sizeof(Event))
-        self.spans = PyBytes_FromStringAndSize(<char *> (spans + first_span), (span_count - first_span) * sizeof(Span))
-        if not profiles:
+        self.events = PyBytes_FromStringAndSize(NULL, count * sizeof(Event))
+        self.spans = PyBytes_FromStringAndSize(NULL, parts * sizeof(Span))
+        cdef char *event_bytes = PyBytes_AS_STRING(self.events)
+        cdef char *span_bytes = PyBytes_AS_STRING(self.spans)
+        cdef bint last = not profiles
+        rn_lock()
+        if count > 0:
+            memcpy(event_bytes, events + first, count * sizeof(Event))
+        if parts > 0:
+            memcpy(span_bytes, spans + first_span, parts * sizeof(Span))
+        if last:
             event_count = span_count = 0
+        rn_unlock()
 
 
 cdef Row *row_memory(Py_ssize_t count) except NULL:

@@ -28,6 +28,7 @@ def trace_events(core: _core.Profile) -> list[dict[str, Any]]:
     events = np.frombuffer(core.events, EVENT)
     spans = np.frombuffer(core.spans, SPAN)
     first_span = int(events["spans"][0]) if len(events) else 0
+    events = events[events["begin"] >= core.begin]  # other threads may have been in a call already
     events = events[np.argsort(events["begin"], kind="stable")]
     callers = list(dict.fromkeys(events["caller"].tolist()))
     found = [_name("process_name", 0, "rn")]

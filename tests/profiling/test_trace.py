@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,29 @@ def test_a_profile_inside_another_has_its_own_calls_only(tmp_path: Path) -> None
         mine = [event for event in events if event["ph"] == "X" and event["tid"] == 0]
         assert len(mine) == calls
         assert all(0.0 <= event["ts"] <= 1e6 * p.wall_seconds for event in events if event["ph"] == "X")
+
+
+def test_a_profile_ends_while_others_compute(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def compute() -> None:
+        t = rn.Tensor4D.uniform((80, 80), seed=0)
+        while not stop.is_set():
+            t @ t
+
+    workers = [threading.Thread(target=compute) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    try:
+        for _ in range(30):
+            with rn.profile() as p:
+                rn.Tensor4D.ones((40, 40)).exp()
+            p.save_trace(tmp_path / "trace.json")
+            events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+            assert all(event["ts"] >= 0.0 and event["dur"] >= 0.0 for event in events if event["ph"] == "X")
+            assert p.attributed_seconds <= p.wall_seconds
+            assert [row.calls for row in p.kernels if row.name == "activate"] == [1]
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
