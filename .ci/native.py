@@ -39,7 +39,7 @@ def run(*command: str, folder: str, any_status: bool = False, **environment: str
         command, cwd=folder, env={**os.environ, **environment}, text=True, errors="replace", capture_output=True
     )
     text = done.stdout + done.stderr
-    if re.search(r"[Oo]peration not permitted|[Pp]ermission denied|perf_event_paranoid", text):
+    if re.search(r"operation not permitted|permission denied|perf_event_paranoid", text, re.IGNORECASE):
         raise MissingToolError(f"{command[0]} may not look here: {text.strip().splitlines()[-1]}")
     assert any_status or done.returncode == 0, text
     return text
