@@ -65,7 +65,7 @@ def test_flops_and_bytes_of_a_step_by_hand() -> None:
 @pytest.mark.parametrize("net", [mnist_net, cifar_net])
 def test_a_fit_is_attributed(net: Any) -> None:
     model = net()
-    count = 32 if net is cifar_net else 640
+    count = 64 if net is cifar_net else 3200
     x, y = samples(count, *model.network.input_shape)
     model.fit(x, y, verbose=0)
     shares = []
