@@ -100,7 +100,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t filters
         ptrdiff_t splits
 
-# Floats of scratch that the padded part of an image, or the block of a scattered output, should stay below: half of a
+# Floats that the part of an image that a tile reads, or the block of a scattered output, should stay below: a quarter of a
 # second cache.
 cdef Py_ssize_t MOST_COPIED = 65536
 # Floats of partial sums of the gradient by weights, over all splits of the batch; and the number of splits.
@@ -252,13 +252,15 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
     a.weight_packed = taps > 0 and a.channels * taps % 1024 == 0 and positions >= 64
 
     # Few blocks: the offsets of taps, and the weights where they are packed, are made for each.
-    cdef Py_ssize_t copied_channels = a.channels if filters_in_lanes else min(a.channels, (RN_KC - 1) // max(taps, 1) + 2)
+    cdef Py_ssize_t copied_channels = min(a.channels, (RN_KC - 1) // max(taps, 1) + 2)
     cdef Py_ssize_t copied_width = reach(w.grid_width, w.stride_x, w.tap_columns, w.tap_step_x)
     cdef Py_ssize_t image_tiles = max(a.images * a.groups, 1)
     cdef double image_flops = flops / image_tiles
     cdef Py_ssize_t blocks = <Py_ssize_t> min(<double> divide_up(WANTED_TILES, image_tiles), image_flops / TILE_FLOPS)
     blocks = max(blocks, divide_up(positions, 4096))
-    if w.padded:
+    if filters_in_lanes:
+        blocks = max(blocks, a.channels * w.height * w.width // MOST_COPIED)
+    elif w.padded:
         blocks = max(blocks, copied_channels * copied_width * w.grid_height * w.stride_y // MOST_COPIED)
     if a.scattered and not filters_in_lanes:
         blocks = max(blocks, a.rows * positions // MOST_COPIED)
@@ -267,13 +269,13 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
 
     cdef Py_ssize_t products = a.channels * taps, offsets = RN_KC
     if filters_in_lanes:
-        offsets = divide_up(2 * products + max(divide_up(products, RN_KC), 1), 8) * 8
+        offsets = divide_up(3 * (products + w.tap_columns) + max(divide_up(products, RN_KC), 1), 8) * 8
     cdef Py_ssize_t scratch = RN_COLLECTED * RN_PANEL if filters_in_lanes else RN_KC * RN_PANEL, grid_rows
     if a.weight_packed and not filters_in_lanes:
         scratch += a.rows * RN_KC
     if a.scattered and not filters_in_lanes:
         scratch += a.rows * a.block
-    if w.padded:
+    if w.padded and not filters_in_lanes:
         grid_rows = min(w.grid_height, (a.block - 1) // w.grid_width + 2)
         scratch += copied_channels * copied_width * reach(grid_rows, w.stride_y, w.tap_rows, w.tap_step_y)
         scratch += RN_PANEL  # the copy writes whole vectors

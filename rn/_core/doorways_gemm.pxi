@@ -48,8 +48,9 @@ cdef extern from "rn.h" nogil:
 # not pay.
 cdef Py_ssize_t WANTED_TILES = 16
 cdef double TILE_FLOPS = 1e6
-# Rows of a that stay in the second cache while panels pass; rows below which packing a panel of b costs too much.
-cdef Py_ssize_t MOST_ROWS = 512
+# Rows of a that a panel of b passes, so that it is packed once for them; above half of these it passes alone, with its columns
+# of c in the second cache. Rows below which packing a panel of b costs too much.
+cdef Py_ssize_t MOST_ROWS = 1024
 cdef Py_ssize_t FEWEST_ROWS = 48
 # Columns of b for each tile where rows of a are not contiguous, so that reading a again costs more.
 cdef Py_ssize_t FEWEST_COLUMNS = 64
@@ -167,7 +168,7 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     cdef double flops = 2.0 * a.m * a.n * a.k
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
     cdef Py_ssize_t row_tiles = max(1, divide_up(a.m, MOST_ROWS))
-    cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, 512)), most
+    cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, 512 if a.m <= MOST_ROWS // 2 else RN_PANEL)), most
     if row_tiles * column_tiles < wanted:
         most = divide_up(a.n, RN_PANEL if a.left_step == 1 else FEWEST_COLUMNS)
         column_tiles = max(column_tiles, min(most, divide_up(wanted, row_tiles)))

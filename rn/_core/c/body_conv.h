@@ -94,14 +94,6 @@ KERNEL(turn_weights) {
             for (ptrdiff_t j = 0; j < a->tap_columns; j++) *to++ = from[i * a->step_row * a->width + j * a->step_column];
 }
 
-/* Ask the memory for part `step` of `steps` of some rows of n floats, so that turning them does not wait for a line of each. */
-static RN_ALWAYS_INLINE void ask_for_rows(const float *from, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t step,
-                                          ptrdiff_t steps) {
-    const ptrdiff_t end = (step + 1) * rows / steps;
-    for (ptrdiff_t i = step * rows / steps; i < end; i++)
-        for (ptrdiff_t j = 0; j < n; j += 16) RN_PREFETCH(from + i * row + j);
-}
-
 KERNEL(weight_gradient) {
     const rn_weight_gradient_args *a = arguments;
     const rn_window *w = &a->window;
@@ -155,7 +147,7 @@ KERNEL(weight_gradient) {
                     if (m + t.columns >= filters && y + t.runs >= w->grid_height) next = dy + a->groups * a->filters * pixels;
                     for (ptrdiff_t k = 0, take; k < rows; k += take) {
                         take = next_rows(rows - k, most);
-                        ask_for_rows(next, pixels, t.columns, t.runs * t.run, k / most, (rows + most - 1) / most);
+                        ask_for_rows(ASK_NEAR, next, pixels, t.runs * t.run, k * t.columns / rows, (k + take) * t.columns / rows);
                         for (ptrdiff_t i = 0; i < take; i++)
                             t.row[i] = k + i < channels * taps ? part.origin + offset[k + i] : ones;
                         kernels[take - 1](&t);

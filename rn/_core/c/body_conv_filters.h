@@ -3,78 +3,107 @@
  *   sum[i, m] = sum_k x[offset[k] + i stride] weight[k, m],   i < pixels <= MOST_PIXELS neighbours of a row,   m < 2 VL
  *
  * A pixel is broadcast from where it lies, weights come in the order in which they are read. Each sum is the chain of
- * multiply-adds over k that `convolve` makes, in the same blocks: the bits are the same.
+ * multiply-adds over k that `convolve` makes, in the same blocks: the bits are the same. Taps beside the image are left out: what
+ * they would add is 0.
  *
  * Registers (AVX-512: 32): 14 * 2 sums, 2 of weights, one broadcast. Else (16): 6 * 2 + 2 + 1. */
 
 enum { MOST_PIXELS = VL == 16 ? 14 : VL == 8 ? 6 : 4 };
 
-/* One k: where it reads the image, from the pixel, and its weights, from the panel's. */
+/* One k: where it reads the image, from the pixel, and its weights, from the panel's; and its column among the taps. */
 typedef struct {
-    ptrdiff_t x, weight;
+    ptrdiff_t x, weight, column;
 } filter_tap;
 
 /* A block of k for a few neighbouring pixels; total has rows of PANEL floats. */
 typedef struct {
-    const float *x, *weight; /* of the first pixel; [k, RN_PANEL] */
+    const float *x, *weight; /* the image's planes; [k, RN_PANEL] */
+    ptrdiff_t at;            /* of the first pixel in a plane */
     const filter_tap *tap, *end;
+    const unsigned *inside; /* by a tap's column: the pixels, bit by bit, whose tap lies inside the image */
     float *total;
     int add; /* to what total holds; else it is overwritten */
 } pixel_tile;
 
 typedef void (*pixel_kernel)(const pixel_tile *t);
 
-static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors, const ptrdiff_t stride, const pixel_tile *t) {
+/* border: some tap of some pixel lies beside the image; its product, 0, is left out. */
+static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors, const ptrdiff_t stride, const int border,
+                                             const pixel_tile *t) {
     vf sum[MOST_PIXELS][2];
     RN_UNROLL
     for (int i = 0; i < pixels; i++)
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
-    const float *first = t->x, *panel = t->weight;
+    const float *x = t->x, *panel = t->weight;
     for (const filter_tap *tap = t->tap, *end = t->end; tap < end; tap++) {
-        const float *x = first + tap->x, *weight = panel + tap->weight;
+        const ptrdiff_t at = t->at + tap->x;
+        const float *weight = panel + tap->weight;
         vf line[2];
         for (int j = 0; j < vectors; j++) line[j] = vf_load(weight + j * VL);
+        const unsigned all = (1u << pixels) - 1u, inside = border ? t->inside[tap->column] : all;
+        if (inside == all) {
+            RN_UNROLL
+            for (int i = 0; i < pixels; i++) {
+                const vf value = vf_set(x[at + i * stride]);
+                for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma(value, line[j], sum[i][j]);
+            }
+            continue;
+        }
         RN_UNROLL
         for (int i = 0; i < pixels; i++) {
-            const vf value = vf_set(x[i * stride]);
+            if (!(inside & 1u << i)) continue;
+            const vf value = vf_set(x[at + i * stride]);
             for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma(value, line[j], sum[i][j]);
         }
     }
+    float *total = t->total;
+    if (t->add) {
+        RN_UNROLL
+        for (int i = 0; i < pixels; i++)
+            for (int j = 0; j < vectors; j++) sum[i][j] = vf_add(vf_load(total + i * PANEL + j * VL), sum[i][j]);
+    }
     RN_UNROLL
     for (int i = 0; i < pixels; i++)
-        for (int j = 0; j < vectors; j++) {
-            float *total = t->total + i * PANEL + j * VL;
-            vf_store(total, t->add ? vf_add(vf_load(total), sum[i][j]) : sum[i][j]);
-        }
+        for (int j = 0; j < vectors; j++) vf_store(total + i * PANEL + j * VL, sum[i][j]);
 }
 
-#define PIXELS(pixels) \
-    static RN_NO_INLINE void pixels_##pixels##x1(const pixel_tile *t) { multiply_pixels(pixels, 1, 1, t); } \
-    static RN_NO_INLINE void pixels_##pixels##x2(const pixel_tile *t) { multiply_pixels(pixels, 2, 1, t); } \
-    static RN_NO_INLINE void strided_##pixels##x1(const pixel_tile *t) { multiply_pixels(pixels, 1, 2, t); } \
-    static RN_NO_INLINE void strided_##pixels##x2(const pixel_tile *t) { multiply_pixels(pixels, 2, 2, t); }
-#define RN_EACH_PIXELS_4(X) X(1) X(2) X(3) X(4)
+#define PIXEL_KERNEL(name, vectors, stride, border, n) \
+    static RN_NO_INLINE void name##_##n##x##vectors(const pixel_tile *t) { multiply_pixels(n, vectors, stride, border, t); }
+#define PIXEL_NAME(name, vectors, stride, border, n) name##_##n##x##vectors,
+#define EACH_4(X, ...) X(__VA_ARGS__, 1) X(__VA_ARGS__, 2) X(__VA_ARGS__, 3) X(__VA_ARGS__, 4)
+#define EACH_6(X, ...) EACH_4(X, __VA_ARGS__) X(__VA_ARGS__, 5) X(__VA_ARGS__, 6)
+#define EACH_10(X, ...) EACH_6(X, __VA_ARGS__) X(__VA_ARGS__, 7) X(__VA_ARGS__, 8) X(__VA_ARGS__, 9) X(__VA_ARGS__, 10)
+#define EACH_14(X, ...) EACH_10(X, __VA_ARGS__) X(__VA_ARGS__, 11) X(__VA_ARGS__, 12) X(__VA_ARGS__, 13) X(__VA_ARGS__, 14)
 #if VL == 16
-#define RN_EACH_PIXELS(X) RN_EACH_PIXELS_4(X) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#define EACH_PIXELS EACH_14
 #elif VL == 8
-#define RN_EACH_PIXELS(X) RN_EACH_PIXELS_4(X) X(5) X(6)
+#define EACH_PIXELS EACH_6
 #else
-#define RN_EACH_PIXELS RN_EACH_PIXELS_4
+#define EACH_PIXELS EACH_4
 #endif
-RN_EACH_PIXELS(PIXELS)
-#undef PIXELS
+EACH_PIXELS(PIXEL_KERNEL, pixels, 1, 1, 0)
+EACH_PIXELS(PIXEL_KERNEL, pixels, 2, 1, 0)
+EACH_PIXELS(PIXEL_KERNEL, border, 1, 1, 1)
+EACH_PIXELS(PIXEL_KERNEL, border, 2, 1, 1)
+EACH_PIXELS(PIXEL_KERNEL, strided, 1, 2, 0)
+EACH_PIXELS(PIXEL_KERNEL, strided, 2, 2, 0)
+EACH_PIXELS(PIXEL_KERNEL, strided_border, 1, 2, 1)
+EACH_PIXELS(PIXEL_KERNEL, strided_border, 2, 2, 1)
 
-/* By stride - 1, vectors - 1, pixels - 1. */
-#define PIXELS_1X1(pixels) pixels_##pixels##x1,
-#define PIXELS_1X2(pixels) pixels_##pixels##x2,
-#define PIXELS_2X1(pixels) strided_##pixels##x1,
-#define PIXELS_2X2(pixels) strided_##pixels##x2,
-static const pixel_kernel PIXEL_KERNELS[2][2][MOST_PIXELS] = {{{RN_EACH_PIXELS(PIXELS_1X1)}, {RN_EACH_PIXELS(PIXELS_1X2)}},
-                                                              {{RN_EACH_PIXELS(PIXELS_2X1)}, {RN_EACH_PIXELS(PIXELS_2X2)}}};
-#undef PIXELS_1X1
-#undef PIXELS_1X2
-#undef PIXELS_2X1
-#undef PIXELS_2X2
+/* By stride - 1, border, vectors - 1, pixels - 1. */
+static const pixel_kernel PIXEL_KERNELS[2][2][2][MOST_PIXELS] = {
+    {{{EACH_PIXELS(PIXEL_NAME, pixels, 1, 1, 0)}, {EACH_PIXELS(PIXEL_NAME, pixels, 2, 1, 0)}},
+     {{EACH_PIXELS(PIXEL_NAME, border, 1, 1, 1)}, {EACH_PIXELS(PIXEL_NAME, border, 2, 1, 1)}}},
+    {{{EACH_PIXELS(PIXEL_NAME, strided, 1, 2, 0)}, {EACH_PIXELS(PIXEL_NAME, strided, 2, 2, 0)}},
+     {{EACH_PIXELS(PIXEL_NAME, strided_border, 1, 2, 1)}, {EACH_PIXELS(PIXEL_NAME, strided_border, 2, 2, 1)}}},
+};
+#undef PIXEL_KERNEL
+#undef PIXEL_NAME
+#undef EACH_PIXELS
+#undef EACH_4
+#undef EACH_6
+#undef EACH_10
+#undef EACH_14
 
 /* pixels <= VL of a row of outputs, out_column floats apart. */
 static inline void store_pixels(float *out, ptrdiff_t out_column, ptrdiff_t pixels, vf values) {
@@ -124,15 +153,33 @@ static void store_filters(const rn_convolve_args *a, float *total, const float *
     }
 }
 
-/* The taps of a row of the grid, without those whose row lies outside the image: what they would add is 0. */
+/* The taps of a row of the grid, without those whose row lies outside the image. */
 typedef struct {
     filter_tap *tap;
     ptrdiff_t *end; /* of each block of k */
     ptrdiff_t blocks;
-    ptrdiff_t first_row, end_row; /* the tap rows listed; those of the last call are kept */
+    ptrdiff_t first_row, end_row;     /* the tap rows listed; those of the last call are kept */
+    ptrdiff_t *first_column;          /* by a tap's column: of the grid, the first where it lies inside the image, */
+    ptrdiff_t *end_column;            /* and where it no longer does; */
+    ptrdiff_t whole_first, whole_end; /* the columns where all taps lie inside */
+    unsigned *inside;                 /* by a tap's column, for the tile at hand */
 } tap_list;
 
-static void list_taps(tap_list *list, const rn_window *w, const image_part *part, ptrdiff_t channels, ptrdiff_t grid_y) {
+static void find_columns(tap_list *list, const rn_window *w) {
+    list->whole_first = 0;
+    list->whole_end = w->grid_width;
+    for (ptrdiff_t j = 0; j < w->tap_columns; j++) {
+        const ptrdiff_t at = w->first_x + j * w->tap_step_x, right = w->width - at;
+        const ptrdiff_t first = at < 0 ? (-at + w->stride_x - 1) / w->stride_x : 0;
+        const ptrdiff_t end = right > 0 ? (right + w->stride_x - 1) / w->stride_x : 0;
+        list->first_column[j] = least(first, w->grid_width);
+        list->end_column[j] = least(end, w->grid_width);
+        if (list->first_column[j] > list->whole_first) list->whole_first = list->first_column[j];
+        list->whole_end = least(list->whole_end, list->end_column[j]);
+    }
+}
+
+static void list_taps(tap_list *list, const rn_window *w, ptrdiff_t channels, ptrdiff_t grid_y) {
     const ptrdiff_t y = grid_y * w->stride_y + w->first_y, step = w->tap_step_y;
     ptrdiff_t first = 0, end = w->tap_rows;
     while (first < end && (y + first * step < 0 || y + first * step >= w->height)) first++;
@@ -140,40 +187,88 @@ static void list_taps(tap_list *list, const rn_window *w, const image_part *part
     if (first == list->first_row && end == list->end_row) return;
     list->first_row = first;
     list->end_row = end;
-    const ptrdiff_t across = w->tap_step_x, from_low = (w->first_y - low_y(w)) * part->pitch + w->first_x - low_x(w);
     filter_tap *tap = list->tap;
     ptrdiff_t block = 0;
     for (ptrdiff_t c = 0; c < channels; c++)
         for (ptrdiff_t i = first; i < end; i++) {
-            filter_tap next = {c * part->plane + from_low + i * step * part->pitch,
-                               (c * w->tap_rows + i) * w->tap_columns * RN_PANEL};
-            for (ptrdiff_t j = 0; j < w->tap_columns; j++, next.x += across, next.weight += RN_PANEL) {
-                while (next.weight >= (block + 1) * RN_KC * RN_PANEL) list->end[block++] = tap - list->tap;
-                *tap++ = next;
+            const ptrdiff_t row = (c * w->height + w->first_y + i * step) * w->width + w->first_x;
+            for (ptrdiff_t j = 0; j < w->tap_columns; j++) {
+                const ptrdiff_t k = (c * w->tap_rows + i) * w->tap_columns + j;
+                while (k >= (block + 1) * RN_KC) list->end[block++] = tap - list->tap;
+                *tap++ = (filter_tap){row + j * w->tap_step_x, k * RN_PANEL, j};
             }
         }
     while (block < list->blocks) list->end[block++] = tap - list->tap;
 }
 
-/* The sums of `pixels` positions from number `first` of the part's on, whose first row is grid_y, in `total`: rows of the grid in
- * even tiles. */
-static void sum_pixels(const rn_window *w, const image_part *part, tap_list *list, ptrdiff_t channels, ptrdiff_t grid_y,
-                       const float *weight, ptrdiff_t filters, ptrdiff_t first, ptrdiff_t pixels, float *total) {
-    const pixel_kernel *kernels = PIXEL_KERNELS[w->stride_x - 1][filters > VL];
-    ptrdiff_t y = first / w->grid_width, x = first % w->grid_width;
-    for (ptrdiff_t i = 0, take; i < pixels; i += take) {
-        const ptrdiff_t left = least(w->grid_width - x, pixels - i), tiles = (left + MOST_PIXELS - 1) / MOST_PIXELS;
+/* Whether of `pixels` positions from column x of the grid on some have a tap beside the image; then fills in list->inside. */
+static int find_border(tap_list *list, const rn_window *w, ptrdiff_t x, ptrdiff_t pixels) {
+    if (x >= list->whole_first && x + pixels <= list->whole_end) return 0;
+    for (ptrdiff_t j = 0; j < w->tap_columns; j++) {
+        const ptrdiff_t first = list->first_column[j] - x, end = least(list->end_column[j] - x, pixels);
+        const unsigned before_end = end > 0 ? (1u << end) - 1u : 0,
+                       before_first = first > 0 ? (1u << least(first, pixels)) - 1u : 0;
+        list->inside[j] = before_end & ~before_first;
+    }
+    return 1;
+}
+
+/* Positions of the grid, row by row, and where their outputs go. */
+typedef struct {
+    ptrdiff_t y, x, pixels;
+    float *out;
+} pixel_run;
+
+/* What the next tile of the call reads of its image, asked for bit by bit while this one is worked. */
+typedef struct {
+    const float *planes; /* [channels, size], plane floats apart */
+    ptrdiff_t channels, plane, size;
+    ptrdiff_t done, work; /* in positions times panels of filters */
+} image_ahead;
+
+static image_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile) {
+    const rn_window *w = &a->window;
+    const ptrdiff_t plane = w->height * w->width, image = tile / (a->groups * a->blocks), group = tile / a->blocks % a->groups;
+    if (image >= a->images) return (image_ahead){.work = 1};
+    const ptrdiff_t first = tile % a->blocks * a->block, end = least(first + a->block, w->grid_height * w->grid_width);
+    const ptrdiff_t top = first / w->grid_width * w->stride_y + low_y(w);
+    const ptrdiff_t rows = reach((end - 1) / w->grid_width - first / w->grid_width + 1, w->stride_y, w->tap_step_y, w->tap_rows);
+    const ptrdiff_t from = top > 0 ? top : 0, size = (least(top + rows, w->height) - from) * w->width;
+    const float *planes = a->source + (image * a->groups + group) * a->channels * plane + from * w->width;
+    return (image_ahead){planes, a->channels, plane, size, 0, a->block * ((a->rows + PANEL - 1) / PANEL)};
+}
+
+static void ask_for_image(image_ahead *next, ptrdiff_t pixels) {
+    const ptrdiff_t first = next->done * next->channels / next->work;
+    next->done = least(next->done + pixels, next->work);
+    ask_for_rows(ASK_FAR, next->planes, next->plane, next->size, first, next->done * next->channels / next->work);
+}
+
+/* The sums of a run of positions, in `total`: rows of the grid in even tiles. */
+static void sum_pixels(const rn_convolve_args *a, tap_list *list, const float *planes, const float *weight, ptrdiff_t filters,
+                       const pixel_run *run, image_ahead *next, float *total) {
+    const rn_window *w = &a->window;
+    ptrdiff_t y = run->y, x = run->x;
+    for (ptrdiff_t i = 0, take; i < run->pixels; i += take) {
+        const ptrdiff_t left = least(w->grid_width - x, run->pixels - i), tiles = (left + MOST_PIXELS - 1) / MOST_PIXELS;
         take = (left + tiles - 1) / tiles;
-        list_taps(list, w, part, channels, grid_y + y);
-        pixel_tile t = {.x = part->origin + y * w->stride_y * part->pitch + x * w->stride_x,
+        ask_for_image(next, take);
+        ask_for_rows(ASK_TO_WRITE, run->out, a->out_plane, run->pixels * a->out_column, i * filters / run->pixels,
+                     (i + take) * filters / run->pixels);
+        list_taps(list, w, a->channels, y);
+        const int border = find_border(list, w, x, take);
+        const pixel_kernel kernel = PIXEL_KERNELS[w->stride_x - 1][border][filters > VL][take - 1];
+        pixel_tile t = {.x = planes,
+                        .at = y * w->stride_y * w->width + x * w->stride_x,
                         .weight = weight,
                         .end = list->tap,
+                        .inside = list->inside,
                         .total = total + i * PANEL};
         for (ptrdiff_t block = 0; block < list->blocks; block++) {
             t.tap = t.end;
             t.end = list->tap + list->end[block];
             t.add = block > 0;
-            kernels[take - 1](&t);
+            kernel(&t);
         }
         x += take;
         if (x < w->grid_width) continue;
@@ -186,18 +281,18 @@ KERNEL(convolve_filters) {
     const rn_convolve_args *a = arguments;
     const rn_window *w = &a->window;
     const ptrdiff_t image = tile / (a->groups * a->blocks), group = tile / a->blocks % a->groups;
-    const ptrdiff_t first = tile % a->blocks * a->block, pixels = least(a->block, w->grid_height * w->grid_width - first);
-    const ptrdiff_t first_y = first / w->grid_width, rows_of_grid = (first + pixels - 1) / w->grid_width - first_y + 1;
+    const ptrdiff_t first = tile % a->blocks * a->block, end = least(first + a->block, w->grid_height * w->grid_width);
     const ptrdiff_t k = a->channels * w->tap_rows * w->tap_columns;
 
     tap_list list = {.tap = scratch, .blocks = k > 0 ? (k + RN_KC - 1) / RN_KC : 1, .first_row = -1};
     list.end = (ptrdiff_t *)(list.tap + k);
-    float *total = (float *)((ptrdiff_t *)scratch + (2 * k + list.blocks + 7) / 8 * 8);
-    float *copy = total + RN_COLLECTED * RN_PANEL; /* the padded part of the image; total lies before it */
+    list.first_column = list.end + list.blocks;
+    list.end_column = list.first_column + w->tap_columns;
+    list.inside = (unsigned *)(list.end_column + w->tap_columns);
+    find_columns(&list, w);
+    float *total = (float *)((ptrdiff_t *)scratch + (3 * (k + w->tap_columns) + list.blocks + 7) / 8 * 8);
 
-    const ptrdiff_t plane = (image * a->groups + group) * a->channels;
-    const image_part part = part_of_image(w, a->source, a->images * a->groups * a->channels, plane, a->channels, first_y,
-                                          rows_of_grid, 0, w->grid_width, copy);
+    const float *planes = a->source + (image * a->groups + group) * a->channels * w->height * w->width;
     const float *weight = a->weight + group * ((a->rows + RN_PANEL - 1) / RN_PANEL) * k * RN_PANEL;
     const float *bias = a->bias != NULL ? a->bias + group * a->rows : NULL;
     float *out = a->out + (image * a->groups + group) * a->rows * a->out_plane + a->out_first;
@@ -205,15 +300,18 @@ KERNEL(convolve_filters) {
     const ptrdiff_t rows = a->scattered ? 1 : RN_COLLECTED / w->grid_width, most = rows * w->grid_width;
     const ptrdiff_t collected = most > 0 ? least(most, RN_COLLECTED) : RN_COLLECTED;
 
+    image_ahead next = next_image(a, tile + 1);
     for (ptrdiff_t m = 0; m < a->rows; m += PANEL) {
         const ptrdiff_t filters = least(PANEL, a->rows - m);
         const float *panel = weight + m / RN_PANEL * k * RN_PANEL + m % RN_PANEL;
-        for (ptrdiff_t i = 0, take; i < pixels; i += take) {
-            const ptrdiff_t y = (first + i) / w->grid_width, x = (first + i) % w->grid_width;
-            take = least(collected, a->scattered ? w->grid_width - x : pixels - i);
-            sum_pixels(w, &part, &list, a->channels, first_y, panel, filters, first + i - first_y * w->grid_width, take, total);
-            store_filters(a, total, bias == NULL ? NULL : bias + m, take, filters,
-                          out + m * a->out_plane + y * a->out_row + x * a->out_column);
+        pixel_run run = {.y = 0};
+        for (ptrdiff_t i = first; i < end; i += run.pixels) {
+            run.y = i / w->grid_width;
+            run.x = i % w->grid_width;
+            run.pixels = least(collected, a->scattered ? least(w->grid_width - run.x, end - i) : end - i);
+            run.out = out + m * a->out_plane + run.y * a->out_row + run.x * a->out_column;
+            sum_pixels(a, &list, planes, panel, filters, &run, &next, total);
+            store_filters(a, total, bias == NULL ? NULL : bias + m, run.pixels, filters, run.out);
         }
     }
 }

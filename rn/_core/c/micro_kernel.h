@@ -211,11 +211,8 @@ static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL
 /* Ask the memory for what is far: the tile of c that will be added to, last touched a block of k ago, and one of `steps` parts
  * of the next panel, so that packing it does not wait. */
 static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t rows, ptrdiff_t step, ptrdiff_t steps) {
-    for (ptrdiff_t i = 0; i < rows && t->add; i++)
-        for (ptrdiff_t j = 0; j < t->columns; j += 16) RN_PREFETCH(t->c + i * t->c_row + j);
-    const ptrdiff_t end = (step + 1) * t->next_rows / steps;
-    for (ptrdiff_t p = step * t->next_rows / steps; p < end; p++)
-        for (ptrdiff_t j = 0; j < PANEL; j += 16) RN_PREFETCH(t->next + p * t->next_step + j);
+    if (t->add) ask_for_rows(ASK_NEAR, t->c, t->c_row, t->columns, 0, rows);
+    ask_for_rows(ASK_NEAR, t->next, t->next_step, PANEL, step * t->next_rows / steps, (step + 1) * t->next_rows / steps);
 }
 
 /* All rows of a, a_row floats apart, times one panel into rows of c; then what is left of the activation. t holds the rest.

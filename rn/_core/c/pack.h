@@ -17,12 +17,28 @@
 #define RN_NO_INLINE
 #endif
 
-/* Ask for the cache line at p, which need not be readable. */
+/* Ask for the cache line at p, which need not be readable: for the first cache, for the second, or to write to it. */
 #if defined(__GNUC__)
 #define RN_PREFETCH(p) __builtin_prefetch(p)
+#define RN_PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2)
+#define RN_PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1)
 #else
 #define RN_PREFETCH(p) ((void)(p))
+#define RN_PREFETCH_FAR(p) ((void)(p))
+#define RN_PREFETCH_TO_WRITE(p) ((void)(p))
 #endif
+
+/* Ask for n floats of each of the rows first … end - 1, `row` floats apart, that will be read or written later. */
+typedef enum { ASK_NEAR, ASK_FAR, ASK_TO_WRITE } ask_way;
+static RN_ALWAYS_INLINE void ask_for_rows(const ask_way way, const float *from, ptrdiff_t row, ptrdiff_t n, ptrdiff_t first,
+                                          ptrdiff_t end) {
+    for (ptrdiff_t i = first; i < end; i++)
+        for (const float *p = from + i * row, *last = p + n; p < last; p += 16) {
+            if (way == ASK_NEAR) RN_PREFETCH(p);
+            if (way == ASK_FAR) RN_PREFETCH_FAR(p);
+            if (way == ASK_TO_WRITE) RN_PREFETCH_TO_WRITE(p);
+        }
+}
 
 enum { PANEL = 2 * VL }; /* columns of b that are packed together */
 

@@ -384,11 +384,10 @@ typedef struct {
     ptrdiff_t tap_rows, tap_columns, first_row, first_column, step_row, step_column;
 } rn_turn_weights_args;
 
-/* convolve_filters: as convolve, from pack_filters' weights, at stride_x 1 or 2. Lanes are filters: nothing is packed, and of a
- * padded image the block's part is copied for all channels at once. Scratch: for k = channels * taps, 2 k + the number of blocks
- * of k (at least 1) ptrdiff_t, up to a multiple of 8; then floats: RN_COLLECTED * RN_PANEL; the block's part of the image, where
- * padded. */
-enum { RN_COLLECTED = 64 };
+/* convolve_filters: as convolve, from pack_filters' weights, at stride_x 1 or 2. Lanes are filters: pixels are read where they
+ * lie, and taps beside the image are left out. Scratch: for k = channels * taps, 3 (k + tap_columns) + the number of blocks of k
+ * (at least 1) ptrdiff_t, up to a multiple of 8; then floats: RN_COLLECTED * RN_PANEL. */
+enum { RN_COLLECTED = 128 };
 
 /* pack_filters: packed[g, panel, (c, i, j), l] = weight[g group_step + (RN_PANEL panel + l) row_step + c channel_step + first + i
  * tap_row_step + j tap_column_step], or 0 where there is no such row. contiguous: (c, i, j) lie in a row. A tile is one (g,
