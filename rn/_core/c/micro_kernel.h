@@ -208,10 +208,11 @@ static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
 /* How many of the columns left go into the next panel of two vectors, or of three where that leaves none to a panel of one. */
 static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL); }
 
-/* Ask the memory for what is far: the tile of c that will be added to, last touched a block of k ago, and one of `steps` parts
- * of the next panel, so that packing it does not wait. */
+/* Ask the memory for what is far: the tile of c, unless it is written at once, and one of `steps` parts of the next panel, so that
+ * packing it does not wait. */
+enum { SHORT_RUN = 32 };
 static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t rows, ptrdiff_t step, ptrdiff_t steps) {
-    if (t->add) ask_for_rows(ASK_NEAR, t->c, t->c_row, t->columns, 0, rows);
+    if (t->run >= SHORT_RUN) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, rows);
     ask_for_rows(ASK_NEAR, t->next, t->next_step, PANEL, step * t->next_rows / steps, (step + 1) * t->next_rows / steps);
 }
 
@@ -225,7 +226,7 @@ static void multiply_panel(micro_tile *t, int turned, const float *a, ptrdiff_t 
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
         take = next_rows(left, ROWS);
         for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
-        if (t->add || t->next_rows > 0) ask_ahead(t, take, (rows - left) / ROWS, (rows + ROWS - 1) / ROWS);
+        ask_ahead(t, take, (rows - left) / ROWS, (rows + ROWS - 1) / ROWS);
         kernels[take - 1](t);
         t->c += take * t->c_row;
         if (row_bias != NULL) t->row_bias += take;
