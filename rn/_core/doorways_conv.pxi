@@ -89,7 +89,9 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t block_rows
         ptrdiff_t block_columns
         ptrdiff_t ones
+        ptrdiff_t joined_images
         int with_bias
+        int by_taps
 
     ctypedef struct rn_sum_splits_args:
         const float *partial
@@ -110,6 +112,11 @@ cdef Py_ssize_t MOST_SPLITS = 16
 # cache.
 cdef Py_ssize_t MOST_DOT_ROWS = 128
 cdef Py_ssize_t MOST_DOT_FILTERS = 32
+# Positions that are summed in one chain; pixels of images whose sums are joined before their lanes are added.
+cdef Py_ssize_t MOST_POSITIONS = RN_KC * 3 // 4
+cdef Py_ssize_t MOST_JOINED = 2048
+# Channels from which on each tap of a padded image is summed over the positions inside: fewer leave multipliers waiting.
+cdef Py_ssize_t FEWEST_CHANNELS = 4
 
 
 cdef class _Convolution:
@@ -231,9 +238,7 @@ cdef ConvForm form_of(_Convolution conv, bint gradient):
 
 cdef bint is_in_place(_Convolution conv):
     """Whether a vector of pixels can be read where it lies, whatever the output."""
-    return (conv.kernel[0] == conv.kernel[1] == conv.stride[0] == conv.stride[1] == 1
-            and conv.low[0] == conv.low[1] == conv.high[0] == conv.high[1] == 0
-            and conv.grid[0] * conv.grid[1] <= LONGEST_IN_PLACE)
+    return is_one_row(conv) and conv.grid[0] * conv.grid[1] <= LONGEST_IN_PLACE
 
 
 cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const rn_convolve_args *wanted, double flops,
@@ -565,17 +570,18 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     a.with_bias = dbias is not None
     cdef bint dots = takes_dots(conv)
     if dots:
-        cut_dots(&a, conv.flops())
+        cut_dots(&a, conv.flops(), is_one_row(conv))
     else:
         cut_weight_gradient(&a, conv.flops())
 
     cdef rn_window *w = &a.window
     cdef Py_ssize_t taps = w.tap_rows * w.tap_columns, rows = conv.channels * taps
     cdef Py_ssize_t wide = reach(a.block_columns, w.stride_x, w.tap_columns, w.tap_step_x)
-    cdef Py_ssize_t pitch = wide if w.padded else w.width
+    a.by_taps = w.padded and not dots and a.channel_block >= FEWEST_CHANNELS
+    cdef Py_ssize_t pitch = wide if w.padded and not a.by_taps else w.width
     a.ones = (a.block_rows - 1) * w.stride_y * pitch + (a.block_columns - 1) * w.stride_x + 1
-    cdef Py_ssize_t scratch = a.ones + (16 * (rows + 1) * a.filter_block if dots else RN_KC * RN_WIDE_PANEL)
-    if w.padded:
+    cdef Py_ssize_t scratch = 16 * (rows + 1) * a.filter_block if dots else a.ones + RN_KC * RN_WIDE_PANEL
+    if w.padded and not a.by_taps:
         scratch += a.channel_block * wide * reach(a.block_rows, w.stride_y, w.tap_rows, w.tap_step_y)
         scratch += RN_PANEL  # the copy writes whole vectors
     cdef Slot partial = plan.tensor((a.splits * groups * (rows + 1) * conv.filters,))
@@ -608,20 +614,34 @@ cdef bint takes_dots(_Convolution conv):
     Both ways are priced in multiply-adds of 16 lanes. Turning dy costs about as much as 12 of them for each vector; with pixels
     in the lanes the ends of rows leave some idle, and adding up the lanes costs about as much as 10.
     """
-    cdef Py_ssize_t rows = conv.channels * conv.kernel[0] * conv.kernel[1] + 1
+    cdef Py_ssize_t rows = conv.channels * conv.kernel[0] * conv.kernel[1] + 1, positions = conv.grid[0] * conv.grid[1]
     if conv.stride[1] != 1 or rows > MOST_DOT_ROWS:
         return False
-    cdef Py_ssize_t dots = divide_up(conv.filters, 4) * 4 * rows * (conv.grid[0] * divide_up(conv.grid[1], 16) + 10)
-    return dots < divide_up(conv.filters, 16) * conv.grid[0] * conv.grid[1] * (rows + 12)
+    cdef double vectors = conv.grid[0] * divide_up(conv.grid[1], 16), adding = 10
+    if is_one_row(conv):
+        vectors, adding = divide_up(positions, 16), 10.0 / divide_up(MOST_JOINED, positions)
+    return divide_up(conv.filters, 4) * 4 * rows * (vectors + adding) < divide_up(conv.filters, 16) * positions * (rows + 12)
 
 
-cdef void cut_dots(rn_weight_gradient_args *a, double flops):
+cdef bint is_one_row(_Convolution conv):
+    """Whether each plane's pixels are read one after the other, as one row."""
+    return (conv.kernel[0] == conv.kernel[1] == conv.stride[0] == conv.stride[1] == 1
+            and conv.low[0] == conv.low[1] == conv.high[0] == conv.high[1] == 0)
+
+
+cdef void cut_dots(rn_weight_gradient_args *a, double flops, bint one_row):
     """Fill in splits and blocks of the sums with pixels in the lanes, from the sizes alone."""
-    cdef const rn_window *w = &a.window
+    cdef rn_window *w = &a.window
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
-    a.splits = max(1, min(min(a.images, MOST_SPLITS), wanted))
     a.filter_block = even_block(a.filters, divide_up(a.filters, MOST_DOT_FILTERS), 4)
     a.filter_blocks = max(divide_up(a.filters, a.filter_block), 1)
+    a.joined_images = 1
+    if one_row:
+        w.width = w.grid_width = w.grid_height * w.grid_width
+        w.height = w.grid_height = 1
+        a.joined_images = max(1, MOST_JOINED // max(w.width, 1))
+        wanted = divide_up(wanted, a.groups * a.filter_blocks)
+    a.splits = max(1, min(min(a.images, MOST_SPLITS), wanted))
     a.channel_block, a.channel_blocks = a.channels, 1
     a.block_columns = w.grid_width
     cdef Py_ssize_t row = a.channels * w.stride_y * reach(w.grid_width, w.stride_x, w.tap_columns, w.tap_step_x)
@@ -643,4 +663,4 @@ cdef void cut_weight_gradient(rn_weight_gradient_args *a, double flops):
     a.channel_block = even_block(a.channels, max(min(rows // 96, (wanted + tiles // 2) // tiles), rows // 1024), 1)
     a.channel_blocks = max(divide_up(a.channels, a.channel_block), 1)
     a.block_columns = min(w.grid_width, RN_KC)
-    a.block_rows = even_block(w.grid_height, divide_up(w.grid_height, max(1, RN_KC // a.block_columns)), 1)
+    a.block_rows = even_block(w.grid_height, divide_up(w.grid_height, max(1, MOST_POSITIONS // a.block_columns)), 1)

@@ -137,6 +137,12 @@ CASES = [
     ((1, 30, 12, 12), (80, 30, 1, 1), {}),
     ((2, 32, 9, 10), (30, 16, 3, 3), {"groups": 2, "dilation": (2, 2), "padding": ((2, 2), (2, 2))}),
     ((2, 3, 70, 90), (3, 1, 7, 7), {"groups": 3, "padding": ((3, 3), (3, 3))}),
+    # images joined to one row of pixels, and a rest of them; with groups
+    ((5, 24, 30, 30), (34, 24, 1, 1), {}),
+    ((70, 10, 6, 6), (40, 5, 1, 1), {"groups": 2}),
+    # columns of taps outside the image: all of a tap's, all of a position's
+    ((2, 8, 9, 3), (40, 8, 3, 7), {"padding": ((1, 1), (6, 6))}),
+    ((2, 8, 9, 8), (20, 8, 3, 3), {"padding": ((1, 1), (9, 9)), "stride": (1, 2), "dilation": (1, 4)}),
     # rows of taps outside the image, at the ends of blocks of k; whole blocks of k outside
     ((2, 40, 5, 30), (32, 40, 3, 3), {"dilation": (3, 3), "padding": ((3, 3), (3, 3))}),
     ((1, 1, 1, 40), (32, 1, 3, 300), {"padding": ((1, 1), (150, 150))}),
@@ -349,7 +355,8 @@ def test_the_form_is_in_the_name_and_the_same_for_any_batch(x_shape, weight_shap
         ((2, 1, 28, 28), (32, 1, 3, 3), {}, "conv2d_weight_gradient_dots"),
         ((2, 3, 32, 32), (32, 3, 3, 3), {"padding": SAME}, "conv2d_weight_gradient_dots"),
         ((2, 3, 32, 32), (32, 3, 3, 3), {"padding": SAME, "stride": (2, 2)}, "conv2d_weight_gradient"),
-        ((2, 40, 9, 9), (24, 40, 1, 1), {}, "conv2d_weight_gradient"),
+        ((2, 40, 9, 9), (24, 40, 1, 1), {}, "conv2d_weight_gradient_dots"),
+        ((2, 200, 9, 9), (24, 200, 1, 1), {}, "conv2d_weight_gradient"),
     ],
 )
 def test_the_form_of_the_gradient_by_weights(x_shape, weight_shape, options, form):

@@ -159,9 +159,8 @@ typedef struct {
     ptrdiff_t *end; /* of each block of k */
     ptrdiff_t blocks;
     ptrdiff_t first_row, end_row;     /* the tap rows listed; those of the last call are kept */
-    ptrdiff_t *first_column;          /* by a tap's column: of the grid, the first where it lies inside the image, */
-    ptrdiff_t *end_column;            /* and where it no longer does; */
-    ptrdiff_t whole_first, whole_end; /* the columns where all taps lie inside */
+    grid_range *columns;              /* by a tap's column: those of the grid where it lies inside the image */
+    ptrdiff_t whole_first, whole_end; /* the columns where all taps do */
     unsigned *inside;                 /* by a tap's column, for the tile at hand */
 } tap_list;
 
@@ -169,13 +168,10 @@ static void find_columns(tap_list *list, const rn_window *w) {
     list->whole_first = 0;
     list->whole_end = w->grid_width;
     for (ptrdiff_t j = 0; j < w->tap_columns; j++) {
-        const ptrdiff_t at = w->first_x + j * w->tap_step_x, right = w->width - at;
-        const ptrdiff_t first = at < 0 ? (-at + w->stride_x - 1) / w->stride_x : 0;
-        const ptrdiff_t end = right > 0 ? (right + w->stride_x - 1) / w->stride_x : 0;
-        list->first_column[j] = least(first, w->grid_width);
-        list->end_column[j] = least(end, w->grid_width);
-        if (list->first_column[j] > list->whole_first) list->whole_first = list->first_column[j];
-        list->whole_end = least(list->whole_end, list->end_column[j]);
+        const grid_range columns = range_inside(w->first_x + j * w->tap_step_x, w->stride_x, w->width, 0, w->grid_width);
+        list->columns[j] = columns;
+        if (columns.first > list->whole_first) list->whole_first = columns.first;
+        list->whole_end = least(list->whole_end, columns.first + columns.count);
     }
 }
 
@@ -205,7 +201,7 @@ static void list_taps(tap_list *list, const rn_window *w, ptrdiff_t channels, pt
 static int find_border(tap_list *list, const rn_window *w, ptrdiff_t x, ptrdiff_t pixels) {
     if (x >= list->whole_first && x + pixels <= list->whole_end) return 0;
     for (ptrdiff_t j = 0; j < w->tap_columns; j++) {
-        const ptrdiff_t first = list->first_column[j] - x, end = least(list->end_column[j] - x, pixels);
+        const ptrdiff_t first = list->columns[j].first - x, end = least(first + list->columns[j].count, pixels);
         const unsigned before_end = end > 0 ? (1u << end) - 1u : 0,
                        before_first = first > 0 ? (1u << least(first, pixels)) - 1u : 0;
         list->inside[j] = before_end & ~before_first;
@@ -219,40 +215,27 @@ typedef struct {
     float *out;
 } pixel_run;
 
-/* What the next tile of the call reads of its image, asked for bit by bit while this one is worked. */
-typedef struct {
-    const float *planes; /* [channels, size], plane floats apart */
-    ptrdiff_t channels, plane, size;
-    ptrdiff_t done, work; /* in positions times panels of filters */
-} image_ahead;
-
-static image_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile) {
+/* What the call's next tile reads of its image, to be asked for while this one is worked; work: positions times panels. */
+static rows_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile) {
     const rn_window *w = &a->window;
     const ptrdiff_t plane = w->height * w->width, image = tile / (a->groups * a->blocks), group = tile / a->blocks % a->groups;
-    if (image >= a->images) return (image_ahead){.work = 1};
     const ptrdiff_t first = tile % a->blocks * a->block, end = least(first + a->block, w->grid_height * w->grid_width);
     const ptrdiff_t top = first / w->grid_width * w->stride_y + low_y(w);
     const ptrdiff_t rows = reach((end - 1) / w->grid_width - first / w->grid_width + 1, w->stride_y, w->tap_step_y, w->tap_rows);
     const ptrdiff_t from = top > 0 ? top : 0, size = (least(top + rows, w->height) - from) * w->width;
     const float *planes = a->source + (image * a->groups + group) * a->channels * plane + from * w->width;
-    return (image_ahead){planes, a->channels, plane, size, 0, a->block * ((a->rows + PANEL - 1) / PANEL)};
-}
-
-static void ask_for_image(image_ahead *next, ptrdiff_t pixels) {
-    const ptrdiff_t first = next->done * next->channels / next->work;
-    next->done = least(next->done + pixels, next->work);
-    ask_for_rows(ASK_FAR, next->planes, next->plane, next->size, first, next->done * next->channels / next->work);
+    return (rows_ahead){planes, image < a->images ? a->channels : 0, plane, size, 0, a->block * ((a->rows + PANEL - 1) / PANEL)};
 }
 
 /* The sums of a run of positions, in `total`: rows of the grid in even tiles. */
 static void sum_pixels(const rn_convolve_args *a, tap_list *list, const float *planes, const float *weight, ptrdiff_t filters,
-                       const pixel_run *run, image_ahead *next, float *total) {
+                       const pixel_run *run, rows_ahead *next, float *total) {
     const rn_window *w = &a->window;
     ptrdiff_t y = run->y, x = run->x;
     for (ptrdiff_t i = 0, take; i < run->pixels; i += take) {
         const ptrdiff_t left = least(w->grid_width - x, run->pixels - i), tiles = (left + MOST_PIXELS - 1) / MOST_PIXELS;
         take = (left + tiles - 1) / tiles;
-        ask_for_image(next, take);
+        ask_on(ASK_FAR, next, take);
         ask_for_rows(ASK_TO_WRITE, run->out, a->out_plane, run->pixels * a->out_column, i * filters / run->pixels,
                      (i + take) * filters / run->pixels);
         list_taps(list, w, a->channels, y);
@@ -286,9 +269,8 @@ KERNEL(convolve_filters) {
 
     tap_list list = {.tap = scratch, .blocks = k > 0 ? (k + RN_KC - 1) / RN_KC : 1, .first_row = -1};
     list.end = (ptrdiff_t *)(list.tap + k);
-    list.first_column = list.end + list.blocks;
-    list.end_column = list.first_column + w->tap_columns;
-    list.inside = (unsigned *)(list.end_column + w->tap_columns);
+    list.columns = (grid_range *)(list.end + list.blocks);
+    list.inside = (unsigned *)(list.columns + w->tap_columns);
     find_columns(&list, w);
     float *total = (float *)((ptrdiff_t *)scratch + (3 * (k + w->tap_columns) + list.blocks + 7) / 8 * 8);
 
@@ -300,7 +282,7 @@ KERNEL(convolve_filters) {
     const ptrdiff_t rows = a->scattered ? 1 : RN_COLLECTED / w->grid_width, most = rows * w->grid_width;
     const ptrdiff_t collected = most > 0 ? least(most, RN_COLLECTED) : RN_COLLECTED;
 
-    image_ahead next = next_image(a, tile + 1);
+    rows_ahead next = next_image(a, tile + 1);
     for (ptrdiff_t m = 0; m < a->rows; m += PANEL) {
         const ptrdiff_t filters = least(PANEL, a->rows - m);
         const float *panel = weight + m / RN_PANEL * k * RN_PANEL + m % RN_PANEL;

@@ -71,48 +71,67 @@ static const dot_kernel DOT_KERNELS[DOT_ROWS] = {dot_1, dot_2, dot_3};
 #endif
 #undef DOT
 
+/* Adds the rows of dy themselves, which is the gradient by bias. */
+static void add_slopes(const dot_tile *t, ptrdiff_t filters) {
+    for (ptrdiff_t f = 0; f < filters; f++) {
+        vf sum = vf_zero();
+        for (ptrdiff_t r = 0; r < t->runs; r++)
+            for (ptrdiff_t j = 0; j < t->run; j += VL)
+                sum = vf_add(sum, vf_load_first(t->dy[f] + r * t->dy_turn + j, t->run - j));
+        vf_store(t->total + f * VL, vf_add(vf_load(t->total + f * VL), sum));
+    }
+}
+
 KERNEL(weight_gradient_dots) {
     const rn_weight_gradient_args *a = arguments;
     const rn_window *w = &a->window;
     const ptrdiff_t filter_block = tile % a->filter_blocks, group = tile / a->filter_blocks % a->groups;
-    const ptrdiff_t split = tile / (a->filter_blocks * a->groups);
+    const ptrdiff_t split = tile / (a->filter_blocks * a->groups), end = a->images * (split + 1) / a->splits;
     const ptrdiff_t first_filter = filter_block * a->filter_block, filters = least(a->filter_block, a->filters - first_filter);
     const ptrdiff_t taps = w->tap_rows * w->tap_columns, pixels = w->grid_height * w->grid_width;
-    const ptrdiff_t x_rows = a->channels * taps, rows = x_rows + a->with_bias;
+    const ptrdiff_t rows = a->channels * taps;
 
-    ptrdiff_t *offset = scratch; /* [x_rows] */
-    float *total = (float *)(offset + (x_rows + 7) / 8 * 8);
+    ptrdiff_t *offset = scratch; /* [rows] */
+    float *total = (float *)(offset + (rows + 7) / 8 * 8);
     const ptrdiff_t total_row = (filters + DOT_FILTERS - 1) / DOT_FILTERS * DOT_FILTERS * VL;
-    float *ones = total + rows * total_row; /* read like a channel of the image: its gradient is that of the bias */
-    float *copy = ones + a->ones;
-    for (ptrdiff_t i = 0; i < rows * total_row; i += VL) vf_store(total + i, vf_zero());
-    if (a->with_bias)
-        for (ptrdiff_t i = 0; i < a->ones; i++) ones[i] = 1.0f;
+    float *copy = total + (rows + 1) * total_row;
+    for (ptrdiff_t i = 0; i < (rows + 1) * total_row; i += VL) vf_store(total + i, vf_zero());
 
-    dot_tile t = {.dy_turn = w->grid_width, .run = w->grid_width, .total_row = total_row};
-    for (ptrdiff_t image = a->images * split / a->splits; image < a->images * (split + 1) / a->splits; image++) {
+    dot_tile t = {.run = w->grid_width, .total_row = total_row};
+    for (ptrdiff_t image = a->images * split / a->splits, joined; image < end; image += joined) {
+        joined = least(a->joined_images, end - image);
         const ptrdiff_t plane = (image * a->groups + group) * a->channels;
         const float *slopes = a->dy + ((image * a->groups + group) * a->filters + first_filter) * pixels;
-        for (ptrdiff_t y = 0; y < w->grid_height; y += t.runs) {
-            t.runs = least(a->block_rows, w->grid_height - y);
-            const image_part part = part_of_image(w, a->x, a->images * a->groups * a->channels, plane, a->channels, y, t.runs, 0,
-                                                  w->grid_width, copy);
-            tap_offsets(w, &part, 0, x_rows, offset);
+        for (ptrdiff_t y = 0, down; y < w->grid_height; y += down) {
+            down = least(a->block_rows, w->grid_height - y);
+            const image_part part =
+                part_of_image(w, a->x, a->images * a->groups * a->channels, plane, a->channels, y, down, 0, w->grid_width, copy);
+            tap_offsets(w, &part, 0, rows, offset);
+            t.runs = down;
             t.x_turn = w->stride_y * part.pitch;
-            for (ptrdiff_t m = 0; m < filters; m += DOT_FILTERS) {
-                /* Beyond the last filter the last is taken again, for sums that nobody reads. */
-                for (ptrdiff_t f = 0; f < DOT_FILTERS; f++)
-                    t.dy[f] = slopes + least(m + f, filters - 1) * pixels + y * w->grid_width;
-                t.total = total + m * VL;
-                for (ptrdiff_t k = 0, take; k < rows; k += take, t.total += take * total_row) {
-                    take = next_rows(rows - k, DOT_ROWS);
-                    for (ptrdiff_t i = 0; i < take; i++) t.x[i] = k + i < x_rows ? part.origin + offset[k + i] : ones;
-                    DOT_KERNELS[take - 1](&t);
+            t.dy_turn = w->grid_width;
+            if (a->joined_images > 1) { /* each image is one row */
+                t.runs = joined;
+                t.x_turn = a->groups * a->channels * w->width;
+                t.dy_turn = a->groups * a->filters * w->width;
+            }
+            for (ptrdiff_t k = 0, take; k < rows + a->with_bias; k += take) {
+                take = k < rows ? next_rows(rows - k, DOT_ROWS) : 1;
+                for (ptrdiff_t i = 0; i < take && k < rows; i++) t.x[i] = part.origin + offset[k + i];
+                for (ptrdiff_t m = 0; m < filters; m += DOT_FILTERS) {
+                    /* Beyond the last filter the last is taken again, for sums that nobody reads. */
+                    for (ptrdiff_t f = 0; f < DOT_FILTERS; f++)
+                        t.dy[f] = slopes + least(m + f, filters - 1) * pixels + y * w->grid_width;
+                    t.total = total + k * total_row + m * VL;
+                    if (k < rows)
+                        DOT_KERNELS[take - 1](&t);
+                    else
+                        add_slopes(&t, DOT_FILTERS);
                 }
             }
         }
     }
-    float *partial = a->partial + (split * a->groups + group) * (x_rows + 1) * a->filters + first_filter;
-    for (ptrdiff_t k = 0; k < rows; k++)
+    float *partial = a->partial + (split * a->groups + group) * (rows + 1) * a->filters + first_filter;
+    for (ptrdiff_t k = 0; k < rows + a->with_bias; k++)
         for (ptrdiff_t m = 0; m < filters; m++) partial[k * a->filters + m] = vf_sum(vf_load(total + k * total_row + m * VL));
 }

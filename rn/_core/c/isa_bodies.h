@@ -28,6 +28,7 @@ RN_ARITHMETIC_KERNELS(X)
 #include "body_columns.h"
 #include "body_conv.h"
 #include "body_conv_filters.h"
+#include "body_weight_gradient.h"
 #include "body_weight_dots.h"
 #include "body_depthwise.h"
 #include "body_winograd.h"

@@ -17,7 +17,7 @@ typedef struct {
     ptrdiff_t a_step, a_turn; /* floats of a from one k to the next, and from one run of k to the next */
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
-    ptrdiff_t b_step;
+    ptrdiff_t b_step, b_turn; /* b_turn more from the last k of a run to the first of the next */
     float *c;                 /* c[i, j], c_row floats from one row to the next; exactly columns of it are touched */
     ptrdiff_t c_row, columns; /* (vectors - 1) * VL < columns <= vectors * VL */
     int add;                  /* to what c holds; else c is overwritten */
@@ -121,6 +121,7 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
             at += a_step;
             b += b_step;
         }
+        b += t->b_turn;
     }
 
     finish_tile(rows, vectors, sum, t);
@@ -208,8 +209,8 @@ static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
 /* How many of the columns left go into the next panel of two vectors, or of three where that leaves none to a panel of one. */
 static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL); }
 
-/* Ask the memory for what is far: the tile of c, unless it is written at once, and one of `steps` parts of the next panel, so that
- * packing it does not wait. */
+/* Ask the memory for what is far: the tile of c, unless it is written at once, and one of `steps` parts of the next panel, so
+ * that packing it does not wait. */
 enum { SHORT_RUN = 32 };
 static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t rows, ptrdiff_t step, ptrdiff_t steps) {
     if (t->run >= SHORT_RUN) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, rows);

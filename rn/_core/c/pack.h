@@ -40,6 +40,19 @@ static RN_ALWAYS_INLINE void ask_for_rows(const ask_way way, const float *from, 
         }
 }
 
+/* `count` such rows, asked for bit by bit while `work` of something else is done. */
+typedef struct {
+    const float *from;
+    ptrdiff_t count, row, n;
+    ptrdiff_t done, work;
+} rows_ahead;
+
+static RN_ALWAYS_INLINE void ask_on(const ask_way way, rows_ahead *a, ptrdiff_t work) {
+    const ptrdiff_t first = a->done * a->count / a->work;
+    a->done = least(a->done + work, a->work);
+    ask_for_rows(way, a->from, a->row, a->n, first, a->done * a->count / a->work);
+}
+
 enum { PANEL = 2 * VL }; /* columns of b that are packed together */
 
 /* to[p, j] = from[p, j], p < k, j < columns <= PANEL, and 0 for the rest of the panel's last vector. to has PANEL columns. */

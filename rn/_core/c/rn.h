@@ -472,12 +472,14 @@ typedef struct {
     ptrdiff_t channel_block, channel_blocks, filter_block, filter_blocks;
     ptrdiff_t block_rows, block_columns;
     ptrdiff_t ones; /* floats between the first and the last pixel that a block steps through */
-    int with_bias;
+    ptrdiff_t joined_images;
+    int with_bias, by_taps;
 } rn_weight_gradient_args;
 
 /* weight_gradient_dots: the same partial sums with pixels in the lanes, at stride_x 1, for block_rows whole rows of positions at
- * a time. A tile is all channels and filter_block filters, a multiple of 4, of a group of a split. Scratch: channels * taps
- * ptrdiff_t, up to a multiple of 8; then floats: (channels * taps + 1) filter_block 16, ones, and the part of the image. */
+ * a time; where x has as many rows as channels, of one row of pixels each, joined_images images are one run. A tile is all
+ * channels and filter_block filters, a multiple of 4, of a group of a split. Scratch: channels * taps ptrdiff_t, up to a multiple
+ * of 8; then floats: (channels * taps + 1) filter_block 16, and the part of the image. */
 
 /* sum_splits: dweight[g filters + m, k] = sum_s partial[s, g, k, m], k < rows, in the order of s; dbias (NULL: none) from row
  * `rows`. A tile is RN_SUM_BLOCK^2 elements of a group. Scratch: RN_SUM_BLOCK^2 floats. splits - 1 FLOP and 4 (splits + 1) bytes

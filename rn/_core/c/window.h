@@ -17,6 +17,19 @@ static inline ptrdiff_t reach(ptrdiff_t length, ptrdiff_t stride, ptrdiff_t step
     return (length - 1) * stride + (taps > 1 ? (taps - 1) * (step < 0 ? -step : step) : 0) + 1;
 }
 
+/* Of `count` positions of one axis of the grid from `begin` on, those whose tap, `at` from their own place, lies inside an image
+ * of `length` rows or columns. */
+typedef struct {
+    ptrdiff_t first, count;
+} grid_range;
+
+static grid_range range_inside(ptrdiff_t at, ptrdiff_t stride, ptrdiff_t length, ptrdiff_t begin, ptrdiff_t count) {
+    const ptrdiff_t low = at < 0 ? (-at + stride - 1) / stride : 0;
+    const ptrdiff_t high = length > at ? (length - at + stride - 1) / stride : 0;
+    const ptrdiff_t first = low > begin ? low : begin, end = least(high, begin + count);
+    return (grid_range){first, first < end ? end - first : 0};
+}
+
 /* What a tile reads: `channels` planes from `planes` on, for grid rows from grid_y on and grid columns from grid_x on. */
 typedef struct {
     const float *origin; /* of the lowest tap at the tile's first grid row and column, in the first plane */
