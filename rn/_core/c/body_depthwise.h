@@ -60,11 +60,51 @@ static inline void cells_inside(const rn_window *w, ptrdiff_t j, vm inside[3]) {
 
 /* Vectors of outputs below each other: nine weights, eight sums and three of cells fit 32 registers, not 16. */
 enum { DEPTHWISE_STRIP = VL == 16 ? 8 : 4 };
+static const float NO_CELLS[VL + 2]; /* a row beside the image */
+
+/* `rows` <= DEPTHWISE_STRIP rows of outputs from row `first` on, of columns j, j + 1, …; the others are not stored. */
+static RN_ALWAYS_INLINE void depthwise_strip(const rn_depthwise_args *a, const vf value[3][3], const vf *bias, const vm inside[3],
+                                             const float *x, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t j, float *y) {
+    const ptrdiff_t height = a->window.height, x_row = a->window.width, width = a->window.grid_width;
+    const ptrdiff_t top = first + low_y(&a->window), left = j + low_x(&a->window);
+    vf sum[DEPTHWISE_STRIP];
+    RN_UNROLL
+    for (int o = 0; o < DEPTHWISE_STRIP; o++) sum[o] = vf_zero();
+    RN_UNROLL
+    for (int r = 0; r < DEPTHWISE_STRIP + 2; r++) {
+        const float *from = top + r >= 0 && top + r < height ? x + (top + r) * x_row + left : NO_CELLS;
+        RN_UNROLL
+        for (int c = 0; c < 3; c++) {
+            const vf cells = vf_load_masked(from + c, inside[c]);
+            RN_UNROLL
+            for (int i = 0; i < 3; i++)
+                if (r - i >= 0 && r - i < DEPTHWISE_STRIP) sum[r - i] = vf_fma(value[i][c], cells, sum[r - i]);
+        }
+    }
+    if (bias != NULL) {
+        RN_UNROLL
+        for (int o = 0; o < DEPTHWISE_STRIP; o++) sum[o] = vf_add(sum[o], *bias);
+    }
+    if (a->activation == RN_RELU) {
+        RN_UNROLL
+        for (int o = 0; o < DEPTHWISE_STRIP; o++) sum[o] = vf_max(vf_zero(), sum[o]);
+    }
+    const vm used = vm_first(width - j);
+    float *to = y + first * width + j;
+    if (rows == DEPTHWISE_STRIP) {
+        RN_UNROLL
+        for (int o = 0; o < DEPTHWISE_STRIP; o++) vf_store_masked(to + o * width, used, sum[o]);
+    } else {
+        RN_UNROLL
+        for (int o = 0; o < DEPTHWISE_STRIP; o++)
+            if (o < rows) vf_store_masked(to + o * width, used, sum[o]);
+    }
+}
 
 static RN_NO_INLINE void depthwise_plane_3x3(const rn_depthwise_args *a, const float *x, const float *weight, const float *bias,
                                              float *y) {
     const rn_window *w = &a->window;
-    const ptrdiff_t width = w->grid_width;
+    const ptrdiff_t width = w->grid_width, height = w->grid_height;
     vf value[3][3];
     RN_UNROLL
     for (int i = 0; i < 3; i++) {
@@ -75,33 +115,11 @@ static RN_NO_INLINE void depthwise_plane_3x3(const rn_depthwise_args *a, const f
     for (ptrdiff_t j = 0; j < width; j += VL) {
         vm inside[3];
         cells_inside(w, j, inside);
-        for (ptrdiff_t first = 0; first < w->grid_height; first += DEPTHWISE_STRIP) {
-            vf sum[DEPTHWISE_STRIP];
-            RN_UNROLL
-            for (int o = 0; o < DEPTHWISE_STRIP; o++) sum[o] = vf_zero();
-            RN_UNROLL
-            for (int r = 0; r < DEPTHWISE_STRIP + 2; r++) {
-                const ptrdiff_t row = first + low_y(w) + r;
-                if (row < 0 || row >= w->height) continue;
-                const float *from = x + row * w->width + j + low_x(w);
-                RN_UNROLL
-                for (int c = 0; c < 3; c++) {
-                    const vf cells = vf_load_masked(from + c, inside[c]);
-                    RN_UNROLL
-                    for (int i = 0; i < 3; i++)
-                        if (r - i >= 0 && r - i < DEPTHWISE_STRIP) sum[r - i] = vf_fma(value[i][c], cells, sum[r - i]);
-                }
-            }
-            RN_UNROLL
-            for (int o = 0; o < DEPTHWISE_STRIP; o++) {
-                if (first + o >= w->grid_height) break;
-                vf result = bias != NULL ? vf_add(sum[o], add) : sum[o];
-                if (a->activation == RN_RELU) result = vf_max(vf_zero(), result);
-                vf_store_first(y + (first + o) * width + j, width - j, result);
-            }
-        }
+        for (ptrdiff_t first = 0; first < height; first += DEPTHWISE_STRIP)
+            depthwise_strip(a, (const vf(*)[3])value, bias != NULL ? &add : NULL, inside, x, first,
+                            least(DEPTHWISE_STRIP, height - first), j, y);
     }
-    if (a->activation > RN_RELU) activate_span(a->activation, a->alpha, y, y, w->grid_height * width);
+    if (a->activation > RN_RELU) activate_span(a->activation, a->alpha, y, y, height * width);
 }
 
 /* sum[i, c] += cells[c] slope[i], for rows of cells that outputs r, r - 1 and r - 2 read. inner: all three are there. */
