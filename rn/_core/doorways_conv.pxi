@@ -5,6 +5,7 @@ cdef extern from "rn.h" nogil:
         RN_WIDE_PANEL
         RN_SUM_BLOCK
         RN_COLLECTED
+    Py_ssize_t RN_TAP_LIST(Py_ssize_t k, Py_ssize_t tap_rows, Py_ssize_t tap_columns)
 
     ctypedef struct rn_window:
         ptrdiff_t height
@@ -274,7 +275,7 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
 
     cdef Py_ssize_t products = a.channels * taps, offsets = RN_KC
     if filters_in_lanes:
-        offsets = divide_up(3 * (products + w.tap_columns) + max(divide_up(products, RN_KC), 1), 8) * 8
+        offsets = RN_TAP_LIST(products, w.tap_rows, w.tap_columns)
     cdef Py_ssize_t scratch = RN_COLLECTED * RN_PANEL if filters_in_lanes else RN_KC * RN_PANEL, grid_rows
     if a.weight_packed and not filters_in_lanes:
         scratch += a.rows * RN_KC

@@ -10,9 +10,9 @@
 
 enum { MOST_PIXELS = VL == 16 ? 14 : VL == 8 ? 6 : 4 };
 
-/* One k: where it reads the image, from the pixel, and its weights, from the panel's; and its column among the taps. */
+/* One k: where it reads the image's planes, from the pixel's place in one, and which tap of the window it is. */
 typedef struct {
-    ptrdiff_t x, weight, column;
+    ptrdiff_t x, place;
 } filter_tap;
 
 /* A block of k for a few neighbouring pixels; total has rows of PANEL floats. */
@@ -20,7 +20,7 @@ typedef struct {
     const float *x, *weight; /* the image's planes; [k, RN_PANEL] */
     ptrdiff_t at;            /* of the first pixel in a plane */
     const filter_tap *tap, *end;
-    const unsigned *inside; /* by a tap's column: the pixels, bit by bit, whose tap lies inside the image */
+    const unsigned *inside; /* by a tap's place: the pixels, bit by bit, whose tap lies inside the image */
     float *total;
     int add; /* to what total holds; else it is overwritten */
 } pixel_tile;
@@ -34,13 +34,13 @@ static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors
     RN_UNROLL
     for (int i = 0; i < pixels; i++)
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
-    const float *x = t->x, *panel = t->weight;
-    for (const filter_tap *tap = t->tap, *end = t->end; tap < end; tap++) {
+    const float *x = t->x, *weight = t->weight;
+    for (const filter_tap *tap = t->tap, *end = t->end; tap < end; tap++, weight += RN_PANEL) {
         const ptrdiff_t at = t->at + tap->x;
-        const float *weight = panel + tap->weight;
+        const unsigned all = (1u << pixels) - 1u, inside = border ? t->inside[tap->place] : all;
+        if (inside == 0) continue;
         vf line[2];
         for (int j = 0; j < vectors; j++) line[j] = vf_load(weight + j * VL);
-        const unsigned all = (1u << pixels) - 1u, inside = border ? t->inside[tap->column] : all;
         if (inside == all) {
             RN_UNROLL
             for (int i = 0; i < pixels; i++) {
@@ -153,58 +153,52 @@ static void store_filters(const rn_convolve_args *a, float *total, const float *
     }
 }
 
-/* The taps of a row of the grid, without those whose row lies outside the image. */
+/* All taps of all channels, and where those of the window lie inside the image. */
 typedef struct {
     filter_tap *tap;
-    ptrdiff_t *end; /* of each block of k */
-    ptrdiff_t blocks;
-    ptrdiff_t first_row, end_row;     /* the tap rows listed; those of the last call are kept */
-    grid_range *columns;              /* by a tap's column: those of the grid where it lies inside the image */
-    ptrdiff_t whole_first, whole_end; /* the columns where all taps do */
-    unsigned *inside;                 /* by a tap's column, for the tile at hand */
+    grid_range *rows, *columns;           /* of the grid, by a tap's row and column */
+    grid_range whole_rows, whole_columns; /* where all taps do */
+    unsigned *inside;                     /* by a tap's place, for the tile at hand */
 } tap_list;
 
-static void find_columns(tap_list *list, const rn_window *w) {
-    list->whole_first = 0;
-    list->whole_end = w->grid_width;
-    for (ptrdiff_t j = 0; j < w->tap_columns; j++) {
-        const grid_range columns = range_inside(w->first_x + j * w->tap_step_x, w->stride_x, w->width, 0, w->grid_width);
-        list->columns[j] = columns;
-        if (columns.first > list->whole_first) list->whole_first = columns.first;
-        list->whole_end = least(list->whole_end, columns.first + columns.count);
+static grid_range common_range(const grid_range *ranges, ptrdiff_t n, ptrdiff_t length) {
+    ptrdiff_t first = 0, end = length;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        if (ranges[i].first > first) first = ranges[i].first;
+        end = least(end, ranges[i].first + ranges[i].count);
     }
+    return (grid_range){first, end > first ? end - first : 0};
 }
 
-static void list_taps(tap_list *list, const rn_window *w, ptrdiff_t channels, ptrdiff_t grid_y) {
-    const ptrdiff_t y = grid_y * w->stride_y + w->first_y, step = w->tap_step_y;
-    ptrdiff_t first = 0, end = w->tap_rows;
-    while (first < end && (y + first * step < 0 || y + first * step >= w->height)) first++;
-    while (first < end && (y + (end - 1) * step < 0 || y + (end - 1) * step >= w->height)) end--;
-    if (first == list->first_row && end == list->end_row) return;
-    list->first_row = first;
-    list->end_row = end;
+static void list_taps(tap_list *list, const rn_window *w, ptrdiff_t channels) {
     filter_tap *tap = list->tap;
-    ptrdiff_t block = 0;
     for (ptrdiff_t c = 0; c < channels; c++)
-        for (ptrdiff_t i = first; i < end; i++) {
-            const ptrdiff_t row = (c * w->height + w->first_y + i * step) * w->width + w->first_x;
-            for (ptrdiff_t j = 0; j < w->tap_columns; j++) {
-                const ptrdiff_t k = (c * w->tap_rows + i) * w->tap_columns + j;
-                while (k >= (block + 1) * RN_KC) list->end[block++] = tap - list->tap;
-                *tap++ = (filter_tap){row + j * w->tap_step_x, k * RN_PANEL, j};
-            }
+        for (ptrdiff_t i = 0; i < w->tap_rows; i++) {
+            const ptrdiff_t row = (c * w->height + w->first_y + i * w->tap_step_y) * w->width + w->first_x;
+            for (ptrdiff_t j = 0; j < w->tap_columns; j++) *tap++ = (filter_tap){row + j * w->tap_step_x, i * w->tap_columns + j};
         }
-    while (block < list->blocks) list->end[block++] = tap - list->tap;
+    for (ptrdiff_t i = 0; i < w->tap_rows; i++)
+        list->rows[i] = range_inside(w->first_y + i * w->tap_step_y, w->stride_y, w->height, 0, w->grid_height);
+    for (ptrdiff_t j = 0; j < w->tap_columns; j++)
+        list->columns[j] = range_inside(w->first_x + j * w->tap_step_x, w->stride_x, w->width, 0, w->grid_width);
+    list->whole_rows = common_range(list->rows, w->tap_rows, w->grid_height);
+    list->whole_columns = common_range(list->columns, w->tap_columns, w->grid_width);
 }
 
-/* Whether of `pixels` positions from column x of the grid on some have a tap beside the image; then fills in list->inside. */
-static int find_border(tap_list *list, const rn_window *w, ptrdiff_t x, ptrdiff_t pixels) {
-    if (x >= list->whole_first && x + pixels <= list->whole_end) return 0;
+static inline int is_in_range(ptrdiff_t first, ptrdiff_t count, grid_range range) {
+    return first >= range.first && first + count <= range.first + range.count;
+}
+
+/* Whether of `pixels` positions from (y, x) on some have a tap beside the image; then fills in list->inside. */
+static int find_border(tap_list *list, const rn_window *w, ptrdiff_t y, ptrdiff_t x, ptrdiff_t pixels) {
+    if (is_in_range(y, 1, list->whole_rows) && is_in_range(x, pixels, list->whole_columns)) return 0;
     for (ptrdiff_t j = 0; j < w->tap_columns; j++) {
         const ptrdiff_t first = list->columns[j].first - x, end = least(first + list->columns[j].count, pixels);
-        const unsigned before_end = end > 0 ? (1u << end) - 1u : 0,
-                       before_first = first > 0 ? (1u << least(first, pixels)) - 1u : 0;
-        list->inside[j] = before_end & ~before_first;
+        const unsigned before_end = end > 0 ? (1u << end) - 1u : 0;
+        const unsigned before_first = first > 0 ? (1u << least(first, pixels)) - 1u : 0;
+        const unsigned inside = before_end & ~before_first;
+        for (ptrdiff_t i = 0; i < w->tap_rows; i++)
+            list->inside[i * w->tap_columns + j] = is_in_range(y, 1, list->rows[i]) ? inside : 0;
     }
     return 1;
 }
@@ -231,6 +225,7 @@ static rows_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile) {
 static void sum_pixels(const rn_convolve_args *a, tap_list *list, const float *planes, const float *weight, ptrdiff_t filters,
                        const pixel_run *run, rows_ahead *next, float *total) {
     const rn_window *w = &a->window;
+    const ptrdiff_t k = a->channels * w->tap_rows * w->tap_columns;
     ptrdiff_t y = run->y, x = run->x;
     for (ptrdiff_t i = 0, take; i < run->pixels; i += take) {
         const ptrdiff_t left = least(w->grid_width - x, run->pixels - i), tiles = (left + MOST_PIXELS - 1) / MOST_PIXELS;
@@ -238,21 +233,19 @@ static void sum_pixels(const rn_convolve_args *a, tap_list *list, const float *p
         ask_on(ASK_FAR, next, take);
         ask_for_rows(ASK_TO_WRITE, run->out, a->out_plane, run->pixels * a->out_column, i * filters / run->pixels,
                      (i + take) * filters / run->pixels);
-        list_taps(list, w, a->channels, y);
-        const int border = find_border(list, w, x, take);
+        const int border = find_border(list, w, y, x, take);
         const pixel_kernel kernel = PIXEL_KERNELS[w->stride_x - 1][border][filters > VL][take - 1];
-        pixel_tile t = {.x = planes,
-                        .at = y * w->stride_y * w->width + x * w->stride_x,
-                        .weight = weight,
-                        .end = list->tap,
-                        .inside = list->inside,
-                        .total = total + i * PANEL};
-        for (ptrdiff_t block = 0; block < list->blocks; block++) {
-            t.tap = t.end;
-            t.end = list->tap + list->end[block];
-            t.add = block > 0;
+        pixel_tile t = {
+            .x = planes, .at = y * w->stride_y * w->width + x * w->stride_x, .inside = list->inside, .total = total + i * PANEL};
+        ptrdiff_t begin = 0;
+        do {
+            t.weight = weight + begin * RN_PANEL;
+            t.tap = list->tap + begin;
+            t.end = list->tap + least(begin + RN_KC, k);
+            t.add = begin > 0;
             kernel(&t);
-        }
+            begin += RN_KC;
+        } while (begin < k);
         x += take;
         if (x < w->grid_width) continue;
         x = 0;
@@ -267,12 +260,12 @@ KERNEL(convolve_filters) {
     const ptrdiff_t first = tile % a->blocks * a->block, end = least(first + a->block, w->grid_height * w->grid_width);
     const ptrdiff_t k = a->channels * w->tap_rows * w->tap_columns;
 
-    tap_list list = {.tap = scratch, .blocks = k > 0 ? (k + RN_KC - 1) / RN_KC : 1, .first_row = -1};
-    list.end = (ptrdiff_t *)(list.tap + k);
-    list.columns = (grid_range *)(list.end + list.blocks);
+    tap_list list = {.tap = scratch};
+    list.rows = (grid_range *)(list.tap + k);
+    list.columns = list.rows + w->tap_rows;
     list.inside = (unsigned *)(list.columns + w->tap_columns);
-    find_columns(&list, w);
-    float *total = (float *)((ptrdiff_t *)scratch + (3 * (k + w->tap_columns) + list.blocks + 7) / 8 * 8);
+    list_taps(&list, w, a->channels);
+    float *total = (float *)((ptrdiff_t *)scratch + RN_TAP_LIST(k, w->tap_rows, w->tap_columns));
 
     const float *planes = a->source + (image * a->groups + group) * a->channels * w->height * w->width;
     const float *weight = a->weight + group * ((a->rows + RN_PANEL - 1) / RN_PANEL) * k * RN_PANEL;

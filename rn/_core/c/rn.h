@@ -385,9 +385,10 @@ typedef struct {
 } rn_turn_weights_args;
 
 /* convolve_filters: as convolve, from pack_filters' weights, at stride_x 1 or 2. Lanes are filters: pixels are read where they
- * lie, and taps beside the image are left out. Scratch: for k = channels * taps, 3 (k + tap_columns) + the number of blocks of k
- * (at least 1) ptrdiff_t, up to a multiple of 8; then floats: RN_COLLECTED * RN_PANEL. */
+ * lie, and taps beside the image are left out. Scratch: RN_TAP_LIST(channels * taps, tap_rows, tap_columns) ptrdiff_t, then
+ * RN_COLLECTED * RN_PANEL floats. */
 enum { RN_COLLECTED = 128 };
+#define RN_TAP_LIST(k, tap_rows, tap_columns) ((2 * ((k) + (tap_rows) + (tap_columns)) + (tap_rows) * (tap_columns) + 7) / 8 * 8)
 
 /* pack_filters: packed[g, panel, (c, i, j), l] = weight[g group_step + (RN_PANEL panel + l) row_step + c channel_step + first + i
  * tap_row_step + j tap_column_step], or 0 where there is no such row. contiguous: (c, i, j) lie in a row. A tile is one (g,
