@@ -27,34 +27,39 @@ typedef struct {
 
 typedef void (*pixel_kernel)(const pixel_tile *t);
 
+/* Adds the products of one tap to the sums of pixels first … end - 1, of those that `inside` has. */
+static RN_ALWAYS_INLINE void add_tap(const int first, const int end, const int vectors, const ptrdiff_t stride, const float *x,
+                                     ptrdiff_t at, const float *weight, const unsigned inside, vf sum[MOST_PIXELS][2]) {
+    vf line[2];
+    for (int j = 0; j < vectors; j++) line[j] = vf_load(weight + j * VL);
+    RN_UNROLL
+    for (int i = first; i < end; i++) {
+        if (!(inside & 1u << i)) continue;
+        const vf value = vf_set(x[at + i * stride]);
+        for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma(value, line[j], sum[i][j]);
+    }
+}
+
 /* border: some tap of some pixel lies beside the image; its product, 0, is left out. */
 static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors, const ptrdiff_t stride, const int border,
                                              const pixel_tile *t) {
+    const unsigned all = (1u << pixels) - 1u, but_first = all & ~1u, but_last = all >> 1;
     vf sum[MOST_PIXELS][2];
     RN_UNROLL
     for (int i = 0; i < pixels; i++)
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
-    const float *x = t->x, *weight = t->weight;
+    const float *weight = t->weight;
     for (const filter_tap *tap = t->tap, *end = t->end; tap < end; tap++, weight += RN_PANEL) {
         const ptrdiff_t at = t->at + tap->x;
-        const unsigned all = (1u << pixels) - 1u, inside = border ? t->inside[tap->place] : all;
-        if (inside == 0) continue;
-        vf line[2];
-        for (int j = 0; j < vectors; j++) line[j] = vf_load(weight + j * VL);
-        if (inside == all) {
-            RN_UNROLL
-            for (int i = 0; i < pixels; i++) {
-                const vf value = vf_set(x[at + i * stride]);
-                for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma(value, line[j], sum[i][j]);
-            }
-            continue;
-        }
-        RN_UNROLL
-        for (int i = 0; i < pixels; i++) {
-            if (!(inside & 1u << i)) continue;
-            const vf value = vf_set(x[at + i * stride]);
-            for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma(value, line[j], sum[i][j]);
-        }
+        const unsigned inside = border ? t->inside[tap->place] : all;
+        if (inside == all)
+            add_tap(0, pixels, vectors, stride, t->x, at, weight, all, sum);
+        else if (inside == but_first)
+            add_tap(1, pixels, vectors, stride, t->x, at, weight, all, sum);
+        else if (inside == but_last)
+            add_tap(0, pixels - 1, vectors, stride, t->x, at, weight, all, sum);
+        else if (inside != 0)
+            add_tap(0, pixels, vectors, stride, t->x, at, weight, inside, sum);
     }
     float *total = t->total;
     if (t->add) {

@@ -227,7 +227,7 @@ static void multiply_panel(micro_tile *t, int turned, const float *a, ptrdiff_t 
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
         take = next_rows(left, ROWS);
         for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
-        ask_ahead(t, take, (rows - left) / ROWS, (rows + ROWS - 1) / ROWS);
+        if (t->run >= SHORT_RUN || t->next_rows > 0) ask_ahead(t, take, (rows - left) / ROWS, (rows + ROWS - 1) / ROWS);
         kernels[take - 1](t);
         t->c += take * t->c_row;
         if (row_bias != NULL) t->row_bias += take;
