@@ -35,6 +35,7 @@ KERNEL(convolve) {
     float *out = a->out + (image * a->groups + group) * a->rows * a->out_plane + a->out_first;
     micro_tile t = {.a_step = 1, .runs = 1, .activation = a->activation, .alpha = a->alpha};
     t.c_row = a->scattered ? a->block : a->out_plane;
+    t.c_far = !a->scattered;
     float *c = a->scattered ? block : out + first;
     const float *bias = a->bias != NULL ? a->bias + group * a->rows : NULL;
 

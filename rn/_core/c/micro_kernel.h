@@ -21,6 +21,7 @@ typedef struct {
     float *c;                 /* c[i, j], c_row floats from one row to the next; exactly columns of it are touched */
     ptrdiff_t c_row, columns; /* (vectors - 1) * VL < columns <= vectors * VL */
     int add;                  /* to what c holds; else c is overwritten */
+    int c_far;                /* c is not in the first cache */
     int finish;               /* this was the last block of k: add the bias, apply the activation */
     const float *row_bias;    /* NULL: none */
     const float *column_bias; /* NULL: none; exactly columns are read */
@@ -107,6 +108,7 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
     const float *b = t->b;
     const ptrdiff_t b_step = t->b_step, a_step = t->a_step;
     for (ptrdiff_t r = 0; r < t->runs; r++) {
+        if (r > 0) b += t->b_turn;
         ptrdiff_t at = r * t->a_turn;
         for (ptrdiff_t p = t->run; p > 0; p--) {
             vf line[VECTORS];
@@ -121,7 +123,6 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
             at += a_step;
             b += b_step;
         }
-        b += t->b_turn;
     }
 
     finish_tile(rows, vectors, sum, t);
@@ -209,11 +210,9 @@ static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
 /* How many of the columns left go into the next panel of two vectors, or of three where that leaves none to a panel of one. */
 static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL); }
 
-/* Ask the memory for what is far: the tile of c, unless it is written at once, and one of `steps` parts of the next panel, so
- * that packing it does not wait. */
-enum { SHORT_RUN = 32 };
+/* Ask the memory for what is far: the tile of c, and one of `steps` parts of the next panel, so that packing it does not wait. */
 static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t rows, ptrdiff_t step, ptrdiff_t steps) {
-    if (t->run >= SHORT_RUN) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, rows);
+    if (t->c_far) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, rows);
     ask_for_rows(ASK_NEAR, t->next, t->next_step, PANEL, step * t->next_rows / steps, (step + 1) * t->next_rows / steps);
 }
 
@@ -227,7 +226,7 @@ static void multiply_panel(micro_tile *t, int turned, const float *a, ptrdiff_t 
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
         take = next_rows(left, ROWS);
         for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
-        if (t->run >= SHORT_RUN || t->next_rows > 0) ask_ahead(t, take, (rows - left) / ROWS, (rows + ROWS - 1) / ROWS);
+        if (t->c_far || t->next_rows > 0) ask_ahead(t, take, (rows - left) / ROWS, (rows + ROWS - 1) / ROWS);
         kernels[take - 1](t);
         t->c += take * t->c_row;
         if (row_bias != NULL) t->row_bias += take;

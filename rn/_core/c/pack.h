@@ -28,6 +28,8 @@
 #define RN_PREFETCH_TO_WRITE(p) ((void)(p))
 #endif
 
+enum { FAR_FLOATS = 8192 }; /* what is larger, or new, will not be in the first cache */
+
 /* Ask for n floats of each of the rows first … end - 1, `row` floats apart, that will be read or written later. */
 typedef enum { ASK_NEAR, ASK_FAR, ASK_TO_WRITE } ask_way;
 static RN_ALWAYS_INLINE void ask_for_rows(const ask_way way, const float *from, ptrdiff_t row, ptrdiff_t n, ptrdiff_t first,
