@@ -6,6 +6,7 @@ cdef extern from "rn.h" nogil:
         RN_SUM_BLOCK
         RN_COLLECTED
     Py_ssize_t RN_TAP_LIST(Py_ssize_t k, Py_ssize_t tap_rows, Py_ssize_t tap_columns)
+    Py_ssize_t RN_ROW_LIST(Py_ssize_t count, Py_ssize_t tap_rows, Py_ssize_t tap_columns)
 
     ctypedef struct rn_window:
         ptrdiff_t height
@@ -590,7 +591,7 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
         "conv2d_weight_gradient" + ("_dots" if dots else ""),
         KERNELS.weight_gradient_dots if dots else KERNELS.weight_gradient, sizeof(rn_weight_gradient_args),
         a.splits * groups * a.channel_blocks * a.filter_blocks,
-        (a.channel_block * taps + 8) * sizeof(ptrdiff_t) + scratch * sizeof(float), conv.flops(),
+        RN_ROW_LIST(a.channel_block * taps, w.tap_rows, w.tap_columns) * sizeof(ptrdiff_t) + scratch * sizeof(float), conv.flops(),
         conv.bytes() + 4.0 * partial.size)
     call[0] = a
     plan.link(&call.x, x, READ)

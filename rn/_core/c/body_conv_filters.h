@@ -182,10 +182,8 @@ static void list_taps(tap_list *list, const rn_window *w, ptrdiff_t channels) {
             const ptrdiff_t row = (c * w->height + w->first_y + i * w->tap_step_y) * w->width + w->first_x;
             for (ptrdiff_t j = 0; j < w->tap_columns; j++) *tap++ = (filter_tap){row + j * w->tap_step_x, i * w->tap_columns + j};
         }
-    for (ptrdiff_t i = 0; i < w->tap_rows; i++)
-        list->rows[i] = range_inside(w->first_y + i * w->tap_step_y, w->stride_y, w->height, 0, w->grid_height);
-    for (ptrdiff_t j = 0; j < w->tap_columns; j++)
-        list->columns[j] = range_inside(w->first_x + j * w->tap_step_x, w->stride_x, w->width, 0, w->grid_width);
+    find_row_ranges(list->rows, w);
+    find_column_ranges(list->columns, w);
     list->whole_rows = common_range(list->rows, w->tap_rows, w->grid_height);
     list->whole_columns = common_range(list->columns, w->tap_columns, w->grid_width);
 }
@@ -223,7 +221,8 @@ static rows_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile) {
     const ptrdiff_t rows = reach((end - 1) / w->grid_width - first / w->grid_width + 1, w->stride_y, w->tap_step_y, w->tap_rows);
     const ptrdiff_t from = top > 0 ? top : 0, size = (least(top + rows, w->height) - from) * w->width;
     const float *planes = a->source + (image * a->groups + group) * a->channels * plane + from * w->width;
-    return (rows_ahead){planes, image < a->images ? a->channels : 0, plane, size, 0, a->block * ((a->rows + PANEL - 1) / PANEL)};
+    const ptrdiff_t work = a->block * ((a->rows + PANEL - 1) / PANEL);
+    return (rows_ahead){planes, image < a->images ? a->channels : 0, plane, size, work, 0, 0};
 }
 
 /* The sums of a run of positions, in `total`: rows of the grid in even tiles. */

@@ -6,6 +6,11 @@ typedef struct {
     ptrdiff_t y, x, rows, columns;
 } position_block;
 
+/* The positions whose tap lies inside the image, by the tap's row and column. */
+typedef struct {
+    grid_range *rows, *columns;
+} tap_ranges;
+
 /* Some rows of x, origin + offset[k], and after them that of ones unless it is NULL, times the panel. c moves on. */
 static void multiply_rows(micro_tile *t, const float *origin, const ptrdiff_t *offset, ptrdiff_t rows, const float *ones,
                           rows_ahead *next) {
@@ -22,27 +27,26 @@ static void multiply_rows(micro_tile *t, const float *origin, const ptrdiff_t *o
 }
 
 /* The rows of x of all taps, each over the positions whose tap lies inside the image. plane[k] is where a channel begins. */
-static void multiply_taps(const micro_tile *whole, const rn_window *w, const position_block *block, const float *x,
-                          const ptrdiff_t *plane, ptrdiff_t channels, rows_ahead *next, rows_ahead *next_x) {
+static void multiply_taps(const micro_tile *whole, const rn_window *w, const tap_ranges *inside, const position_block *block,
+                          const float *x, const ptrdiff_t *plane, ptrdiff_t channels, rows_ahead *next, rows_ahead *next_x) {
     const ptrdiff_t taps = w->tap_rows * w->tap_columns, most = MOST_ROWS[whole->b_step / VL - 1];
     micro_tile t = *whole;
     t.c_row = taps * whole->c_row;
     for (ptrdiff_t k = 0, take; k < channels; k += take) {
         take = next_rows(channels - k, most);
-        for (ptrdiff_t tap = 0; tap < taps; tap++) {
-            const ptrdiff_t down = w->first_y + tap / w->tap_columns * w->tap_step_y;
-            const ptrdiff_t across = w->first_x + tap % w->tap_columns * w->tap_step_x;
-            const grid_range rows = range_inside(down, w->stride_y, w->height, block->y, block->rows);
-            const grid_range columns = range_inside(across, w->stride_x, w->width, block->x, block->columns);
+        for (ptrdiff_t tap = 0, i = 0, j = 0; tap < taps; tap++, j = j + 1 < w->tap_columns ? j + 1 : 0, i += j == 0) {
+            const grid_range rows = clip_range(inside->rows[i], block->y, block->rows);
+            const grid_range columns = clip_range(inside->columns[j], block->x, block->columns);
             t.runs = columns.count > 0 ? rows.count : 0;
             t.run = columns.count;
             if (t.add && t.runs == 0) continue;
             t.b = whole->b + ((rows.first - block->y) * block->columns + columns.first - block->x) * t.b_step;
             t.b_turn = (block->columns - columns.count) * t.b_step;
             t.c = whole->c + (k * taps + tap) * whole->c_row;
-            const ptrdiff_t at = (rows.first * w->stride_y + down) * w->width + columns.first * w->stride_x + across;
+            const ptrdiff_t down = rows.first * w->stride_y + w->first_y + i * w->tap_step_y;
+            const ptrdiff_t across = columns.first * w->stride_x + w->first_x + j * w->tap_step_x;
             ask_on(ASK_FAR, next_x, take);
-            multiply_rows(&t, t.runs > 0 ? x + at : x, plane + k, take, NULL, next);
+            multiply_rows(&t, t.runs > 0 ? x + down * w->width + across : x, plane + k, take, NULL, next);
         }
     }
 }
@@ -61,7 +65,11 @@ KERNEL(weight_gradient) {
     const ptrdiff_t rows = channels * taps + with_bias;
 
     ptrdiff_t *offset = scratch; /* [channel_block * taps] */
-    float *panel = (float *)(offset + (a->channel_block * taps + 7) / 8 * 8);
+    tap_ranges inside = {.rows = (grid_range *)(offset + a->channel_block * taps)};
+    inside.columns = inside.rows + w->tap_rows;
+    find_row_ranges(inside.rows, w);
+    find_column_ranges(inside.columns, w);
+    float *panel = (float *)(offset + RN_ROW_LIST(a->channel_block * taps, w->tap_rows, w->tap_columns));
     float *all_ones = panel + RN_KC * RN_WIDE_PANEL; /* read like a channel of the image: its gradient is that of the bias */
     float *copy = all_ones + a->ones;
     const float *ones = with_bias ? all_ones : NULL;
@@ -74,13 +82,10 @@ KERNEL(weight_gradient) {
     for (ptrdiff_t image = a->images * split / a->splits; image < a->images * (split + 1) / a->splits; image++) {
         const ptrdiff_t first_plane = (image * a->groups + group) * a->channels + first_channel;
         const float *dy = a->dy + ((image * a->groups + group) * a->filters + first_filter) * pixels;
-        rows_ahead next_x = {a->x + (first_plane + a->groups * a->channels) * plane,
-                             image + 1 < a->images ? channels : 0,
-                             plane,
-                             plane,
-                             0,
-                             channels * taps * ((filters + PANEL - 1) / PANEL) *
-                                 ((w->grid_height + a->block_rows - 1) / a->block_rows)};
+        const ptrdiff_t panels = (filters + PANEL - 1) / PANEL, blocks = (w->grid_height + a->block_rows - 1) / a->block_rows;
+        rows_ahead next_x = {.from = a->x + (first_plane + a->groups * a->channels) * plane, .row = plane, .n = plane};
+        next_x.count = image + 1 < a->images ? channels : 0;
+        next_x.work = channels * taps * panels * blocks;
         position_block block;
         for (block.y = 0; block.y < w->grid_height; block.y += a->block_rows) {
             block.rows = least(a->block_rows, w->grid_height - block.y);
@@ -108,12 +113,12 @@ KERNEL(weight_gradient) {
                             pack_transposed(from + r * w->grid_width, pixels, t.run, t.columns, panel + r * t.run * t.b_step,
                                             t.b_step);
                     const int last_panel = m + t.columns >= filters, last_rows = block.y + block.rows >= w->grid_height;
-                    rows_ahead next = {from + t.columns * pixels, t.columns, pixels, t.runs * t.run, 0, rows};
+                    rows_ahead next = {from + t.columns * pixels, t.columns, pixels, t.runs * t.run, rows, 0, 0};
                     if (last_panel)
                         next.from =
                             last_rows ? dy + a->groups * a->filters * pixels : from + block.rows * w->grid_width - m * pixels;
                     if (a->by_taps) {
-                        multiply_taps(&t, w, &block, part.origin, offset, channels, &next, &next_x);
+                        multiply_taps(&t, w, &inside, &block, part.origin, offset, channels, &next, &next_x);
                         t.c += channels * taps * t.c_row;
                         multiply_rows(&t, NULL, NULL, 0, ones, &next);
                     } else {

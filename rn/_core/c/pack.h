@@ -42,17 +42,16 @@ static RN_ALWAYS_INLINE void ask_for_rows(const ask_way way, const float *from, 
         }
 }
 
-/* `count` such rows, asked for bit by bit while `work` of something else is done. */
+/* `count` such rows, asked for one by one while `work` of something else is done. */
 typedef struct {
     const float *from;
-    ptrdiff_t count, row, n;
-    ptrdiff_t done, work;
+    ptrdiff_t count, row, n, work;
+    ptrdiff_t asked, owed; /* rows; and that many `work`-ths of one */
 } rows_ahead;
 
 static RN_ALWAYS_INLINE void ask_on(const ask_way way, rows_ahead *a, ptrdiff_t work) {
-    const ptrdiff_t first = a->done * a->count / a->work;
-    a->done = least(a->done + work, a->work);
-    ask_for_rows(way, a->from, a->row, a->n, first, a->done * a->count / a->work);
+    for (a->owed += work * a->count; a->owed >= a->work && a->asked < a->count; a->owed -= a->work, a->asked++)
+        ask_for_rows(way, a->from, a->row, a->n, a->asked, a->asked + 1);
 }
 
 enum { PANEL = 2 * VL }; /* columns of b that are packed together */

@@ -460,11 +460,12 @@ typedef struct {
 /* weight_gradient: partial[s, g, k, m] = sum over the images of split s and positions p of x[n, g channels + c, tap t of p] dy[n,
  * g filters + m, p], k = c taps + t; row k = channels taps is that of an x of ones, which is the gradient by bias. Split s has
  * images [images s / splits, images (s + 1) / splits). Rows of x are broadcast where they lie (or in a padded copy) against a
- * transposed panel of dy, for block_rows x block_columns <= RN_KC positions at a time. A tile is channel_block channels,
- * filter_block filters of a group of a split. Scratch: channel_block * taps ptrdiff_t, up to a multiple of 8; then floats: RN_KC
- * * RN_WIDE_PANEL, ones, and the part of the image. 2 images groups channels taps filters positions FLOPs; 4 (x + dy + partial)
- * bytes. */
+ * transposed panel of dy, for block_rows x block_columns <= RN_KC positions at a time; by_taps: each tap's over the positions
+ * where it lies inside the image. A tile is channel_block channels, filter_block filters of a group of a split. Scratch:
+ * RN_ROW_LIST(channel_block * taps, tap_rows, tap_columns) ptrdiff_t; then floats: RN_KC * RN_WIDE_PANEL, ones, and the part of
+ * the image where it is copied. 2 images groups channels taps filters positions FLOPs; 4 (x + dy + partial) bytes. */
 enum { RN_WIDE_PANEL = 48 };
+#define RN_ROW_LIST(rows, tap_rows, tap_columns) (((rows) + 2 * ((tap_rows) + (tap_columns)) + 7) / 8 * 8)
 typedef struct {
     rn_window window;
     const float *x, *dy;

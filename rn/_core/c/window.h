@@ -17,17 +17,32 @@ static inline ptrdiff_t reach(ptrdiff_t length, ptrdiff_t stride, ptrdiff_t step
     return (length - 1) * stride + (taps > 1 ? (taps - 1) * (step < 0 ? -step : step) : 0) + 1;
 }
 
-/* Of `count` positions of one axis of the grid from `begin` on, those whose tap, `at` from their own place, lies inside an image
- * of `length` rows or columns. */
+/* Rows or columns of the grid. */
 typedef struct {
     ptrdiff_t first, count;
 } grid_range;
 
-static grid_range range_inside(ptrdiff_t at, ptrdiff_t stride, ptrdiff_t length, ptrdiff_t begin, ptrdiff_t count) {
-    const ptrdiff_t low = at < 0 ? (-at + stride - 1) / stride : 0;
-    const ptrdiff_t high = length > at ? (length - at + stride - 1) / stride : 0;
-    const ptrdiff_t first = low > begin ? low : begin, end = least(high, begin + count);
+static inline grid_range clip_range(grid_range range, ptrdiff_t first, ptrdiff_t count) {
+    const ptrdiff_t end = least(range.first + range.count, first + count);
+    if (range.first > first) first = range.first;
     return (grid_range){first, first < end ? end - first : 0};
+}
+
+/* ranges[i]: those whose tap i, first + i step away from them, lies inside an image of `length` rows or columns. */
+static void find_ranges(grid_range *ranges, ptrdiff_t taps, ptrdiff_t first, ptrdiff_t step, ptrdiff_t stride, ptrdiff_t length,
+                        ptrdiff_t grid) {
+    for (ptrdiff_t i = 0; i < taps; i++) {
+        const ptrdiff_t at = first + i * step;
+        const ptrdiff_t low = at < 0 ? (-at + stride - 1) / stride : 0;
+        const ptrdiff_t high = length > at ? (length - at + stride - 1) / stride : 0;
+        ranges[i] = clip_range((grid_range){low, high - low}, 0, grid);
+    }
+}
+static void find_row_ranges(grid_range *ranges, const rn_window *w) {
+    find_ranges(ranges, w->tap_rows, w->first_y, w->tap_step_y, w->stride_y, w->height, w->grid_height);
+}
+static void find_column_ranges(grid_range *ranges, const rn_window *w) {
+    find_ranges(ranges, w->tap_columns, w->first_x, w->tap_step_x, w->stride_x, w->width, w->grid_width);
 }
 
 /* What a tile reads: `channels` planes from `planes` on, for grid rows from grid_y on and grid columns from grid_x on. */
