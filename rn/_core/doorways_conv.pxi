@@ -591,8 +591,8 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
         "conv2d_weight_gradient" + ("_dots" if dots else ""),
         KERNELS.weight_gradient_dots if dots else KERNELS.weight_gradient, sizeof(rn_weight_gradient_args),
         a.splits * groups * a.channel_blocks * a.filter_blocks,
-        RN_ROW_LIST(a.channel_block * taps, w.tap_rows, w.tap_columns) * sizeof(ptrdiff_t) + scratch * sizeof(float), conv.flops(),
-        conv.bytes() + 4.0 * partial.size)
+        RN_ROW_LIST(a.channel_block * taps, w.tap_rows, w.tap_columns) * sizeof(ptrdiff_t) + scratch * sizeof(float),
+        conv.flops(), conv.bytes() + 4.0 * partial.size)
     call[0] = a
     plan.link(&call.x, x, READ)
     plan.link(&call.dy, dy, READ)
