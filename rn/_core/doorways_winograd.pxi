@@ -1,8 +1,11 @@
-# Winograd's form of 3 x 3 convolutions: where it is taken, and its two calls.
+# Winograd's form of 3 x 3 and 5 x 5 convolutions: where it is taken, and its two calls.
 
 cdef extern from "rn.h" nogil:
     enum:
         RN_WINOGRAD_FILTERS
+        RN_WINOGRAD_MOST_DILATION
+
+    Py_ssize_t RN_WINOGRAD_ROW(Py_ssize_t columns, Py_ssize_t taps, Py_ssize_t dilation)
 
     ctypedef struct rn_winograd_weights_args:
         const float *weight
@@ -12,6 +15,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t filter_step
         ptrdiff_t channel_step
         int flipped
+        int taps
 
     ctypedef struct rn_winograd_args:
         const float *x
@@ -32,6 +36,9 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t unit_images
         ptrdiff_t unit_rows
         ptrdiff_t filter_block
+        ptrdiff_t dilation_y
+        ptrdiff_t dilation_x
+        int taps
         int activation
         float alpha
 
@@ -49,40 +56,59 @@ def get_winograd() -> bool:
 
 
 def set_winograd(bint on) -> None:
-    """Let 3 x 3 convolutions at stride 1 take Winograd's form where it pays (the default), or never.
+    """Let 3 x 3 and 5 x 5 convolutions at stride 1 take Winograd's form where it pays (the default), or never.
 
-    It needs a quarter of the multiplications and rounds more: within 2e-5 of a sample's largest output, where the direct form
-    stays within 1e-5 of the sum of the absolute terms. The variable RN_WINOGRAD=0 turns it off from the start. Models obey from
-    their next call on; results with and without it differ in their last digits. Source: Lavin and Gray 2015.
+    It needs a quarter of the multiplications, of 5 x 5 a third, and rounds more: within 2e-5 of a sample's largest output, where
+    the direct form stays within 1e-5 of the sum of the absolute terms. Numbers near float32's end overflow earlier in it, and a
+    NaN or an infinite pixel reaches all outputs of its tile of 4 x 4 (2 x 2). The variable RN_WINOGRAD=0 turns it off from the
+    start. Models obey from their next call on; results with and without it differ in their last digits. Source: Lavin and Gray
+    2015, "Fast algorithms for convolutional neural networks".
     """
     global WINOGRAD
     WINOGRAD = on
 
 
-cdef bint winograd_pays(Py_ssize_t channels, Py_ssize_t filters, Py_ssize_t height, Py_ssize_t width):
-    """Whether Winograd's form beats the direct one for a sample's outputs of filters x height x width.
+cdef bint fits_winograd(_Convolution conv):
+    """Whether there is such a form: 3 x 3 taps, or 5 x 5 without dilation, at stride 1, in one group; and the setting is on."""
+    cdef int axis
+    cdef Py_ssize_t most = RN_WINOGRAD_MOST_DILATION if conv.kernel[0] == 3 else 1
+    for axis in range(2):
+        if conv.stride[axis] != 1 or conv.dilation[axis] > most:
+            return False
+    return WINOGRAD and conv.groups == 1 and conv.kernel[0] == conv.kernel[1] and conv.kernel[0] in (3, 5)
 
-    Both are priced in multiply-adds. A tile's transforms cost as much as about 250 for each channel that comes in and 350 for
-    each that goes out, whatever the other number is: few channels, or tiles that reach far beyond the image, do not pay.
+
+cdef Py_ssize_t tiles_along(_Convolution conv, int axis, Py_ssize_t length):
+    """Tiles of a row (column) of `length` outputs: dilation makes phases, each of which has tiles of its own."""
+    return conv.dilation[axis] * divide_up(divide_up(length, conv.dilation[axis]), 7 - conv.kernel[axis])
+
+
+cdef bint winograd_pays(_Convolution conv, Py_ssize_t height, Py_ssize_t width, double products, double transforms):
+    """Whether Winograd's form beats the direct one for height x width positions of a sample.
+
+    Both are priced in multiply-adds: `products` at each of a tile's 36 places, and what its `transforms` cost besides. Few
+    channels, or tiles that reach far beyond the image, do not pay.
     """
-    cdef double pairs = <double> channels * filters
-    cdef double tile = 36.0 * pairs + 250.0 * channels + 350.0 * filters
-    return divide_up(height, 4) * divide_up(width, 4) * tile < 0.9 * 9.0 * pairs * height * width
+    cdef double direct = <double> conv.kernel[0] * conv.kernel[1] * conv.channels * conv.filters * height * width
+    return tiles_along(conv, 0, height) * tiles_along(conv, 1, width) * (36.0 * products + transforms) < 0.9 * direct
 
 
 cdef bint takes_winograd(_Convolution conv, bint gradient):
-    """Whether ``conv``, or its gradient by input, takes Winograd's form: a matter of one sample's shape and of the setting."""
+    """Whether ``conv``, or its gradient by input, takes Winograd's form: a matter of one sample's shape and of the setting.
+
+    A tile's transforms cost as much as about 250 for each channel that comes in and 350 for each that goes out, whatever the
+    other number is.
+    """
+    if not fits_winograd(conv):
+        return False
+    cdef double channels = conv.channels, filters = conv.filters
+    if not gradient:
+        return winograd_pays(conv, conv.grid[0], conv.grid[1], channels * filters, 250.0 * channels + 350.0 * filters)
     cdef int axis
     for axis in range(2):
-        if conv.kernel[axis] != 3 or conv.stride[axis] != 1 or conv.dilation[axis] != 1:
+        if max(conv.low[axis], conv.high[axis]) > conv.dilation[axis] * (conv.kernel[axis] - 1):
             return False
-        if gradient and max(conv.low[axis], conv.high[axis]) > 2:
-            return False
-    if not WINOGRAD or conv.groups != 1:
-        return False
-    if gradient:
-        return winograd_pays(conv.filters, conv.channels, conv.image[0], conv.image[1])
-    return winograd_pays(conv.channels, conv.filters, conv.grid[0], conv.grid[1])
+    return winograd_pays(conv, conv.image[0], conv.image[1], channels * filters, 250.0 * filters + 350.0 * channels)
 
 
 cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, Slot weight, bint gradient) except NULL:
@@ -95,27 +121,30 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     # Of weights that belong to somebody, or were made of such, the transform holds until they are written.
     if weight.root.owner is not None or weight.root.prepared:
         with plan.prepare():
-            record_winograd_weights(plan, name, weight, transformed, channels, filters, gradient)
+            record_winograd_weights(plan, name, conv, weight, transformed, gradient)
     else:
-        record_winograd_weights(plan, name, weight, transformed, channels, filters, gradient)
+        record_winograd_weights(plan, name, conv, weight, transformed, gradient)
 
     cdef rn_winograd_args a
     memset(&a, 0, sizeof(a))
     a.images, a.channels, a.filters = conv.n, channels, filters
     if gradient:
         a.height, a.width, a.out_height, a.out_width = conv.grid[0], conv.grid[1], conv.image[0], conv.image[1]
-        a.top, a.left = 2 - conv.low[0], 2 - conv.low[1]
+        a.top = conv.dilation[0] * (conv.kernel[0] - 1) - conv.low[0]
+        a.left = conv.dilation[1] * (conv.kernel[1] - 1) - conv.low[1]
     else:
         a.height, a.width, a.out_height, a.out_width = conv.image[0], conv.image[1], conv.grid[0], conv.grid[1]
         a.top, a.left = conv.low[0], conv.low[1]
-    a.rows, a.columns = divide_up(a.out_height, 4), divide_up(a.out_width, 4)
+    a.taps, a.dilation_y, a.dilation_x = conv.kernel[0], conv.dilation[0], conv.dilation[1]
+    a.rows, a.columns = tiles_along(conv, 0, a.out_height), tiles_along(conv, 1, a.out_width)
     a.activation = RN_LINEAR
 
     cut_winograd(&a, conv.flops())
     cdef Py_ssize_t lanes = whole_lanes(channels)
     cdef Py_ssize_t units = divide_up(a.images, a.unit_images) * divide_up(a.rows, a.unit_rows)
     cdef Py_ssize_t unit_tiles = a.unit_images * a.unit_rows * a.columns
-    cdef Py_ssize_t scratch = 96 * (4 * a.columns + 2) + 36 * (unit_tiles * lanes + 16) + 36 * (unit_tiles * 32 + 16)
+    cdef Py_ssize_t scratch = 96 * RN_WINOGRAD_ROW(a.columns, a.taps, a.dilation_x)
+    scratch += 36 * (unit_tiles * lanes + 16) + 36 * (unit_tiles * 32 + 16)
     cdef rn_winograd_args *call = <rn_winograd_args *> plan.record(
         name + "_winograd", KERNELS.winograd, sizeof(rn_winograd_args), units * divide_up(filters, a.filter_block),
         scratch * sizeof(float), conv.flops(), conv.bytes() + 144.0 * pairs)
@@ -124,16 +153,18 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     return call
 
 
-cdef void record_winograd_weights(Plan plan, str name, Slot weight, Slot transformed, Py_ssize_t channels, Py_ssize_t filters,
-                                  bint gradient) except *:
+cdef void record_winograd_weights(Plan plan, str name, _Convolution conv, Slot weight, Slot transformed, bint gradient) except *:
     """Record the transform of the weights; those of the gradient by input go from the last tap to the first."""
-    cdef double pairs = <double> channels * filters
+    cdef Py_ssize_t taps = conv.kernel[0] * conv.kernel[1]
+    cdef double pairs = <double> conv.channels * conv.filters
     cdef rn_winograd_weights_args *w = <rn_winograd_weights_args *> plan.record(
         name + "_winograd_weights", KERNELS.winograd_weights, sizeof(rn_winograd_weights_args),
-        divide_up(filters, RN_WINOGRAD_FILTERS), 0, 200.0 * pairs, 180.0 * pairs)
-    w.filters, w.channels, w.flipped = filters, channels, gradient
-    w.filter_step = 9 if gradient else 9 * channels
-    w.channel_step = 9 * filters if gradient else 9
+        divide_up(conv.channels if gradient else conv.filters, RN_WINOGRAD_FILTERS), 0, 200.0 * pairs, 4.0 * (taps + 36) * pairs)
+    w.flipped, w.taps = gradient, conv.kernel[0]
+    if gradient:
+        w.filters, w.channels, w.filter_step, w.channel_step = conv.channels, conv.filters, taps, taps * conv.channels
+    else:
+        w.filters, w.channels, w.filter_step, w.channel_step = conv.filters, conv.channels, taps * conv.channels, taps
     plan.link(&w.weight, weight, READ)
     plan.link(&w.transformed, transformed, WRITE)
 

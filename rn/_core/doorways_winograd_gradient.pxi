@@ -25,6 +25,9 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t channel_blocks
         ptrdiff_t filter_block
         ptrdiff_t filter_blocks
+        ptrdiff_t dilation_y
+        ptrdiff_t dilation_x
+        int taps
 
 # A block of partial sums is 36 x 64 x 64 floats at most: most of a second cache. Blocks times splits of the batch: enough for
 # some threads, each split costing a block more to add up.
@@ -43,16 +46,10 @@ cdef bint takes_winograd_gradient(_Convolution conv):
 
     Lanes are filled up to 16 channels, and a tile's transforms cost about 250 for each lane and 200 for each filter.
     """
-    cdef int axis
-    for axis in range(2):
-        if conv.kernel[axis] != 3 or conv.stride[axis] != 1 or conv.dilation[axis] != 1:
-            return False
-    if not WINOGRAD or conv.groups != 1:
+    if not fits_winograd(conv):
         return False
     cdef double lanes = whole_lanes(conv.channels), filters = conv.filters
-    cdef double tile = 36.0 * lanes * filters + 250.0 * lanes + 200.0 * filters
-    cdef double direct = 9.0 * conv.channels * filters * conv.grid[0] * conv.grid[1]
-    return divide_up(conv.grid[0], 4) * divide_up(conv.grid[1], 4) * tile < 0.9 * direct
+    return winograd_pays(conv, conv.grid[0], conv.grid[1], lanes * filters, 250.0 * lanes + 200.0 * filters)
 
 
 cdef void record_winograd_gradient(Plan plan, _Convolution conv, Slot x, Slot dy, Slot dweight, Slot dbias) except *:
@@ -62,14 +59,16 @@ cdef void record_winograd_gradient(Plan plan, _Convolution conv, Slot x, Slot dy
     a.images, a.channels, a.filters = conv.n, conv.channels, conv.filters
     a.height, a.width, a.out_height, a.out_width = conv.image[0], conv.image[1], conv.grid[0], conv.grid[1]
     a.top, a.left = conv.low[0], conv.low[1]
-    a.rows, a.columns = divide_up(a.out_height, 4), divide_up(a.out_width, 4)
+    a.taps, a.dilation_y, a.dilation_x = conv.kernel[0], conv.dilation[0], conv.dilation[1]
+    a.rows, a.columns = tiles_along(conv, 0, a.out_height), tiles_along(conv, 1, a.out_width)
     cut_winograd_gradient(&a)
 
     cdef Py_ssize_t lanes = whole_lanes(a.channel_block), filter_lanes = whole_lanes(a.filter_block)
     cdef Py_ssize_t block = 36 * a.filter_block * lanes + filter_lanes
     cdef Py_ssize_t tiles = a.splits * a.channel_blocks * a.filter_blocks
     cdef Py_ssize_t unit = a.unit_images * a.unit_rows * a.columns
-    cdef Py_ssize_t scratch = 36 * (unit * (lanes + filter_lanes) + 32) + 16 * (6 * (4 * a.columns + 2) + 16 * a.columns)
+    cdef Py_ssize_t scratch = 36 * (unit * (lanes + filter_lanes) + 32) + 16 * 16 * a.columns
+    scratch += 96 * RN_WINOGRAD_ROW(a.columns, a.taps, a.dilation_x)
     cdef Slot partial = plan.tensor((tiles * block,))
     cdef rn_winograd_gradient_args *g = <rn_winograd_gradient_args *> plan.record(
         "conv2d_weight_gradient_winograd", KERNELS.winograd_gradient, sizeof(a), tiles, scratch * sizeof(float), conv.flops(),

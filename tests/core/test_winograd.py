@@ -1,6 +1,8 @@
-"""Winograd's form of 3 x 3 convolutions: its error, its choice, its bits."""
+"""Winograd's form of 3 x 3 and 5 x 5 convolutions: its error, its choice, its bits."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,18 +12,35 @@ from rn import _core
 from tests import reference
 from tests.core.harness import Bench, with_threads
 
-NONE, SAME, WIDE = ((0, 0), (0, 0)), ((1, 1), (1, 1)), ((2, 1), (0, 2))
+NONE, SAME, WIDE, TWO = ((0, 0), (0, 0)), ((1, 1), (1, 1)), ((2, 1), (0, 2)), ((2, 2), (2, 2))
 ACTIVATIONS = ["linear", "relu", "leaky_relu", "tanh", "sigmoid"]
-# (x, filters, padding): ordinary and odd sizes, channels that fill no vector, more channels than a block of k.
+
+
+class Case(NamedTuple):
+    shape: tuple[int, int, int, int]
+    filters: int
+    padding: tuple[tuple[int, int], tuple[int, int]]
+    side: int = 3
+    dilation: tuple[int, int] = (1, 1)
+
+
+# Ordinary and odd sizes, channels that fill no vector, more channels than a block of k, dilations that divide no image.
 CASES = [
-    ((2, 32, 26, 26), 64, NONE),
-    ((2, 24, 13, 13), 30, NONE),
-    ((1, 64, 16, 16), 128, SAME),
-    ((3, 128, 8, 8), 70, SAME),
-    ((2, 33, 9, 11), 37, WIDE),
-    ((1, 300, 8, 12), 40, SAME),
-    ((5, 48, 4, 4), 48, SAME),
-    ((0, 32, 12, 12), 32, SAME),
+    Case((2, 32, 26, 26), 64, NONE),
+    Case((2, 24, 13, 13), 30, NONE),
+    Case((1, 64, 16, 16), 128, SAME),
+    Case((3, 128, 8, 8), 70, SAME),
+    Case((2, 33, 9, 11), 37, WIDE),
+    Case((1, 300, 8, 12), 40, SAME),
+    Case((5, 48, 4, 4), 48, SAME),
+    Case((2, 24, 28, 28), 32, TWO, side=5),
+    Case((3, 37, 11, 15), 33, WIDE, side=5),
+    Case((1, 270, 9, 7), 40, TWO, side=5),
+    Case((2, 32, 28, 28), 64, TWO, dilation=(2, 2)),
+    Case((2, 40, 23, 27), 48, WIDE, dilation=(3, 2)),
+    Case((1, 280, 17, 34), 40, TWO, dilation=(1, 4)),
+    Case((3, 33, 33, 14), 64, SAME, dilation=(4, 1)),
+    Case((0, 32, 12, 12), 32, SAME),
 ]
 
 
@@ -37,32 +56,37 @@ def numbers(rng, *shape):
     return rng.standard_normal(shape).astype(np.float32)
 
 
-def inputs(shape, filters, padding, mean=0.0):
+def inputs(shape, filters, padding, side=3, dilation=(1, 1), mean=0.0):
     rng = np.random.default_rng(sum(shape) + filters)
-    x, weight = numbers(rng, *shape) + np.float32(mean), numbers(rng, filters, shape[1], 3, 3)
-    size = [shape[2 + axis] + sum(padding[axis]) - 2 for axis in range(2)]
-    return x, weight, numbers(rng, filters), numbers(rng, shape[0], filters, *size)
+    x, weight = numbers(rng, *shape) + np.float32(mean), numbers(rng, filters, shape[1], side, side)
+    return x, weight, numbers(rng, filters), numbers(rng, shape[0], filters, *grid(x, weight, padding, dilation))
 
 
-def forward(x, weight, bias, padding, activation="linear"):
+def grid(x, weight, padding, dilation):
+    return [x.shape[2 + i] + sum(padding[i]) - dilation[i] * (weight.shape[2 + i] - 1) for i in range(2)]
+
+
+def forward(x, weight, bias, padding, activation="linear", dilation=(1, 1)):
     bench = Bench()
-    y = bench.out((len(x), len(weight), *(x.shape[2 + axis] + sum(padding[axis]) - 2 for axis in range(2))))
+    y = bench.out((len(x), len(weight), *grid(x, weight, padding, dilation)))
     slots = bench.put(x), bench.put(weight)
-    _core.conv2d(bench.plan, *slots, y, bias=bench.put(bias), padding=padding, activation=activation, alpha=0.1)
+    options = {"padding": padding, "dilation": dilation, "activation": activation, "alpha": 0.1}
+    _core.conv2d(bench.plan, *slots, y, bias=bench.put(bias), **options)
     return bench.run().get(y), names(bench.plan)
 
 
-def by_input(dy, weight, x, padding):
+def by_input(dy, weight, x, padding, dilation=(1, 1)):
     bench = Bench()
     dx = bench.out(x.shape)
-    _core.conv2d_input_gradient(bench.plan, bench.put(dy), bench.put(weight), dx, padding=padding)
+    _core.conv2d_input_gradient(bench.plan, bench.put(dy), bench.put(weight), dx, padding=padding, dilation=dilation)
     return bench.run().get(dx), names(bench.plan)
 
 
-def by_weights(x, dy, weight, padding):
+def by_weights(x, dy, weight, padding, dilation=(1, 1)):
     bench = Bench()
     dweight, dbias = bench.out(weight.shape), bench.out((len(weight),))
-    _core.conv2d_weight_gradient(bench.plan, bench.put(x), bench.put(dy), dweight, dbias=dbias, padding=padding)
+    slots = bench.put(x), bench.put(dy), dweight
+    _core.conv2d_weight_gradient(bench.plan, *slots, dbias=dbias, padding=padding, dilation=dilation)
     bench.run()
     return bench.get(dweight), bench.get(dbias).reshape(-1), names(bench.plan)
 
@@ -85,18 +109,18 @@ def near(found, expected, bound=2e-5):
 @pytest.mark.parametrize("mean", [0.0, 3.0])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_part_is_within_2e_5_of_the_largest(case, mean):
-    shape, _, padding = case
+    window = {"padding": case.padding, "dilation": case.dilation}
     x, weight, bias, dy = inputs(*case, mean)
-    y, kernels = forward(x, weight, bias, padding)
+    y, kernels = forward(x, weight, bias, **window)
     assert "conv2d_winograd" in kernels
-    near(y, reference.conv2d(x, weight, bias=bias, padding=padding)[0])
-    dx, kernels = by_input(dy, weight, x, padding)
+    near(y, reference.conv2d(x, weight, bias=bias, **window)[0])
+    dx, kernels = by_input(dy, weight, x, **window)
     assert "conv2d_input_gradient_winograd" in kernels
-    near(dx, reference.conv2d_input_gradient(dy, weight, x.shape, padding=padding)[0])
-    dweight, dbias, kernels = by_weights(x, dy, weight, padding)
+    near(dx, reference.conv2d_input_gradient(dy, weight, x.shape, **window)[0])
+    dweight, dbias, kernels = by_weights(x, dy, weight, **window)
     assert "conv2d_weight_gradient_winograd" in kernels
-    expected, expected_bias, _, bias_terms = reference.conv2d_weight_gradient(x, dy, (3, 3), padding=padding)
-    if shape[0] > 0:
+    expected, expected_bias, _, bias_terms = reference.conv2d_weight_gradient(x, dy, weight.shape[2:], **window)
+    if len(x) > 0:
         near([dweight], [expected])
     else:
         assert not dweight.any()
@@ -104,34 +128,35 @@ def test_every_part_is_within_2e_5_of_the_largest(case, mean):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_bias_and_activation_are_applied_to_the_output(activation):
-    x, weight, bias, _ = inputs((1, 32, 14, 14), 34, SAME)
-    y, kernels = forward(0.02 * x, weight, bias, SAME, activation)
+@pytest.mark.parametrize(("side", "dilation"), [(3, (1, 1)), (5, (1, 1)), (3, (2, 3))])
+def test_bias_and_activation_are_applied_to_the_output(side, dilation, activation):
+    x, weight, bias, _ = inputs((1, 32, 18, 18), 34, SAME, side, dilation)
+    y, kernels = forward(0.02 * x, weight, bias, SAME, activation, dilation)
     assert "conv2d_winograd" in kernels
-    expected = reference.conv2d(0.02 * x, weight, bias=bias, padding=SAME, activation=activation, alpha=0.1)[0]
-    near(y, expected, 4e-5)
+    options = {"bias": bias, "padding": SAME, "dilation": dilation, "activation": activation, "alpha": 0.1}
+    near(y, reference.conv2d(0.02 * x, weight, **options)[0], 4e-5)
 
 
 # ---- bits
 
 
-@pytest.mark.parametrize("case", CASES[:6], ids=str)
+@pytest.mark.parametrize("case", CASES[:-1], ids=str)
 def test_the_same_bits_on_any_number_of_threads_and_in_any_batch(case):
     x, weight, bias, dy = inputs(*case)
-    padding = case[2]
+    window = {"padding": case.padding, "dilation": case.dilation}
 
     def everything():
         return {
-            "y": forward(x, weight, bias, padding)[0],
-            "dx": by_input(dy, weight, x, padding)[0],
-            "dweight": by_weights(x, dy, weight, padding)[0],
+            "y": forward(x, weight, bias, **window)[0],
+            "dx": by_input(dy, weight, x, **window)[0],
+            "dweight": by_weights(x, dy, weight, **window)[0],
         }
 
     found = with_threads(everything)
     many = np.concatenate([x, x, x, x, x])
-    np.testing.assert_array_equal(forward(x[:1], weight, bias, padding)[0], found["y"][:1])
-    np.testing.assert_array_equal(forward(many, weight, bias, padding)[0][: len(x)], found["y"])
-    np.testing.assert_array_equal(by_input(dy[:1], weight, x[:1], padding)[0], found["dx"][:1])
+    np.testing.assert_array_equal(forward(x[:1], weight, bias, **window)[0], found["y"][:1])
+    np.testing.assert_array_equal(forward(many, weight, bias, **window)[0][: len(x)], found["y"])
+    np.testing.assert_array_equal(by_input(dy[:1], weight, x[:1], **window)[0], found["dx"][:1])
 
 
 # ---- the choice
@@ -143,6 +168,8 @@ def test_the_form_follows_from_one_samples_shape():
         assert "conv2d_winograd" in forward(x, weight, bias, SAME)[1]
         x, weight, bias, _ = inputs((n, 1, 12, 12), 4, SAME)
         assert "conv2d_winograd" not in forward(x, weight, bias, SAME)[1]
+        x, weight, bias, _ = inputs((n, 32, 30, 30), 32, SAME, 3, (5, 1))
+        assert "conv2d_winograd" not in forward(x, weight, bias, SAME, dilation=(5, 1))[1]
 
 
 def test_one_setting_turns_it_off():

@@ -1,25 +1,47 @@
-/* Winograd's convolution F(4 x 4, 3 x 3) (Lavin and Gray 2015, "Fast algorithms for convolutional neural networks"): a tile of 4
- * x 4 outputs costs 36 multiplications for each pair of channels where the direct form has 144.
+/* Winograd's convolution F(4 x 4, 3 x 3), and F(2 x 2, 5 x 5), on the same six points (Lavin and Gray 2015, "Fast algorithms for
+ * convolutional neural networks"): a tile of 4 x 4 outputs costs 36 multiplications for each pair of channels where the direct
+ * form has 144; one of 2 x 2 outputs of a 5 x 5 kernel 36 where it has 100.
  *
- *     Y = A' [ (G w G') . (B' d B) ] A        d: 6 x 6 pixels, w: 3 x 3 weights, Y: 4 x 4 outputs, ': transposed
+ *     Y = A' [ (G w G') . (B' d B) ] A        d: 6 x 6 pixels, w: weights, Y: outputs, ': transposed
  *
  * The sum over channels is taken between the brackets' product and A, and makes 36 matrix products, one for each place (a, b) of
  * the 6 x 6: tiles times channels by channels times filters. Pixels and outputs are transformed with channels in the lanes.
  *
- * The points are 0, 1, -1, 2, -2 and infinity. */
+ * The points are 0, 1, -1, 2, -2 and infinity. `taps` is the kernel's side, and 7 - taps that of a tile. With dilation d, outputs
+ * d apart see nothing of those between: tiles are of d x d separate phases, each the rows and columns of one remainder by d;
+ * `across` is the dilation of columns. */
 
-enum { WINOGRAD_PLACES = 36 };
+enum { WINOGRAD_PLACES = 36, WINOGRAD_MOST_STEP = 4, WINOGRAD_MOST_TAPS = 5 };
 
-/* out = G in: rows (1/4 0 0), -(1 1 1)/6, -(1 -1 1)/6, (1 2 4)/24, (1 -2 4)/24, (0 0 1). */
-static RN_ALWAYS_INLINE void weights_along(const vf in[3], vf out[6]) {
-    const vf sixth = vf_set(-1.0f / 6), even = vf_fma(in[2], vf_set(1.0f / 6), vf_mul(in[0], vf_set(1.0f / 24)));
-    const vf sum = vf_add(in[0], in[2]), odd = vf_mul(in[1], vf_set(1.0f / 12));
+/* Call work(a, taps, across, ...) with what it is compiled for: 3 x 3, 5 x 5, and 3 x 3 with dilation. */
+#define FOR_WINOGRAD_FORM(a, work, ...) \
+    do { \
+        if ((a)->taps == 5) \
+            work(a, 5, 1, __VA_ARGS__); \
+        else if ((a)->dilation_x == 1) \
+            work(a, 3, 1, __VA_ARGS__); \
+        else \
+            work(a, 3, (a)->dilation_x, __VA_ARGS__); \
+    } while (0)
+
+/* out = G in: row (1 0 … 0) / 4; for the points p = 1 and -1 rows -(1 p p^2 …) / 6, for 2 and -2 (1 p p^2 …) / 24; (0 … 0 1). */
+static RN_ALWAYS_INLINE void weights_along(int taps, const vf *in, vf out[6]) {
+    const vf sixth = vf_set(-1.0f / 6);
+    vf even = in[0], odd = in[1], far_even = vf_mul(in[0], vf_set(1.0f / 24)), far_odd = vf_mul(in[1], vf_set(1.0f / 12));
+    for (int k = 2; k < taps; k += 2) {
+        even = vf_add(even, in[k]);
+        far_even = vf_fma(in[k], vf_set((float)(1 << k) / 24), far_even);
+    }
+    for (int k = 3; k < taps; k += 2) {
+        odd = vf_add(odd, in[k]);
+        far_odd = vf_fma(in[k], vf_set((float)(1 << k) / 24), far_odd);
+    }
     out[0] = vf_mul(in[0], vf_set(0.25f));
-    out[1] = vf_mul(vf_add(sum, in[1]), sixth);
-    out[2] = vf_mul(vf_sub(sum, in[1]), sixth);
-    out[3] = vf_add(even, odd);
-    out[4] = vf_sub(even, odd);
-    out[5] = in[2];
+    out[1] = vf_mul(vf_add(even, odd), sixth);
+    out[2] = vf_mul(vf_sub(even, odd), sixth);
+    out[3] = vf_add(far_even, far_odd);
+    out[4] = vf_sub(far_even, far_odd);
+    out[5] = in[taps - 1];
 }
 
 /* out = B' in: rows (4 0 -5 0 1 0), (0 -4 -4 1 1 0), (0 4 -4 -1 1 0), (0 -2 -1 2 1 0), (0 2 -1 -2 1 0), (0 4 0 -5 0 1). */
@@ -35,50 +57,65 @@ static RN_ALWAYS_INLINE void pixels_along(const vf in[6], vf out[6]) {
     out[5] = vf_fma(in[1], four, vf_fnma(in[3], five, in[5]));
 }
 
-/* out = A' in: rows (1 1 1 1 1 0), (0 1 -1 2 -2 0), (0 1 1 4 4 0), (0 1 -1 8 -8 1). */
-static RN_ALWAYS_INLINE void outputs_along(const vf in[6], vf out[4]) {
+/* out = A' in, rows (1 1 1 1 1 0), (0 1 -1 2 -2 0), (0 1 1 4 4 0), (0 1 -1 8 -8 1); of a 5 x 5 kernel's tile the first two, with
+ * the infinite point's 1 in the second. */
+static RN_ALWAYS_INLINE void outputs_along(int taps, const vf in[6], vf *out) {
     const vf near_sum = vf_add(in[1], in[2]), near_difference = vf_sub(in[1], in[2]);
     const vf far_sum = vf_add(in[3], in[4]), far_difference = vf_sub(in[3], in[4]);
     out[0] = vf_add(vf_add(in[0], near_sum), far_sum);
     out[1] = vf_fma(far_difference, vf_set(2.0f), near_difference);
+    if (taps == 5) {
+        out[1] = vf_add(out[1], in[5]);
+        return;
+    }
     out[2] = vf_fma(far_sum, vf_set(4.0f), near_sum);
     out[3] = vf_add(vf_fma(far_difference, vf_set(8.0f), near_difference), in[5]);
 }
 
 /* Of one input channel and VL filters: G w G' to place[36], `step` floats apart. */
-static RN_ALWAYS_INLINE void transform_weights(const vf w[9], float *place, ptrdiff_t step) {
-    vf half[6][3], whole[6];
-    for (int j = 0; j < 3; j++) {
-        const vf column[3] = {w[j], w[3 + j], w[6 + j]};
-        vf out[6];
-        weights_along(column, out);
-        for (int i = 0; i < 6; i++) half[i][j] = out[i];
+static RN_ALWAYS_INLINE void transform_weights(int taps, const vf *w, float *place, ptrdiff_t step) {
+    vf half[6][WINOGRAD_MOST_TAPS], whole[6];
+    for (int j = 0; j < taps; j++) {
+        vf column[WINOGRAD_MOST_TAPS];
+        for (int i = 0; i < taps; i++) column[i] = w[i * taps + j];
+        weights_along(taps, column, whole);
+        for (int i = 0; i < 6; i++) half[i][j] = whole[i];
     }
     for (int i = 0; i < 6; i++) {
-        weights_along(half[i], whole);
+        weights_along(taps, half[i], whole);
         for (int j = 0; j < 6; j++, place += step) vf_store(place, whole[j]);
     }
 }
 
-KERNEL(winograd_weights) {
-    const rn_winograd_weights_args *a = arguments;
-    (void)scratch;
+static RN_ALWAYS_INLINE void transform_filters(const rn_winograd_weights_args *a, int side, ptrdiff_t tile) {
+    enum { MOST = WINOGRAD_MOST_TAPS * WINOGRAD_MOST_TAPS };
+    const int count = side * side;
     const ptrdiff_t first = tile * RN_WINOGRAD_FILTERS, end = least(first + RN_WINOGRAD_FILTERS, a->filters);
     for (ptrdiff_t m = first; m < end; m += VL) {
         const ptrdiff_t lanes = least(VL, end - m), panel = m / PANEL;
         float *to = a->transformed + panel * WINOGRAD_PLACES * a->channels * PANEL + m % PANEL;
         for (ptrdiff_t c = 0; c < a->channels; c++, to += PANEL) {
             const float *from = a->weight + m * a->filter_step + c * a->channel_step;
-            vf taps[(9 + VL - 1) / VL * VL], w[9];
-            for (ptrdiff_t k = 0; k < 9; k += VL) load_turned_part(from + k, a->filter_step, lanes, least(VL, 9 - k), taps + k);
-            for (int k = 0; k < 9; k++) w[k] = taps[a->flipped ? 8 - k : k];
-            transform_weights(w, to, a->channels * PANEL);
+            vf taps[(MOST + VL - 1) / VL * VL], w[MOST];
+            for (ptrdiff_t k = 0; k < count; k += VL)
+                load_turned_part(from + k, a->filter_step, lanes, least(VL, count - k), taps + k);
+            for (int k = 0; k < count; k++) w[k] = taps[a->flipped ? count - 1 - k : k];
+            transform_weights(side, w, to, a->channels * PANEL);
         }
     }
 }
 
+KERNEL(winograd_weights) {
+    const rn_winograd_weights_args *a = arguments;
+    (void)scratch;
+    if (a->taps == 3)
+        transform_filters(a, 3, tile);
+    else
+        transform_filters(a, 5, tile);
+}
+
 /* Rows of images, VL channels at a time, with the channels in the lanes: row y of the frame, which is the image with `top` and
- * `left` zeros before its first row and column, stands at place y % ring, its `row` positions VL floats each. */
+ * `left` zeros before its first row and column, stands in a ring of rows, its `row` positions VL floats each. */
 typedef struct {
     ptrdiff_t height, width, top, left; /* of the image */
     ptrdiff_t ring, row;
@@ -89,9 +126,9 @@ static void clear_stage(const pixel_stage *s) {
     for (ptrdiff_t i = 0; i < s->ring * s->row; i++) vf_store(s->at + i * VL, vf_zero());
 }
 
-/* Row y of the frame, of `channels` <= VL planes that lie one after the other. */
-static void stage_row(const pixel_stage *s, const float *planes, ptrdiff_t channels, ptrdiff_t y) {
-    float *to = s->at + (y % s->ring * s->row + s->left) * VL;
+/* Row y of the frame, of `channels` <= VL planes that lie one after the other, to place `at` of the ring. */
+static void stage_row(const pixel_stage *s, const float *planes, ptrdiff_t channels, ptrdiff_t y, ptrdiff_t at) {
+    float *to = s->at + (at % s->ring * s->row + s->left) * VL;
     const ptrdiff_t image_y = y - s->top, size = s->height * s->width, columns = least(s->width, s->row - s->left);
     if (image_y < 0 || image_y >= s->height) {
         for (ptrdiff_t x = 0; x < columns; x++) vf_store(to + x * VL, vf_zero());
@@ -109,14 +146,16 @@ static void stage_row(const pixel_stage *s, const float *planes, ptrdiff_t chann
     }
 }
 
-/* B' d B of the tile in column j, whose first pixels are row y of the frame, to v; places are `plane` floats apart. */
-static RN_ALWAYS_INLINE void transform_pixels(const pixel_stage *s, ptrdiff_t y, ptrdiff_t j, float *v, ptrdiff_t plane) {
+/* B' d B of the tile whose first pixel is at `x` of the ring's row `first`, its columns `apart` positions apart, to v; places
+ * are `plane` floats apart. */
+static RN_ALWAYS_INLINE void transform_pixels(const pixel_stage *s, ptrdiff_t first, ptrdiff_t x, ptrdiff_t apart, float *v,
+                                              ptrdiff_t plane) {
     vf half[6][6], out[6];
     const float *line[6];
-    for (int r = 0; r < 6; r++) line[r] = s->at + ((y + r) % 6 * s->row + 4 * j) * VL;
+    for (int r = 0; r < 6; r++) line[r] = s->at + ((first + r) % 6 * s->row + x) * VL;
     for (int q = 0; q < 6; q++) {
         vf column[6];
-        for (int r = 0; r < 6; r++) column[r] = vf_load(line[r] + q * VL);
+        for (int r = 0; r < 6; r++) column[r] = vf_load(line[r] + q * apart * VL);
         pixels_along(column, out);
         for (int r = 0; r < 6; r++) half[r][q] = out[r];
     }
@@ -126,25 +165,37 @@ static RN_ALWAYS_INLINE void transform_pixels(const pixel_stage *s, ptrdiff_t y,
     }
 }
 
-/* Some rows of tiles of some images, worked together. */
+/* Some rows of tiles of some images, worked together. Rows of tiles are by phase, then by place; in a row, tiles are by place,
+ * then by phase, so that what `across` neighbours put out has no gaps. */
 typedef struct {
     ptrdiff_t first_image, images, first_row, rows, columns, tiles;
+    ptrdiff_t phase_rows, down; /* rows of tiles of a phase, and the dilation of rows */
 } tile_block;
+
+/* The first row of outputs of row i of tiles; its others are `down` apart. */
+static RN_ALWAYS_INLINE ptrdiff_t first_output(const tile_block *b, ptrdiff_t i, int step) {
+    return i / b->phase_rows + b->down * step * (i % b->phase_rows);
+}
 
 /* The tiles' transformed pixels of channels first … first + channels - 1, to v[place, tile, channel]: tiles are `lanes` floats
  * apart, places `plane`. images has all_channels planes for each image. */
-static void transform_all_pixels(const pixel_stage *s, const tile_block *b, const float *images, ptrdiff_t all_channels,
-                                 ptrdiff_t first, ptrdiff_t channels, float *v, ptrdiff_t lanes, ptrdiff_t plane) {
+static RN_ALWAYS_INLINE void transform_all_pixels(const pixel_stage *s, const tile_block *b, int taps, ptrdiff_t across,
+                                                  const float *images, ptrdiff_t all_channels, ptrdiff_t first,
+                                                  ptrdiff_t channels, float *v, ptrdiff_t lanes, ptrdiff_t plane) {
     const ptrdiff_t size = s->height * s->width;
+    const int step = 7 - taps;
     clear_stage(s);
     for (ptrdiff_t c = 0; c < channels; c += VL) {
         float *to = v + c;
         for (ptrdiff_t image = b->first_image; image < b->first_image + b->images; image++) {
             const float *planes = images + (image * all_channels + first + c) * size;
             for (ptrdiff_t i = b->first_row; i < b->first_row + b->rows; i++) {
-                for (ptrdiff_t r = i == b->first_row ? 0 : 2; r < 6; r++)
-                    stage_row(s, planes, least(VL, channels - c), 4 * i + r);
-                for (ptrdiff_t j = 0; j < b->columns; j++, to += lanes) transform_pixels(s, 4 * i, j, to, plane);
+                const ptrdiff_t y = first_output(b, i, step), ring = i % b->phase_rows * step;
+                for (ptrdiff_t r = i == b->first_row || ring == 0 ? 0 : taps - 1; r < 6; r++)
+                    stage_row(s, planes, least(VL, channels - c), y + b->down * r, ring + r);
+                for (ptrdiff_t x = 0; x < b->columns * step; x += across * step)
+                    for (ptrdiff_t phase = 0; phase < across; phase++, to += lanes)
+                        transform_pixels(s, ring, x + phase, across, to, plane);
             }
         }
     }
@@ -171,61 +222,71 @@ static void multiply_places(const rn_winograd_args *a, const winograd_unit *u, p
     }
 }
 
-/* A' m A of one tile: row[r][4 j + q] = output (r, q) of VL filters, biased and activated. */
-static RN_ALWAYS_INLINE void transform_outputs(const rn_winograd_args *a, const float *m, ptrdiff_t step, vf bias, vf *row[4]) {
-    vf half[4][6], out[4];
+/* A' m A of one tile: row[r][q * apart] = output (r, q) of VL filters, biased and activated. */
+static RN_ALWAYS_INLINE void transform_outputs(const rn_winograd_args *a, int taps, const float *m, ptrdiff_t plane, vf bias,
+                                               vf *const *row, ptrdiff_t at, ptrdiff_t apart) {
+    const int step = 7 - taps;
+    vf half[WINOGRAD_MOST_STEP][6], out[WINOGRAD_MOST_STEP];
     for (int q = 0; q < 6; q++) {
         vf column[6];
-        for (int r = 0; r < 6; r++) column[r] = vf_load(m + (6 * r + q) * step);
-        outputs_along(column, out);
-        for (int r = 0; r < 4; r++) half[r][q] = out[r];
+        for (int r = 0; r < 6; r++) column[r] = vf_load(m + (6 * r + q) * plane);
+        outputs_along(taps, column, out);
+        for (int r = 0; r < step; r++) half[r][q] = out[r];
     }
     const vf alpha = vf_set(a->alpha);
-    for (int r = 0; r < 4; r++) {
-        outputs_along(half[r], out);
-        for (int q = 0; q < 4; q++) {
+    for (int r = 0; r < step; r++) {
+        outputs_along(taps, half[r], out);
+        for (int q = 0; q < step; q++) {
             vf y = vf_add(out[q], bias);
             if (a->activation == RN_RELU) y = vf_max(vf_zero(), y);
             if (a->activation == RN_LEAKY_RELU) y = vf_select(vf_lt(y, vf_zero()), vf_mul(alpha, y), y);
-            row[r][q] = y;
+            row[r][at + q * apart] = y;
         }
     }
 }
 
-/* The outputs of VL filters from m, which holds them from its first lane on: as many tiles of a row at once as fill a vector,
- * which is then turned so that pixels are in the lanes. */
-static void put_outputs(const rn_winograd_args *a, const winograd_unit *u, const float *m, ptrdiff_t filter, ptrdiff_t lanes) {
-    const ptrdiff_t size = a->out_height * a->out_width;
+/* The outputs of VL filters from m, which holds them from its first lane on: as many tiles of a row at once as fill vectors of
+ * neighbours, which are then turned so that pixels are in the lanes. */
+static RN_ALWAYS_INLINE void put_outputs(const rn_winograd_args *a, const winograd_unit *u, int taps, ptrdiff_t across,
+                                         const float *m, ptrdiff_t filter, ptrdiff_t lanes) {
+    const int step = 7 - taps;
+    const tile_block *b = &u->block;
+    const ptrdiff_t size = a->out_height * a->out_width, chunk = across * (VL / step);
     const vf bias = a->bias != NULL ? vf_load_first(a->bias + filter, lanes) : vf_zero();
-    for (ptrdiff_t image = u->block.first_image; image < u->block.first_image + u->block.images; image++) {
+    vf block[WINOGRAD_MOST_STEP][RN_WINOGRAD_MOST_DILATION * VL];
+    vf *const row[WINOGRAD_MOST_STEP] = {block[0], block[1], block[2], block[3]};
+    for (ptrdiff_t image = b->first_image; image < b->first_image + b->images; image++) {
         float *planes = a->y + (image * a->filters + filter) * size;
-        for (ptrdiff_t i = u->block.first_row; i < u->block.first_row + u->block.rows; i++) {
-            const ptrdiff_t rows = least(4, a->out_height - 4 * i);
-            for (ptrdiff_t j = 0; j < a->columns; j += VL / 4) {
-                vf block[4][VL];
-                const ptrdiff_t tiles = least(VL / 4, a->columns - j), count = least(VL, a->out_width - 4 * j);
-                for (ptrdiff_t k = 0; k < tiles; k++, m += PANEL) {
-                    vf *row[4] = {block[0] + 4 * k, block[1] + 4 * k, block[2] + 4 * k, block[3] + 4 * k};
-                    transform_outputs(a, m, u->m_plane, bias, row);
-                }
-                for (ptrdiff_t k = 4 * tiles; k < VL; k++) block[0][k] = block[1][k] = block[2][k] = block[3][k] = vf_zero();
+        for (ptrdiff_t i = b->first_row; i < b->first_row + b->rows; i++) {
+            const ptrdiff_t y = first_output(b, i, step), rows = least(step, (a->out_height - y + b->down - 1) / b->down);
+            for (ptrdiff_t j = 0; j < b->columns; j += chunk) {
+                const ptrdiff_t tiles = least(chunk, b->columns - j), count = a->out_width - j * step;
+                for (ptrdiff_t k = 0; k < tiles; k += across)
+                    for (ptrdiff_t phase = 0; phase < across; phase++, m += PANEL)
+                        transform_outputs(a, taps, m, u->m_plane, bias, row, k * step + phase, across);
+                for (ptrdiff_t k = tiles * step; k < chunk * step; k++)
+                    for (int r = 0; r < step; r++) block[r][k] = vf_zero();
                 for (ptrdiff_t r = 0; r < rows; r++) {
-                    float *to = planes + (4 * i + r) * a->out_width + 4 * j;
-                    vf_transpose(block[r]);
-                    for (ptrdiff_t l = 0; l < lanes; l++) vf_store_first(to + l * size, count, block[r][l]);
+                    float *to = planes + (y + b->down * r) * a->out_width + j * step;
+                    for (ptrdiff_t k = 0; k < least(chunk * step, count); k += VL) {
+                        vf_transpose(block[r] + k);
+                        for (ptrdiff_t l = 0; l < lanes; l++)
+                            vf_store_first(to + k + l * size, least(VL, count - k), block[r][k + l]);
+                    }
                 }
             }
             if (a->activation <= RN_LEAKY_RELU) continue;
-            for (ptrdiff_t l = 0; l < lanes; l++) {
-                float *span = planes + l * size + 4 * i * a->out_width;
-                activate_span(a->activation, a->alpha, span, span, rows * a->out_width);
-            }
+            for (ptrdiff_t l = 0; l < lanes; l++)
+                for (ptrdiff_t r = 0; r < rows; r++) {
+                    float *span = planes + l * size + (y + b->down * r) * a->out_width;
+                    activate_span(a->activation, a->alpha, span, span, a->out_width);
+                }
         }
     }
 }
 
-KERNEL(winograd) {
-    const rn_winograd_args *a = arguments;
+static RN_ALWAYS_INLINE void winograd_tile(const rn_winograd_args *a, int taps, ptrdiff_t across, ptrdiff_t tile,
+                                           float *scratch) {
     const ptrdiff_t parts = (a->rows + a->unit_rows - 1) / a->unit_rows; /* of an image; 1 where a unit has several images */
     const ptrdiff_t filter_blocks = (a->filters + a->filter_block - 1) / a->filter_block;
     const ptrdiff_t first_filter = tile % filter_blocks * a->filter_block, unit = tile / filter_blocks;
@@ -235,7 +296,9 @@ KERNEL(winograd) {
     block.rows = least(a->unit_rows, a->rows - block.first_row);
     block.columns = a->columns;
     block.tiles = block.images * block.rows * block.columns;
-    const pixel_stage stage = {a->height, a->width, a->top, a->left, .ring = 6, .row = 4 * a->columns + 2, .at = scratch};
+    block.phase_rows = a->rows / a->dilation_y, block.down = a->dilation_y;
+    const pixel_stage stage = {
+        a->height, a->width, a->top, a->left, .ring = 6, .row = RN_WINOGRAD_ROW(a->columns, taps, across), .at = scratch};
     winograd_unit u = {.block = block, .channels = (a->channels + VL - 1) / VL * VL};
     /* Places are a cache line apart more than a power of two could be, so that a tile's 36 do not fall on one another. */
     u.plane = block.tiles * u.channels + 16;
@@ -243,10 +306,12 @@ KERNEL(winograd) {
     u.v = stage.at + stage.ring * stage.row * VL;
     u.m = u.v + WINOGRAD_PLACES * u.plane;
 
-    transform_all_pixels(&stage, &block, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
+    transform_all_pixels(&stage, &block, taps, across, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
     for (ptrdiff_t m = first_filter; m < last_filter; m += PANEL) {
         const ptrdiff_t filters = least(PANEL, last_filter - m);
         multiply_places(a, &u, m / PANEL, filters > VL ? PANEL : VL);
-        for (ptrdiff_t l = 0; l < filters; l += VL) put_outputs(a, &u, u.m + l, m + l, least(VL, filters - l));
+        for (ptrdiff_t l = 0; l < filters; l += VL) put_outputs(a, &u, taps, across, u.m + l, m + l, least(VL, filters - l));
     }
 }
+
+KERNEL(winograd) { FOR_WINOGRAD_FORM((const rn_winograd_args *)arguments, winograd_tile, tile, scratch); }

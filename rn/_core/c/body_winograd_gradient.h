@@ -1,59 +1,76 @@
-/* The gradient by weights in Winograd's form, F(3 x 3, 4 x 4): that of body_winograd.h read from its other end. With the same
- * matrices, the loss's gradient by the 3 x 3 weights w of a pair of channels is
+/* The gradient by weights in Winograd's form, F(3 x 3, 4 x 4) and F(5 x 5, 2 x 2): that of body_winograd.h read from its other
+ * end. With the same matrices, the loss's gradient by the weights w of a pair of channels is
  *
- *     dw = G' [ sum over tiles of (A dY A') . (B' d B) ] G        d: 6 x 6 pixels, dY: 4 x 4 gradients of outputs
+ *     dw = G' [ sum over tiles of (A dY A') . (B' d B) ] G        d: 6 x 6 pixels, dY: gradients of a tile's outputs
  *
  * and the sum is 36 matrix products, one for each place: filters times tiles by tiles times channels. */
 
-/* out = A in: rows (1 0 0 0), (1 1 1 1), (1 -1 1 -1), (1 2 4 8), (1 -2 4 -8), (0 0 0 1). */
-static RN_ALWAYS_INLINE void gradients_along(const vf in[4], vf out[6]) {
+/* out = A in: rows (1 0 0 0), (1 1 1 1), (1 -1 1 -1), (1 2 4 8), (1 -2 4 -8), (0 0 0 1); of two gradients the first two columns,
+ * and 1 at the end of the second. */
+static RN_ALWAYS_INLINE void gradients_along(int taps, const vf *in, vf out[6]) {
     const vf four = vf_set(4.0f), two = vf_set(2.0f);
-    const vf even = vf_add(in[0], in[2]), odd = vf_add(in[1], in[3]);
-    const vf far_even = vf_fma(in[2], four, in[0]), far_odd = vf_fma(in[3], four, in[1]);
+    vf even = in[0], odd = in[1], far_even = in[0], far_odd = in[1];
+    if (taps == 3) {
+        even = vf_add(in[0], in[2]), odd = vf_add(in[1], in[3]);
+        far_even = vf_fma(in[2], four, in[0]), far_odd = vf_fma(in[3], four, in[1]);
+    }
     out[0] = in[0];
     out[1] = vf_add(even, odd);
     out[2] = vf_sub(even, odd);
     out[3] = vf_fma(far_odd, two, far_even);
     out[4] = vf_fnma(far_odd, two, far_even);
-    out[5] = in[3];
+    out[5] = in[6 - taps];
 }
 
-/* out = G' in: rows (1/4 -1/6 -1/6 1/24 1/24 0), (0 -1/6 1/6 1/12 -1/12 0), (0 -1/6 -1/6 1/6 1/6 1). */
-static RN_ALWAYS_INLINE void taps_along(const vf in[6], vf out[3]) {
+/* out = G' in: column (1 0 … 0) / 4; for the points p = 1 and -1 columns -(1 p p^2 …) / 6, for 2 and -2 (1 p p^2 …) / 24; and
+ * (0 … 0 1). */
+static RN_ALWAYS_INLINE void taps_along(int taps, const vf in[6], vf *out) {
     const vf sixth = vf_set(1.0f / 6), near_sum = vf_add(in[1], in[2]), far_sum = vf_add(in[3], in[4]);
     const vf near_difference = vf_sub(in[2], in[1]), far_difference = vf_sub(in[3], in[4]);
-    out[0] = vf_fma(far_sum, vf_set(1.0f / 24), vf_fnma(near_sum, sixth, vf_mul(in[0], vf_set(0.25f))));
-    out[1] = vf_fma(far_difference, vf_set(1.0f / 12), vf_mul(near_difference, sixth));
-    out[2] = vf_fma(vf_sub(far_sum, near_sum), sixth, in[5]);
+    const vf minus_sum = vf_mul(near_sum, vf_set(-1.0f / 6)), difference = vf_mul(near_difference, sixth);
+    for (int k = 0; k < taps; k++) {
+        const vf far = vf_set((float)(1 << k) / 24);
+        out[k] = k % 2 == 0 ? vf_fma(far_sum, far, minus_sum) : vf_fma(far_difference, far, difference);
+    }
+    out[0] = vf_fma(in[0], vf_set(0.25f), out[0]);
+    out[taps - 1] = vf_add(out[taps - 1], in[5]);
 }
 
-/* A dY A' of the tile in column j, whose first row is y, to u; places are `plane` floats apart. */
-static RN_ALWAYS_INLINE void transform_gradients(const pixel_stage *s, ptrdiff_t y, ptrdiff_t j, float *u, ptrdiff_t plane) {
-    vf half[6][4], out[6];
-    for (int q = 0; q < 4; q++) {
-        vf column[4];
-        for (int r = 0; r < 4; r++) column[r] = vf_load(s->at + ((y + r) % 4 * s->row + 4 * j + q) * VL);
-        gradients_along(column, out);
+/* A dY A' of the tile whose first gradient is at `x` of the stage's rows, its columns `apart` positions apart, to u; places are
+ * `plane` floats apart. */
+static RN_ALWAYS_INLINE void transform_gradients(const pixel_stage *s, int taps, ptrdiff_t x, ptrdiff_t apart, float *u,
+                                                 ptrdiff_t plane) {
+    const int step = 7 - taps;
+    vf half[6][WINOGRAD_MOST_STEP], out[6];
+    for (int q = 0; q < step; q++) {
+        vf column[WINOGRAD_MOST_STEP];
+        for (int r = 0; r < step; r++) column[r] = vf_load(s->at + (r * s->row + x + q * apart) * VL);
+        gradients_along(taps, column, out);
         for (int r = 0; r < 6; r++) half[r][q] = out[r];
     }
     for (int r = 0; r < 6; r++) {
-        gradients_along(half[r], out);
+        gradients_along(taps, half[r], out);
         for (int q = 0; q < 6; q++, u += plane) vf_store(u, out[q]);
     }
 }
 
 /* As transform_all_pixels, of the gradients of outputs; images have all_filters planes. */
-static void transform_all_gradients(const pixel_stage *s, const tile_block *b, const float *dy, ptrdiff_t all_filters,
-                                    ptrdiff_t first, ptrdiff_t filters, float *u, ptrdiff_t lanes, ptrdiff_t plane) {
+static RN_ALWAYS_INLINE void transform_all_gradients(const pixel_stage *s, const tile_block *b, int taps, ptrdiff_t across,
+                                                     const float *dy, ptrdiff_t all_filters, ptrdiff_t first, ptrdiff_t filters,
+                                                     float *u, ptrdiff_t lanes, ptrdiff_t plane) {
     const ptrdiff_t size = s->height * s->width;
+    const int step = 7 - taps;
     clear_stage(s);
     for (ptrdiff_t m = 0; m < filters; m += VL) {
         float *to = u + m;
         for (ptrdiff_t image = b->first_image; image < b->first_image + b->images; image++) {
             const float *planes = dy + (image * all_filters + first + m) * size;
             for (ptrdiff_t i = b->first_row; i < b->first_row + b->rows; i++) {
-                for (ptrdiff_t r = 0; r < 4; r++) stage_row(s, planes, least(VL, filters - m), 4 * i + r);
-                for (ptrdiff_t j = 0; j < b->columns; j++, to += lanes) transform_gradients(s, 4 * i, j, to, plane);
+                const ptrdiff_t y = first_output(b, i, step);
+                for (ptrdiff_t r = 0; r < step; r++) stage_row(s, planes, least(VL, filters - m), y + b->down * r, r);
+                for (ptrdiff_t x = 0; x < b->columns * step; x += across * step)
+                    for (ptrdiff_t phase = 0; phase < across; phase++, to += lanes)
+                        transform_gradients(s, taps, x + phase, across, to, plane);
             }
         }
     }
@@ -76,8 +93,9 @@ static inline ptrdiff_t gradient_block(const rn_winograd_gradient_args *a) {
     return WINOGRAD_PLACES * a->filter_block * whole_lanes(a->channel_block) + whole_lanes(a->filter_block);
 }
 
-KERNEL(winograd_gradient) {
-    const rn_winograd_gradient_args *a = arguments;
+static RN_ALWAYS_INLINE void winograd_gradient_tile(const rn_winograd_gradient_args *a, int taps, ptrdiff_t across,
+                                                    ptrdiff_t tile, float *scratch) {
+    const int step = 7 - taps;
     const ptrdiff_t first_filter = tile % a->filter_blocks * a->filter_block;
     const ptrdiff_t first_channel = tile / a->filter_blocks % a->channel_blocks * a->channel_block;
     const ptrdiff_t split = tile / (a->filter_blocks * a->channel_blocks);
@@ -89,21 +107,24 @@ KERNEL(winograd_gradient) {
     const ptrdiff_t plane = most_tiles * lanes + 16, filter_plane = most_tiles * filter_lanes + 16;
     float *block = a->partial + tile * gradient_block(a), *sums = block + WINOGRAD_PLACES * a->filter_block * lanes;
 
-    const pixel_stage pixels = {a->height, a->width, a->top, a->left, .ring = 6, .row = 4 * a->columns + 2, .at = scratch};
+    const pixel_stage pixels = {
+        a->height, a->width, a->top, a->left, .ring = 6, .row = RN_WINOGRAD_ROW(a->columns, taps, across), .at = scratch};
     float *v = pixels.at + pixels.ring * pixels.row * VL;
     const pixel_stage outputs = {
-        a->out_height, a->out_width, 0, 0, .ring = 4, .row = 4 * a->columns, .at = v + WINOGRAD_PLACES * plane};
+        a->out_height, a->out_width, 0, 0, .ring = step, .row = step * a->columns, .at = v + WINOGRAD_PLACES * plane};
     float *u = outputs.at + outputs.ring * outputs.row * VL;
 
     micro_tile t = {.a_step = filter_lanes, .runs = 1, .b_step = lanes, .c_row = lanes, .activation = RN_LINEAR};
-    tile_block b = {.columns = a->columns};
+    tile_block b = {.columns = a->columns, .down = a->dilation_y};
+    b.phase_rows = a->rows / a->dilation_y;
     for (b.first_image = a->images * split / a->splits; b.first_image < last_image; b.first_image += a->unit_images) {
         b.images = least(a->unit_images, last_image - b.first_image);
         for (b.first_row = 0; b.first_row < a->rows; b.first_row += a->unit_rows) {
             b.rows = least(a->unit_rows, a->rows - b.first_row);
             b.tiles = t.run = b.images * b.rows * b.columns;
-            transform_all_pixels(&pixels, &b, a->x, a->channels, first_channel, channels, v, lanes, plane);
-            transform_all_gradients(&outputs, &b, a->dy, a->filters, first_filter, filters, u, filter_lanes, filter_plane);
+            transform_all_pixels(&pixels, &b, taps, across, a->x, a->channels, first_channel, channels, v, lanes, plane);
+            transform_all_gradients(&outputs, &b, taps, across, a->dy, a->filters, first_filter, filters, u, filter_lanes,
+                                    filter_plane);
             for (int place = 0; place < WINOGRAD_PLACES; place++) {
                 float *c = block + place * a->filter_block * lanes;
                 for (ptrdiff_t j = 0; j < channels; j += PANEL) {
@@ -119,6 +140,10 @@ KERNEL(winograd_gradient) {
     if (!t.add) memset(block, 0, (size_t)gradient_block(a) * sizeof *block); /* there was no image */
 }
 
+KERNEL(winograd_gradient) {
+    FOR_WINOGRAD_FORM((const rn_winograd_gradient_args *)arguments, winograd_gradient_tile, tile, scratch);
+}
+
 /* Element i of all splits' blocks, summed in their order; VL of them. */
 static inline vf sum_of_splits(const rn_winograd_gradient_args *a, const float *first, ptrdiff_t step) {
     vf total = vf_load(first);
@@ -126,34 +151,42 @@ static inline vf sum_of_splits(const rn_winograd_gradient_args *a, const float *
     return total;
 }
 
-KERNEL(winograd_taps) {
-    const rn_winograd_gradient_args *a = arguments;
-    (void)scratch;
+static RN_ALWAYS_INLINE void winograd_taps_tile(const rn_winograd_gradient_args *a, int side, ptrdiff_t tile) {
+    const int count = side * side;
     const ptrdiff_t filter = tile % a->filter_block, filter_block = tile / a->filter_block;
     const ptrdiff_t lanes = whole_lanes(a->channel_block), size = gradient_block(a);
     const ptrdiff_t split = a->channel_blocks * a->filter_blocks * size; /* floats from one split to the next */
-    float *to = a->dweight + tile * a->channels * 9;
+    float *to = a->dweight + tile * a->channels * count;
     for (ptrdiff_t c = 0; c < a->channels; c += VL) {
         const ptrdiff_t block = c / a->channel_block * a->filter_blocks + filter_block;
         const float *from = a->partial + block * size + filter * lanes + c % a->channel_block;
-        vf half[3][6], taps[9];
+        vf half[WINOGRAD_MOST_TAPS][6], taps[WINOGRAD_MOST_TAPS];
         for (int q = 0; q < 6; q++) {
-            vf column[6], out[3];
+            vf column[6];
             for (int r = 0; r < 6; r++) column[r] = sum_of_splits(a, from + (6 * r + q) * a->filter_block * lanes, split);
-            taps_along(column, out);
-            for (int r = 0; r < 3; r++) half[r][q] = out[r];
+            taps_along(side, column, taps);
+            for (int r = 0; r < side; r++) half[r][q] = taps[r];
         }
-        float numbers[9][VL];
-        for (int r = 0; r < 3; r++) {
-            taps_along(half[r], taps + 3 * r);
-            for (int q = 0; q < 3; q++) vf_store(numbers[3 * r + q], taps[3 * r + q]);
+        float numbers[WINOGRAD_MOST_TAPS * WINOGRAD_MOST_TAPS][VL];
+        for (int r = 0; r < side; r++) {
+            taps_along(side, half[r], taps);
+            for (int q = 0; q < side; q++) vf_store(numbers[side * r + q], taps[q]);
         }
         for (ptrdiff_t l = 0; l < least(VL, a->channels - c); l++)
-            for (int k = 0; k < 9; k++) *to++ = numbers[k][l];
+            for (int k = 0; k < count; k++) *to++ = numbers[k][l];
     }
     if (a->dbias == NULL) return;
     float bias = 0.0f;
     for (ptrdiff_t s = 0; s < a->splits; s++)
         bias += a->partial[s * split + filter_block * size + WINOGRAD_PLACES * a->filter_block * lanes + filter];
     a->dbias[tile] = bias;
+}
+
+KERNEL(winograd_taps) {
+    const rn_winograd_gradient_args *a = arguments;
+    (void)scratch;
+    if (a->taps == 3)
+        winograd_taps_tile(a, 3, tile);
+    else
+        winograd_taps_tile(a, 5, tile);
 }
