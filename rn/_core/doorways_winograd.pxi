@@ -121,9 +121,9 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     # Of weights that belong to somebody, or were made of such, the transform holds until they are written.
     if weight.root.owner is not None or weight.root.prepared:
         with plan.prepare():
-            record_winograd_weights(plan, name, conv, weight, transformed, gradient)
+            record_winograd_weights(plan, name, weight, transformed, channels, filters, conv.kernel[0], gradient)
     else:
-        record_winograd_weights(plan, name, conv, weight, transformed, gradient)
+        record_winograd_weights(plan, name, weight, transformed, channels, filters, conv.kernel[0], gradient)
 
     cdef rn_winograd_args a
     memset(&a, 0, sizeof(a))
@@ -153,18 +153,17 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     return call
 
 
-cdef void record_winograd_weights(Plan plan, str name, _Convolution conv, Slot weight, Slot transformed, bint gradient) except *:
+cdef void record_winograd_weights(Plan plan, str name, Slot weight, Slot transformed, Py_ssize_t channels, Py_ssize_t filters,
+                                  int side, bint gradient) except *:
     """Record the transform of the weights; those of the gradient by input go from the last tap to the first."""
-    cdef Py_ssize_t taps = conv.kernel[0] * conv.kernel[1]
-    cdef double pairs = <double> conv.channels * conv.filters
+    cdef Py_ssize_t taps = side * side
+    cdef double pairs = <double> channels * filters
     cdef rn_winograd_weights_args *w = <rn_winograd_weights_args *> plan.record(
         name + "_winograd_weights", KERNELS.winograd_weights, sizeof(rn_winograd_weights_args),
-        divide_up(conv.channels if gradient else conv.filters, RN_WINOGRAD_FILTERS), 0, 200.0 * pairs, 4.0 * (taps + 36) * pairs)
-    w.flipped, w.taps = gradient, conv.kernel[0]
-    if gradient:
-        w.filters, w.channels, w.filter_step, w.channel_step = conv.channels, conv.filters, taps, taps * conv.channels
-    else:
-        w.filters, w.channels, w.filter_step, w.channel_step = conv.filters, conv.channels, taps * conv.channels, taps
+        divide_up(filters, RN_WINOGRAD_FILTERS), 0, 200.0 * pairs, 4.0 * (taps + 36) * pairs)
+    w.filters, w.channels, w.taps, w.flipped = filters, channels, side, gradient
+    w.filter_step = taps if gradient else taps * channels
+    w.channel_step = taps * filters if gradient else taps
     plan.link(&w.weight, weight, READ)
     plan.link(&w.transformed, transformed, WRITE)
 

@@ -13,15 +13,20 @@
 
 enum { WINOGRAD_PLACES = 36, WINOGRAD_MOST_STEP = 4, WINOGRAD_MOST_TAPS = 5 };
 
-/* Call work(a, taps, across, ...) with what it is compiled for: 3 x 3, 5 x 5, and 3 x 3 with dilation. */
-#define FOR_WINOGRAD_FORM(a, work, ...) \
+/* Call work(a, taps, ...), compiled for each kernel's side; and work(a, taps, across, ...), compiled for columns side by side. */
+#define FOR_WINOGRAD_TAPS(a, work, ...) \
     do { \
         if ((a)->taps == 5) \
-            work(a, 5, 1, __VA_ARGS__); \
-        else if ((a)->dilation_x == 1) \
-            work(a, 3, 1, __VA_ARGS__); \
+            work(a, 5, __VA_ARGS__); \
         else \
+            work(a, 3, __VA_ARGS__); \
+    } while (0)
+#define FOR_WINOGRAD_FORM(a, work, ...) \
+    do { \
+        if ((a)->dilation_x > 1) /* only 3 x 3 kernels are dilated in this form */ \
             work(a, 3, (a)->dilation_x, __VA_ARGS__); \
+        else \
+            FOR_WINOGRAD_TAPS(a, work, 1, __VA_ARGS__); \
     } while (0)
 
 /* out = G in: row (1 0 … 0) / 4; for the points p = 1 and -1 rows -(1 p p^2 …) / 6, for 2 and -2 (1 p p^2 …) / 24; (0 … 0 1). */
@@ -106,12 +111,8 @@ static RN_ALWAYS_INLINE void transform_filters(const rn_winograd_weights_args *a
 }
 
 KERNEL(winograd_weights) {
-    const rn_winograd_weights_args *a = arguments;
     (void)scratch;
-    if (a->taps == 3)
-        transform_filters(a, 3, tile);
-    else
-        transform_filters(a, 5, tile);
+    FOR_WINOGRAD_TAPS((const rn_winograd_weights_args *)arguments, transform_filters, tile);
 }
 
 /* Rows of images, VL channels at a time, with the channels in the lanes: row y of the frame, which is the image with `top` and

@@ -183,10 +183,6 @@ static RN_ALWAYS_INLINE void winograd_taps_tile(const rn_winograd_gradient_args 
 }
 
 KERNEL(winograd_taps) {
-    const rn_winograd_gradient_args *a = arguments;
     (void)scratch;
-    if (a->taps == 3)
-        winograd_taps_tile(a, 3, tile);
-    else
-        winograd_taps_tile(a, 5, tile);
+    FOR_WINOGRAD_TAPS((const rn_winograd_gradient_args *)arguments, winograd_taps_tile, tile);
 }
