@@ -1,9 +1,16 @@
 """The exceptions that rn raises, each also the built-in error that a caller would expect.
 
 Every message says which layer or argument is meant, what came, what was expected and, where it helps, what to do.
+``flag``, ``refuse_masked`` and ``returned`` are the checks that several rooms need.
 """
 
 from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "DownloadError",
@@ -52,3 +59,35 @@ class DownloadError(RnError, RuntimeError):
 
 class MissingExtraError(RnError, RuntimeError):
     """An optional package is not installed; the message names the extra that brings it."""
+
+
+def flag(what: str, value: Any) -> bool:
+    """Return ``value``, True or False, 1 or 0, NumPy's too, as a bool; ``OptionError`` for all else, such as "no"."""
+    if type(value).__name__ in ("bool", "int") and value in (0, 1):  # NumPy's is of that name too
+        return bool(value)
+    raise OptionError(f"{what} must be True or False, got {value!r:.80}")
+
+
+def refuse_masked(name: str, values: Any) -> None:
+    """Raise ``DtypeError`` for a masked array: as a plain one it would show the numbers that its mask hides."""
+    ma = sys.modules.get("numpy.ma")  # which NumPy imports when it is used
+    if ma is not None and isinstance(values, ma.MaskedArray):
+        raise DtypeError(
+            f"{name} is a masked array, whose hidden numbers would be taken for data: pass {name}.filled(value), "
+            "or leave out the samples that are masked"
+        )
+
+
+def returned(method: str, made: Any, shape: tuple[int, ...], what: str = "") -> NDArray[Any]:
+    """Return what a user's own ``method`` made as an array of numbers of ``shape``; if it is none, say what came."""
+    wanted = f"expected {what}{shape}"
+    try:
+        array = np.asarray(made)
+    except ValueError:
+        raise ShapeError(f"{method} returned rows of different lengths, {wanted}") from None
+    if array.dtype.kind not in "fiub":
+        came = f"dtype {array.dtype}" if array.ndim else type(made).__name__
+        raise DtypeError(f"{method} returned {came}, not numbers, {wanted}")
+    if array.shape != shape:
+        raise ShapeError(f"{method} returned shape {array.shape}, {wanted}")
+    return array

@@ -55,6 +55,20 @@ def test_an_unknown_instruction_set_is_refused_in_one_sentence():
     assert last.startswith(f"{OptionError.__module__}.OptionError: RN_ISA=avx1024: ")
 
 
+@pytest.mark.parametrize(("wanted", "found"), [("0", "off"), ("1", "on"), ("", "on")])
+def test_winograd_by_its_variable(wanted, found):
+    done = python("-c", "import rn; rn.show_config()", RN_WINOGRAD=wanted)
+    assert f"Winograd        {found}\n" in done.stdout
+
+
+@pytest.mark.parametrize("wanted", ["maybe", "off", "2", " 1"])
+def test_an_unknown_setting_of_winograd_is_refused_in_one_sentence(wanted):
+    done = python("-c", "import rn", RN_WINOGRAD=wanted)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"{OptionError.__module__}.OptionError: RN_WINOGRAD={wanted}: must be 0, off, or 1, on")
+
+
 # ---- the command line
 
 

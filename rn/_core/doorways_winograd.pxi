@@ -47,7 +47,15 @@ cdef Py_ssize_t MOST_TRANSFORMED = 163840
 # A unit has no more tiles than this; what is gained by more is little.
 cdef Py_ssize_t MOST_UNIT_TILES = 96
 
-cdef bint WINOGRAD = os.environ.get("RN_WINOGRAD", "1") != "0"
+cdef bint first_winograd() except -1:
+    """What RN_WINOGRAD says; on where it is not set."""
+    wanted = os.environ.get("RN_WINOGRAD") or "1"
+    if wanted not in ("0", "1"):
+        raise OptionError(f"RN_WINOGRAD={wanted}: must be 0, off, or 1, on; set one of them, or leave RN_WINOGRAD unset")
+    return wanted == "1"
+
+
+cdef bint WINOGRAD = first_winograd()
 
 
 def get_winograd() -> bool:
@@ -55,7 +63,7 @@ def get_winograd() -> bool:
     return WINOGRAD
 
 
-def set_winograd(bint on) -> None:
+def set_winograd(on) -> None:
     """Let 3 x 3 and 5 x 5 convolutions at stride 1 take Winograd's form where it pays (the default), or never.
 
     It needs a quarter of the multiplications, of 5 x 5 a third, and rounds more: within 2e-5 of a sample's largest output, where
@@ -65,7 +73,7 @@ def set_winograd(bint on) -> None:
     2015, "Fast algorithms for convolutional neural networks".
     """
     global WINOGRAD
-    WINOGRAD = on
+    WINOGRAD = flag("set_winograd: on", on)
 
 
 cdef bint fits_winograd(_Convolution conv):
