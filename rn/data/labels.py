@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rn.errors import LabelError, OptionError, ShapeError
+from rn.errors import LabelError, OptionError, ShapeError, refuse_masked
 
 __all__ = ["one_hot"]
 
@@ -45,6 +45,7 @@ def one_hot(labels: npt.ArrayLike, classes: int | None = None) -> npt.NDArray[np
 
 def class_numbers(labels: npt.ArrayLike) -> npt.NDArray[Any]:
     """Return ``labels`` as an array of one axis and an integer type, or say why they are not that."""
+    refuse_masked("labels", labels)
     try:
         numbers = np.asarray(labels)
     except ValueError:

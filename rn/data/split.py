@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rn import _core
-from rn.errors import DtypeError, LabelError, OptionError, ShapeError
+from rn.errors import DtypeError, LabelError, OptionError, ShapeError, refuse_masked
 
 __all__ = ["train_test_split"]
 
@@ -55,7 +55,8 @@ def train_test_split(
 
 
 def as_samples(name: str, values: npt.ArrayLike) -> Array:
-    """Return ``values`` as an array with an axis of samples; ``ShapeError`` under ``name`` if they are none."""
+    """Return ``values`` as an array with an axis of samples; raise under ``name`` if they are none, or masked."""
+    refuse_masked(name, values)
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -85,6 +86,7 @@ def samples_for_testing(n: int, test_size: float) -> int:
 
 def class_indices(stratify: npt.ArrayLike, n: int) -> npt.NDArray[np.intp]:
     """Return the class of each sample, numbered 0, 1, … in the order of the sorted labels."""
+    refuse_masked("stratify", stratify)
     labels = np.asarray(stratify)
     if labels.shape != (n,):
         raise ShapeError(f"stratify must have one label for each of the {n} samples, got shape {labels.shape}")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, initializers, registry
-from rn.errors import DtypeError, OptionError, ShapeError, StateError
+from rn.errors import DtypeError, OptionError, ShapeError, StateError, refuse_masked
 from rn.layers.base import Layer, Shape
 
 __all__ = ["Normalization"]
@@ -76,7 +76,9 @@ class Normalization(Layer):
             self.set(mean=mean, variance=self._statistics[1])
 
     def _samples(self, batch: Any, features: int | None) -> NDArray[np.float64]:
-        x = np.asarray(batch[0] if isinstance(batch, tuple) and len(batch) else batch)
+        samples = batch[0] if isinstance(batch, tuple) and len(batch) else batch
+        refuse_masked("data", samples)
+        x = np.asarray(samples)
         if x.dtype.kind not in "fiub":
             raise DtypeError(f"layer {self._title()} adapts to numbers, got dtype {x.dtype}")
         if isinstance(batch, _core.Tensor4D) and self.input_shape is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rn import _core, losses, metrics
-from rn.errors import DtypeError, LabelError, OptionError, ShapeError
+from rn.errors import DtypeError, LabelError, OptionError, RnError, ShapeError, refuse_masked
 
 __all__ = [
     "batch_size_option",
@@ -33,6 +33,8 @@ __all__ = [
 Shape = tuple[int, ...]
 FloatArray = NDArray[np.float32]
 FLOAT32 = np.dtype(np.float32)
+OF_CLASSES = metrics.Accuracy, metrics.TopKAccuracy, metrics.ClassCounts, metrics.ConfusionMatrix
+FLOAT32_LARGEST = float(np.finfo(np.float32).max)
 
 
 def inputs(x: Any, shape: Shape, what: str = "x") -> FloatArray:
@@ -53,7 +55,7 @@ def inputs(x: Any, shape: Shape, what: str = "x") -> FloatArray:
         raise ShapeError(_shape_advice(what, array.shape, shape))
     if len(array) == 0:
         raise ShapeError(f"{what} is empty: it has shape {array.shape}, at least one sample is needed")
-    return _float32(array)
+    return _float32(array, what)
 
 
 def _shape_advice(what: str, got: Shape, shape: Shape) -> str:
@@ -79,8 +81,9 @@ def _shape_advice(what: str, got: Shape, shape: Shape) -> str:
 def numbers(values: Any, what: str, advice: str = "") -> NDArray[Any]:
     """Return ``values`` as an array of real numbers, of whatever dtype they have.
 
-    ``DtypeError``, with ``advice`` at its end, where they are none.
+    ``DtypeError``, with ``advice`` at its end, where they are none, and for masked arrays.
     """
+    refuse_masked(what, values)
     try:
         array = np.asarray(values)
     except (ValueError, TypeError):
@@ -104,11 +107,19 @@ def refuse_not_finite(x: FloatArray, what: str) -> None:
         )
 
 
-def _float32(array: NDArray[Any]) -> FloatArray:
+def _float32(array: NDArray[Any], what: str, error: type[RnError] = OptionError) -> FloatArray:
+    """Return ``array`` as C-contiguous float32; ``error`` where a finite number would become an infinity by that."""
     if array.dtype == np.float32 and array.flags.c_contiguous:
         return array
-    with np.errstate(over="ignore"):
-        return np.ascontiguousarray(array, np.float32)
+    try:
+        with np.errstate(over="raise"):
+            return np.ascontiguousarray(array, np.float32)
+    except FloatingPointError:
+        sample = int(np.argwhere(np.isfinite(array) & (np.abs(array) > FLOAT32_LARGEST))[0][0])
+        raise error(
+            f"{what} is not finite as float32 in sample {sample}: it holds a number beyond 3.4e38; scale the numbers, "
+            "or remove or mend such samples"
+        ) from None
 
 
 def targets(
@@ -176,7 +187,7 @@ def _probabilities(rows: NDArray[Any], output_shape: Shape, what: str) -> FloatA
             f"(n, {output_shape[0]})"
         )
     _refuse_no_probabilities(rows, what)
-    return _float32(rows)
+    return _float32(rows, what, LabelError)
 
 
 def _values(array: NDArray[Any], output_shape: Shape, loss: losses.Loss, what: str) -> FloatArray:
@@ -200,7 +211,7 @@ def _values(array: NDArray[Any], output_shape: Shape, loss: losses.Loss, what: s
         raise LabelError(f"{what} must hold numbers of at least 0 for {name}, but goes down to {array.min()}")
     if loss.target_range == "signs" and not (np.abs(array.astype(np.float64)) == 1).all():
         raise LabelError(f"{what} must hold -1 and 1 alone for {name}; of 0 and 1 they are 2 * {what} - 1")
-    return _float32(array)
+    return _float32(array, what, LabelError)
 
 
 def _refuse_no_probabilities(rows: NDArray[Any], what: str) -> None:
@@ -239,6 +250,10 @@ def weights(
             if not isinstance(weight, Real) or not np.isfinite(weight) or weight < 0:
                 raise OptionError(f"class_weight[{label}] must be a finite number of at least 0, got {weight!r}")
             factors[y == label] *= float(weight)
+    if factors.max() > FLOAT32_LARGEST:
+        given = {"sample_weight": sample_weight, "class_weight": class_weight}
+        named = " times ".join(name for name, value in given.items() if value is not None)
+        raise OptionError(f"{named} must stay below 3.4e38, the end of float32, got {factors.max():.3g}")
     return factors.astype(np.float32)
 
 

@@ -172,7 +172,50 @@ def test_one_number_that_is_not_finite_would_make_every_weight_nan(method: str, 
     if method == "fit":
         held_out = (x, CLASSES)
         refused(classifier(), OptionError, "validation x is not finite", X, CLASSES, validation_data=held_out)
-    assert np.isfinite(classifier().predict(x)[:7]).all()
+    if np.isfinite(value):
+        refused(classifier(), OptionError, "x is not finite as float32 in sample 7", x, method="predict")
+    else:
+        assert np.isfinite(classifier().predict(x)[:7]).all()
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "input_gradient"])
+def test_targets_beyond_float32_would_become_infinities(method: str) -> None:
+    y = X[:, :1].astype(np.float64)
+    y[5] = -1e40
+    refused(regressor(), LabelError, "y is not finite as float32 in sample 5.*beyond 3.4e38", X, y, method=method)
+    if method == "fit":
+        refused(regressor(), LabelError, "validation y is not finite", X, X[:, 0], validation_data=(X, y))
+
+
+def test_weights_beyond_float32_would_become_infinities() -> None:
+    heavy = np.where(np.arange(12) == 3, 1e40, 1.0)
+    for method in ("fit", "evaluate"):
+        refused(
+            classifier(), OptionError, "sample_weight must stay below", X, CLASSES, sample_weight=heavy, method=method
+        )
+    refused(classifier(), OptionError, "class_weight must stay below", X, CLASSES, class_weight={1: 1e40})
+    both = {"sample_weight": np.full(12, 1e30), "class_weight": {1: 1e30}}
+    refused(classifier(), OptionError, "sample_weight times class_weight must stay below.*1e.60", X, CLASSES, **both)
+
+
+def test_masked_arrays_would_be_used_with_what_they_hide() -> None:
+    def masked(array: np.ndarray) -> np.ma.MaskedArray:
+        return np.ma.array(array, mask=np.arange(array.size).reshape(array.shape) % 5 == 0)
+
+    for method in ("fit", "evaluate", "train_on_batch", "predict"):
+        y = () if method == "predict" else (CLASSES,)
+        refused(classifier(), DtypeError, r"x is a masked array.*x\.filled\(", masked(X), *y, method=method)
+    refused(classifier(), DtypeError, r"y is a masked array.*y\.filled\(", X, masked(CLASSES))
+    refused(classifier(), DtypeError, "sample_weight is a masked", X, CLASSES, sample_weight=masked(np.ones(12)))
+    for make in (
+        lambda: rn.data.DataLoader(masked(X)),
+        lambda: rn.data.DataLoader(X, masked(CLASSES)),
+        lambda: rn.data.train_test_split(X, CLASSES, stratify=masked(CLASSES)),
+        lambda: rn.data.one_hot(masked(CLASSES)),
+        lambda: rn.layers.Normalization().adapt(masked(X)),
+    ):
+        with pytest.raises(DtypeError, match="is a masked array"):
+            make()
 
 
 def test_methods_at_the_wrong_time() -> None:
