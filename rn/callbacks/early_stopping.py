@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rn.callbacks.base import Callback
 from rn.callbacks.monitor import Monitor
-from rn.errors import OptionError
+from rn.errors import OptionError, flag
 
 __all__ = ["EarlyStopping"]
 
@@ -39,7 +39,7 @@ class EarlyStopping(Callback):
         if isinstance(patience, bool) or not isinstance(patience, int) or patience < 0:
             raise OptionError(f"EarlyStopping: patience must be a whole number of at least 0, got {patience!r}")
         self.patience = patience
-        self.restore_best_weights = bool(restore_best_weights)
+        self.restore_best_weights = flag("EarlyStopping: restore_best_weights", restore_best_weights)
         self._monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
         self._begin()
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from rn.callbacks.base import Callback
 from rn.callbacks.monitor import Monitor
-from rn.errors import OptionError
+from rn.callbacks.paths import refuse_unwritable
+from rn.errors import OptionError, flag
 
 __all__ = ["ModelCheckpoint"]
 
@@ -18,6 +19,8 @@ class ModelCheckpoint(Callback):
     ``path``: may hold names in braces, as in ``"run-{epoch:03d}-{val_loss:.3f}.rn"``: ``epoch`` counts from 1, the
     others are in the epoch's logs. Without any, each file takes the place of the one before, whole or not at all.
     ``save_best_only``: only where ``monitor`` is better than at any epoch before, ``mode`` as in ``EarlyStopping``.
+
+    A fit whose model could not be saved, as the folder is missing, is refused with ``OptionError`` before it trains.
 
     The file holds the state of all callbacks of the fit as well: ``rn.load(path).fit(…)`` with new callbacks of the
     same classes, in the same order, goes on as the fit would have gone on. For this it is called after all others.
@@ -35,12 +38,13 @@ class ModelCheckpoint(Callback):
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise OptionError(f"ModelCheckpoint: every must be a whole number of at least 1, got {every!r}")
         self.path = os.fspath(path)
-        self.save_best_only = bool(save_best_only)
+        self.save_best_only = flag("ModelCheckpoint: save_best_only", save_best_only)
         self.every = every
         self._monitor = Monitor("ModelCheckpoint", monitor, mode)
 
     def on_train_begin(self, model: Any) -> None:
-        """Forget an earlier fit."""
+        """Forget an earlier fit; refuse a path where nothing can be written."""
+        refuse_unwritable("ModelCheckpoint", self.path)
         self._monitor.best = None
 
     def on_epoch_end(self, model: Any, epoch: int, logs: dict[str, float]) -> None:

@@ -8,6 +8,7 @@ import time
 from typing import Any, TextIO
 
 from rn.callbacks.base import Callback
+from rn.errors import flag
 
 __all__ = ["ProgressBar"]
 
@@ -32,7 +33,7 @@ class ProgressBar(Callback):
 
     def __init__(self, file: TextIO | None = None, *, live: bool | None = None) -> None:
         self.file = file
-        self.live = live
+        self.live = None if live is None else flag("ProgressBar: live", live)
         self._out: TextIO | None = None
         self._bar: Any = None
         self._draws = False

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from rn.callbacks.base import Callback
-from rn.errors import MissingExtraError
+from rn.errors import MissingExtraError, OptionError
 
 __all__ = ["TensorBoard"]
 
@@ -15,13 +15,23 @@ class TensorBoard(Callback):
     """Writes each epoch's loss, metrics and learning rate to ``folder``, for ``tensorboard --logdir folder``.
 
     Curves of training and of validation have one name and are told apart by their run, "train" and "validation". Raises
-    ``MissingExtraError`` where tensorboard is not installed.
+    ``MissingExtraError`` where tensorboard is not installed, and ``OptionError`` before training where the folder
+    cannot be made.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
         _writer_class()
         self._writers: dict[str, Any] = {}
+
+    def on_train_begin(self, model: Any) -> None:
+        """Make the folder."""
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+        except OSError as error:
+            raise OptionError(
+                f"TensorBoard: {self.folder!r} cannot be made a folder ({error.strerror}); choose another place"
+            ) from None
 
     def on_epoch_end(self, model: Any, epoch: int, logs: dict[str, float]) -> None:
         """Write one point of each curve."""

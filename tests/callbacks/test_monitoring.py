@@ -304,6 +304,48 @@ def test_csv_logger(tmp_path: Path) -> None:
     assert path.read_text().startswith("epoch;loss")
 
 
+def test_csv_logger_keeps_the_old_file_where_the_fit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    fit(net(), 2, CSVLogger(path))
+    before = path.read_text()
+    with pytest.raises(OptionError, match="ModelCheckpoint"):
+        fit(net(), 1, CSVLogger(path), ModelCheckpoint(tmp_path / "nowhere" / "m.rn"))
+    assert path.read_text() == before
+    fit(net(), 1, CSVLogger(path))
+    assert path.read_text() == "\n".join(before.splitlines()[:2]) + "\n"
+
+
+# what cannot be written
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda at: ModelCheckpoint(at / "no" / "m.rn"), r"ModelCheckpoint: '.*m.rn' .* no folder '.*no': .*makedirs"),
+        (lambda at: ModelCheckpoint(at / "no" / "{epoch}-{val_loss:.2f}.rn"), "ModelCheckpoint: .* no folder '.*no'"),
+        (lambda at: ModelCheckpoint(at / "no" / "{epoch}" / "m.rn"), "ModelCheckpoint: .* no folder '.*no'"),
+        (lambda at: ModelCheckpoint(at), "ModelCheckpoint: .* is a folder; give the path of a file"),
+        (lambda at: ModelCheckpoint(at / "file" / "m.rn"), "ModelCheckpoint: .* no folder '.*file'"),
+        (lambda at: CSVLogger(at / "no" / "log.csv"), "CSVLogger: .* no folder '.*no'"),
+        (lambda at: CSVLogger(at / "no" / "log.csv", append=True), "CSVLogger: .* no folder '.*no'"),
+        (lambda at: CSVLogger(at, append=True), "CSVLogger: .* is a folder"),
+        (lambda at: TensorBoard(at / "file"), "TensorBoard: '.*file' cannot be made a folder"),
+        (lambda at: TensorBoard(at / "file" / "runs"), "TensorBoard: '.*runs' cannot be made a folder"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_training(
+    make: Any, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard.summary", SimpleNamespace(Writer=None))
+    (tmp_path / "file").touch()
+    model = net()
+    before = model.state_dict()
+    with pytest.raises(OptionError, match=words):
+        fit(model, 2, make(tmp_path))
+    assert (model.epochs, model.steps) == (0, 0)
+    assert all(np.array_equal(before[key], value) for key, value in model.state_dict().items())
+
+
 # TensorBoard
 
 
