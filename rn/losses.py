@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, registry
-from rn.errors import OptionError, ShapeError
+from rn.errors import OptionError, flag, returned
 
 __all__ = [
     "BinaryCrossEntropy",
@@ -131,10 +131,7 @@ class Loss:
         return loss
 
     def _checked(self, method: str, made: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        array = np.asarray(made, np.float64)
-        if array.shape != shape:
-            raise ShapeError(f"{type(self).__name__}.{method} returned shape {array.shape}, expected {shape}")
-        return array
+        return returned(f"{type(self).__name__}.{method}", made, shape).astype(np.float64, copy=False)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as JSON can hold them."""
@@ -225,7 +222,7 @@ class KLDivergence(Loss):
     target_range = "probabilities"
 
     def __init__(self, from_logits: bool = False) -> None:
-        self.from_logits = bool(from_logits)
+        self.from_logits = flag(f"{type(self).__name__}: from_logits", from_logits)
 
     def doorway(self) -> Callable[..., None]:
         return _core.softmax_kl_divergence if self.from_logits else _core.kl_divergence
@@ -244,7 +241,7 @@ class CrossEntropy(Loss):
     target_range = "probabilities"
 
     def __init__(self, from_logits: bool = False) -> None:
-        self.from_logits = bool(from_logits)
+        self.from_logits = flag(f"{type(self).__name__}: from_logits", from_logits)
 
     def doorway(self) -> Callable[..., None]:
         return _core.softmax_cross_entropy if self.from_logits else _core.cross_entropy
@@ -262,7 +259,7 @@ class BinaryCrossEntropy(Loss):
     target_range = "share"
 
     def __init__(self, from_logits: bool = False) -> None:
-        self.from_logits = bool(from_logits)
+        self.from_logits = flag(f"{type(self).__name__}: from_logits", from_logits)
 
     def doorway(self) -> Callable[..., None]:
         return _core.sigmoid_binary_cross_entropy if self.from_logits else _core.binary_cross_entropy

@@ -14,7 +14,7 @@ from rn import _core
 from rn.data.draws import Batch, Draws
 from rn.data.split import as_samples
 from rn.data.transforms.base import Compose, whole
-from rn.errors import OptionError, ShapeError
+from rn.errors import OptionError, ShapeError, flag
 
 __all__ = ["DataLoader"]
 
@@ -57,10 +57,10 @@ class DataLoader:
         if self.y is not None and len(self.y) != len(self.x):
             raise ShapeError(f"x and y must have as many samples, got {len(self.x)} and {len(self.y)}")
         self.batch_size = whole("batch_size", batch_size, 1)
-        self.shuffle = bool(shuffle)
+        self.shuffle = flag("shuffle", shuffle)
         self.transforms = Compose(transforms if isinstance(transforms, Iterable) else [transforms])
         self.seed = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else whole("seed", seed, 0)
-        self.drop_last = bool(drop_last)
+        self.drop_last = flag("drop_last", drop_last)
         self.epoch = 0
         if len(self) == 0:
             raise OptionError(f"drop_last leaves no batch: {len(self.x)} samples, batch_size={batch_size}")

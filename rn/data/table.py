@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rn.errors import FileError, OptionError
+from rn.errors import FileError, OptionError, flag
 
 __all__ = ["Table", "read_csv"]
 
@@ -64,7 +64,8 @@ def read_csv(
     """
     if missing not in ("refuse", "drop", "nan"):
         raise OptionError(f'missing must be "refuse", "drop" or "nan", got {missing!r}')
-    names, rows = read_rows(path, header, delimiter)
+    classes = None if classes is None else flag("classes", classes)
+    names, rows = read_rows(path, flag("header", header), delimiter)
     column = target_column(target, names)
     gaps = [(i, j) for i, row in enumerate(rows) for j, cell in enumerate(row) if cell.lower() in MISSING]
     refused = gaps if missing == "refuse" else [] if missing == "drop" else [gap for gap in gaps if gap[1] == column]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rn import _core, activations, initializers, registry
-from rn.errors import OptionError, ShapeError
+from rn.errors import OptionError, ShapeError, flag
 from rn.layers.base import Layer, Shape
 from rn.layers.check import at_least_zero
 
@@ -46,8 +46,8 @@ class BatchNorm(Layer):
         if self.momentum > 1:
             raise OptionError(f"BatchNorm: momentum must be from 0 to 1, got {momentum!r}")
         self.epsilon = at_least_zero("BatchNorm: epsilon", epsilon)
-        self.use_scale = bool(use_scale)
-        self.use_bias = bool(use_bias)
+        self.use_scale = flag(f"{type(self).__name__}: use_scale", use_scale)
+        self.use_bias = flag(f"{type(self).__name__}: use_bias", use_bias)
 
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         if len(input_shape) not in (1, 3):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rn import _core, activations, initializers, registry, regularizers
-from rn.errors import OptionError, ShapeError
+from rn.errors import OptionError, ShapeError, flag
 from rn.layers.base import Layer, Shape
 from rn.layers.check import ConvWindow, Padding, Pair, Sides, cells, image_shape, padding_option, pair, positive
 
@@ -65,7 +65,7 @@ class Conv2DTranspose(Layer):
             )
         if self.padding == "same" and any(self.output_padding):
             raise OptionError('Conv2DTranspose: padding="same" settles the size; leave out output_padding')
-        self.use_bias = bool(use_bias)
+        self.use_bias = flag(f"{type(self).__name__}: use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rn import _core, activations, initializers, registry, regularizers
-from rn.errors import ShapeError
+from rn.errors import ShapeError, flag
 from rn.layers.base import Layer, Shape
 from rn.layers.check import positive
 
@@ -38,7 +38,7 @@ class Dense(Layer):
         super().__init__(name=name)
         self.units = positive("Dense: units", units)
         self.activation = activations.get(activation)
-        self.use_bias = bool(use_bias)
+        self.use_bias = flag(f"{type(self).__name__}: use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from rn import _core, initializers, registry
+from rn.errors import flag
 from rn.layers.base import Layer, Shape
 from rn.layers.check import at_least_zero
 
@@ -29,8 +30,8 @@ class LayerNorm(Layer):
     ) -> None:
         super().__init__(name=name)
         self.epsilon = at_least_zero("LayerNorm: epsilon", epsilon)
-        self.use_scale = bool(use_scale)
-        self.use_bias = bool(use_bias)
+        self.use_scale = flag(f"{type(self).__name__}: use_scale", use_scale)
+        self.use_bias = flag(f"{type(self).__name__}: use_bias", use_bias)
 
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         if self.use_scale:

@@ -22,7 +22,9 @@ __all__ = [
     "count_option",
     "inputs",
     "names_option",
+    "note_samples",
     "numbers",
+    "refuse_beside_loader",
     "refuse_classes",
     "refuse_not_finite",
     "shape_option",
@@ -276,9 +278,23 @@ def shape_option(what: str, value: Any) -> Shape:
     return shape
 
 
-def batch_size_option(value: Any, samples: int) -> int:
-    """Return the batch size to use for ``samples`` samples: never more than there are."""
-    return min(count_option("batch_size", value), samples)
+def batch_size_option(value: Any, usual: int, samples: int) -> int:
+    """Return the batch size to use for ``samples`` samples: ``usual`` for None, and never more than there are."""
+    return min(usual if value is None else count_option("batch_size", value), samples)
+
+
+def note_samples(error: RnError, indices: NDArray[np.int64]) -> None:
+    """Let an error that names a sample of a loader's batch say where in the data set the batch's samples stand."""
+    error.add_note(f"in a DataLoader's batch, made of these samples of the data set: {', '.join(map(str, indices))}")
+
+
+def refuse_beside_loader(**given: Any) -> None:
+    """Raise ``OptionError`` for arguments, None where they were not given, that a loader answers itself."""
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise OptionError(
+            f"these do not go with a DataLoader, which has samples, batches and an order of its own: {', '.join(names)}"
+        )
 
 
 def class_count(output_shape: Shape) -> int | None:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from rn import _core, losses, metrics, optimizers
 from rn.callbacks import Callback, ModelCheckpoint, ProgressBar, Restoring, as_callbacks, states
 from rn.data import DataLoader
-from rn.errors import OptionError, ShapeError, StateError
+from rn.errors import OptionError, RnError, ShapeError, StateError, flag
 from rn.layers import Layer
 from rn.models import door, files, fusion, table
 from rn.models.binding import Use, bind_plan
@@ -168,10 +168,10 @@ class Model:
         y: ArrayLike | None = None,
         *,
         epochs: int = 1,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         validation_data: tuple[ArrayLike, ArrayLike] | DataLoader | None = None,
         validation_split: float = 0.0,
-        shuffle: bool = True,
+        shuffle: bool | None = None,
         class_weight: Mapping[int, float] | None = None,
         sample_weight: ArrayLike | None = None,
         callbacks: Iterable[Callback | Callable[..., Any]] = (),
@@ -181,22 +181,28 @@ class Model:
         """Train for ``epochs`` more epochs and return their ``History``.
 
         ``x``: (n, features) or (n, channels, height, width). ``y``: integer classes (n,) for cross_entropy, else
-        targets shaped as the output; (n,) serves for one output column. ``batch_size``: samples a step; the last batch
-        of an epoch may be smaller. ``validation_data`` (x, y), or else ``validation_split``, the share of samples taken
-        from the end: evaluated after each epoch as "val_loss" and so on. ``shuffle``: visit the samples in another
-        order in each epoch, by the model's seed. ``class_weight`` {label: factor} and ``sample_weight`` (n,): factors
-        of the samples' losses, 1 for labels not named. ``callbacks``: ``rn.callbacks`` objects, or functions called as
-        function(epoch, logs) at the end of each epoch. ``verbose``: 0 is quiet. ``initial_epoch``: the number of the
-        first epoch; as many as were trained before unless given.
+        targets shaped as the output; (n,) serves for one output column. ``batch_size``: samples a step, 32 unless
+        given; the last batch of an epoch may be smaller. ``validation_data`` (x, y), or else ``validation_split``, the
+        share of samples taken from the end: evaluated after each epoch as "val_loss" and so on. ``shuffle``: visit the
+        samples in another order in each epoch, by the model's seed; so it is unless False is given. ``class_weight``
+        {label: factor} and ``sample_weight`` (n,): factors of the samples' losses, 1 for labels not named.
+        ``callbacks``: ``rn.callbacks`` objects, or functions called as function(epoch, logs) at the end of each epoch.
+        ``verbose``: 0 is quiet. ``initial_epoch``: the number of the first epoch; as many as were trained before unless
+        given.
 
-        ``x`` may be a ``rn.data.DataLoader`` with targets: then it says ``batch_size`` and ``shuffle``, and ``y``,
-        ``validation_split`` and ``sample_weight`` are refused. ``validation_data`` may be one too.
+        ``x`` may be a ``rn.data.DataLoader`` with targets: then ``y``, ``batch_size``, ``shuffle``,
+        ``validation_split`` and ``sample_weight`` are the loader's business and refused. ``validation_data`` may be one
+        too.
 
         Raises ``StateError`` before ``compile`` and while another ``fit`` of this model runs; ``ShapeError``,
         ``LabelError``, ``DtypeError`` and ``OptionError`` for data and options that do not fit, before anything is
         changed.
         """
         epochs = door.count_option("epochs", epochs)
+        loud = door.count_option("verbose", int(verbose) if isinstance(verbose, bool) else verbose, 0)
+        shuffled = True if shuffle is None else flag("shuffle", shuffle)
+        if validation_data is not None and validation_split != 0:
+            raise OptionError("validation_data and validation_split both say what to validate on; give one of them")
         first_epoch = self.epochs if initial_epoch is None else door.count_option("initial_epoch", initial_epoch, 0)
         # A checkpoint holds the others' states, as they are after the epoch.
         watchers = sorted(as_callbacks(callbacks), key=lambda watcher: isinstance(watcher, ModelCheckpoint))
@@ -204,8 +210,10 @@ class Model:
         with self._unbuilt_again_on_error():
             fitting: Fitting
             if isinstance(x, DataLoader):
-                if y is not None or sample_weight is not None or validation_split != 0:
-                    raise OptionError("y, sample_weight and validation_split do not go with a DataLoader")
+                split = None if validation_split == 0 else validation_split
+                door.refuse_beside_loader(
+                    y=y, batch_size=batch_size, shuffle=shuffle, validation_split=split, sample_weight=sample_weight
+                )
                 fitting = self._loader_fitting(x, class_weight, validation_data, first_epoch)
             else:
                 inputs, targets, classes = self._enter_pair("fit", x, y)
@@ -224,8 +232,8 @@ class Model:
                     targets,
                     factors,
                     classes=classes,
-                    batch_size=door.batch_size_option(batch_size, len(inputs)),
-                    shuffle=bool(shuffle),
+                    batch_size=door.batch_size_option(batch_size, 32, len(inputs)),
+                    shuffle=shuffled,
                     held_out=held_out,
                 )
         with self._alone("fit"):
@@ -299,20 +307,20 @@ class Model:
         x: ArrayLike | DataLoader,
         y: ArrayLike | None = None,
         *,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> dict[str, Any]:
         """Return the loss and metrics of all samples together, with dropout off: numbers, but ``confusion_matrix``.
 
-        ``x`` may be a ``rn.data.DataLoader`` with targets, of which all samples are taken, in batches of its own size.
+        ``batch_size``: how many are computed at a time, 256 unless given. ``x`` may be a
+        ``rn.data.DataLoader`` with targets, of which all samples are taken, in batches of its own size.
         """
         if isinstance(x, DataLoader):
-            if y is not None or sample_weight is not None:
-                raise OptionError("y and sample_weight do not go with a DataLoader")
+            door.refuse_beside_loader(y=y, batch_size=batch_size, sample_weight=sample_weight)
             return self._evaluate_loader(x)
         inputs, targets, classes = self._enter_pair("evaluate", x, y)
         factors = door.weights(sample_weight, None, targets, self._class_count(classes))
-        return self._evaluate(inputs, targets, factors, classes, door.batch_size_option(batch_size, len(inputs)))
+        return self._evaluate(inputs, targets, factors, classes, door.batch_size_option(batch_size, 256, len(inputs)))
 
     def _evaluate(
         self, x: FloatArray, y: NDArray[Any], factors: FloatArray | None, classes: bool, batch_size: int
@@ -338,19 +346,21 @@ class Model:
                     bound.plan.train(np.arange(len(inputs)), totals)
         return report.values(totals, len(loader.x))
 
-    def predict(self, x: ArrayLike | DataLoader, *, batch_size: int = 256) -> FloatArray:
+    def predict(self, x: ArrayLike | DataLoader, *, batch_size: int | None = None) -> FloatArray:
         """Return the model's output for every sample, float32 of shape (n, *output_shape), with dropout off.
 
-        A row of the result does not depend on the batch it was computed in. Several threads may predict at once. Of a
+        ``batch_size``: how many are computed at a time, 256 unless given. A row of the result does not depend on the
+        batch it was computed in. Several threads may predict at once. Of a
         ``rn.data.DataLoader`` all samples are taken, in the order of its data and in batches of its own size.
         """
         if isinstance(x, DataLoader):
+            door.refuse_beside_loader(batch_size=batch_size)
             with closing(x.in_order()) as batches:
                 return np.concatenate([self.predict(rows, batch_size=x.batch_size) for rows, _ in batches])
         network, inputs = self._enter(x)
         samples = len(inputs)
         output = np.empty((samples, *network.output_shape), np.float32)
-        size = door.batch_size_option(batch_size, samples)
+        size = door.batch_size_option(batch_size, 256, samples)
         if size == samples:
             with self._lend("predict", size) as bound:
                 bound.transform(inputs, output)
@@ -362,8 +372,9 @@ class Model:
 
     def __call__(self, x: ArrayLike, training: bool = False) -> FloatArray:
         """Return the output for all of ``x`` as one batch; with ``training`` as in a training step, dropout on."""
+        trains = training is not False and flag("training", training)
         network, inputs = self._enter(x)
-        with self._lend("training call" if training else "predict", len(inputs)) as bound:
+        with self._lend("training call" if trains else "predict", len(inputs)) as bound:
             bound.plan.set_step(self.steps, 1, 0.0)
             bound.write("x", inputs)
             bound.plan.run("forward")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rn import registry
+from rn.errors import flag
 from rn.optimizers.base import Optimizer, at_least, fraction
 from rn.schedules import Schedule
 
@@ -47,7 +48,7 @@ class Adam(Optimizer):
         self.beta_1 = fraction("Adam: beta_1", beta_1)
         self.beta_2 = fraction("Adam: beta_2", beta_2)
         self.epsilon = at_least(0.0, "Adam: epsilon", epsilon)
-        self.amsgrad = bool(amsgrad)
+        self.amsgrad = flag("Adam: amsgrad", amsgrad)
 
     @property
     def state_names(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rn import _core, registry
-from rn.errors import OptionError, StateError
+from rn.errors import OptionError, StateError, flag
 from rn.schedules import Schedule
 
 __all__ = ["Optimizer", "above_zero", "at_least", "fraction"]
@@ -56,7 +56,7 @@ class Optimizer:
         self.learning_rate = learning_rate
         self.weight_decay = at_least(0.0, f"{name}: weight_decay", weight_decay)
         if decoupled_weight_decay is not None:  # a rule that always decouples takes no such argument
-            self.decoupled_weight_decay = bool(decoupled_weight_decay)
+            self.decoupled_weight_decay = flag(f"{name}: decoupled_weight_decay", decoupled_weight_decay)
         self.clip_norm = None if clip_norm is None else above_zero(f"{name}: clip_norm", clip_norm)
         self.clip_value = None if clip_value is None else above_zero(f"{name}: clip_value", clip_value)
         if clip_norm is not None and clip_value is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rn import registry
-from rn.errors import OptionError
+from rn.errors import OptionError, flag
 from rn.optimizers.base import Optimizer, fraction
 from rn.schedules import Schedule
 
@@ -43,7 +43,7 @@ class SGD(Optimizer):
             clip_value=clip_value,
         )
         self.momentum = fraction("SGD: momentum", momentum)
-        self.nesterov = bool(nesterov)
+        self.nesterov = flag("SGD: nesterov", nesterov)
         if self.nesterov and self.momentum == 0.0:
             raise OptionError("SGD: nesterov needs a momentum above 0")
 

@@ -221,10 +221,14 @@ def test_what_a_fit_refuses():
     net = model()
     with pytest.raises(LabelError, match="y is missing"):
         net.fit(DataLoader(x))
-    for arguments in ({"y": y}, {"validation_split": 0.2}, {"sample_weight": np.ones(len(x))}):
-        with pytest.raises(OptionError, match="do not go with a DataLoader"):
-            net.fit(DataLoader(x, y), **arguments)
+    beside = {"y": y, "batch_size": 32, "shuffle": True, "validation_split": 0.2, "sample_weight": np.ones(len(x))}
+    for name, value in beside.items():
+        with pytest.raises(OptionError, match=f"do not go with a DataLoader.*: {name}$"):
+            net.fit(DataLoader(x, y), **{name: value})
     assert net.network is None
+    for call in (net.evaluate, net.predict):
+        with pytest.raises(OptionError, match=r"do not go with a DataLoader.*: batch_size"):
+            call(DataLoader(x, y), batch_size=10)
 
     def late(x, y, draws):
         if draws.epoch == 1:

@@ -344,10 +344,58 @@ def test_probabilities_and_logits_are_not_mixed(layers: list[rn.layers.Layer], l
         ({"initial_epoch": -1}, "initial_epoch"),
         ({"sample_weight": np.full(12, -1.0)}, "sample_weight"),
         ({"class_weight": {0: float("nan")}}, "class_weight"),
+        ({"shuffle": "no"}, "shuffle must be True or False, got 'no'"),
+        ({"shuffle": 2}, "shuffle must be True or False"),
+        ({"verbose": "no"}, "verbose must be a whole number"),
+        ({"verbose": -1}, "verbose"),
+        (
+            {"validation_split": 0.2, "validation_data": (X, CLASSES)},
+            "validation_data and validation_split.*one of them",
+        ),
     ],
 )
 def test_options_of_fit(options: dict[str, object], words: str) -> None:
     refused(classifier(), OptionError, words, X, CLASSES, **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: rn.data.DataLoader(X, shuffle="no"), "shuffle must be True or False, got 'no'"),
+        (lambda: rn.data.DataLoader(X, drop_last="False"), "drop_last must be"),
+        (lambda: rn.data.read_csv("any.csv", header="no"), "header must be"),
+        (lambda: rn.callbacks.EarlyStopping(restore_best_weights="no"), "EarlyStopping: restore_best_weights must be"),
+        (lambda: rn.callbacks.ModelCheckpoint("m.rn", save_best_only="no"), "ModelCheckpoint: save_best_only must be"),
+        (lambda: rn.callbacks.CSVLogger("log.csv", append="no"), "CSVLogger: append must be"),
+        (lambda: rn.callbacks.ProgressBar(live="no"), "ProgressBar: live must be"),
+        (lambda: Dense(3, use_bias="no"), "Dense: use_bias must be"),
+        (lambda: Conv2D(3, 3, use_bias="no"), "Conv2D: use_bias must be"),
+        (lambda: rn.layers.BatchNorm(use_scale="no"), "BatchNorm: use_scale must be"),
+        (lambda: rn.layers.LayerNorm(use_bias=None), "LayerNorm: use_bias must be"),
+        (lambda: rn.optimizers.SGD(momentum=0.9, nesterov="no"), "SGD: nesterov must be"),
+        (lambda: rn.optimizers.Adam(amsgrad="no"), "Adam: amsgrad must be"),
+        (lambda: rn.optimizers.Adam(decoupled_weight_decay="no"), "Adam: decoupled_weight_decay must be"),
+        (lambda: rn.losses.CrossEntropy(from_logits="no"), "CrossEntropy: from_logits must be"),
+        (lambda: rn.set_winograd("off"), "set_winograd: on must be True or False, got 'off'"),
+        (lambda: classifier()(X, training="no"), "training must be"),
+    ],
+)
+def test_a_text_is_neither_yes_nor_no(make: object, words: str) -> None:
+    """Every text that is not empty would count as True, "no" and "False" too."""
+    with pytest.raises(OptionError, match=words):
+        make()  # type: ignore[operator]
+
+
+def test_yes_and_no_as_numpy_and_json_have_them() -> None:
+    for yes, no in ((True, False), (np.True_, np.False_), (1, 0)):
+        assert rn.data.DataLoader(X, shuffle=yes).shuffle is True
+        assert rn.data.DataLoader(X, shuffle=no).shuffle is False
+    a, b, c = classifier(), classifier(), classifier()
+    a.fit(X, CLASSES, shuffle=np.False_, verbose=False)
+    b.fit(X, CLASSES, shuffle=False, verbose=0)
+    c.fit(X, CLASSES, verbose=0, batch_size=5)
+    assert np.array_equal(a.predict(X), b.predict(X))
+    assert not np.array_equal(a.predict(X), c.predict(X))
 
 
 def test_weights_of_the_wrong_length() -> None:
