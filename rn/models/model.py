@@ -240,16 +240,20 @@ class Model:
             self.stop_training = False
             history = self.history = History()
             saved, self._callback_states = self._callback_states, {}
-            with fitting, self._watched_by(watchers):
-                run_epochs(
-                    fitting,
-                    self,
-                    epochs=epochs,
-                    first_epoch=first_epoch,
-                    callbacks=[*watchers, Restoring(watchers, saved)],
-                    progress=bars[0] if bars else ProgressBar() if verbose else None,
-                    history=history,
-                )
+            try:
+                with fitting, self._watched_by(watchers):
+                    run_epochs(
+                        fitting,
+                        self,
+                        epochs=epochs,
+                        first_epoch=first_epoch,
+                        callbacks=[*watchers, Restoring(watchers, saved)],
+                        progress=bars[0] if bars else ProgressBar() if loud else None,
+                        history=history,
+                    )
+            finally:
+                if not history.epoch:  # refused by a callback, say: the saved states wait for the next fit
+                    self._callback_states = saved
             return history
 
     @contextmanager

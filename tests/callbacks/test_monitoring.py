@@ -346,6 +346,19 @@ def test_what_cannot_be_written_is_told_before_training(
     assert all(np.array_equal(before[key], value) for key, value in model.state_dict().items())
 
 
+def test_a_fit_that_is_refused_leaves_the_saved_states_for_the_next(tmp_path: Path) -> None:
+    model = net()
+    fit(model, 3, EarlyStopping(patience=9), ModelCheckpoint(tmp_path / "m.rn"))
+    again, same = rn.load(tmp_path / "m.rn"), rn.load(tmp_path / "m.rn")
+    stopping, expected = EarlyStopping(patience=9), EarlyStopping(patience=9)
+    with pytest.raises(OptionError, match="no folder"):
+        fit(again, 1, stopping, ModelCheckpoint(tmp_path / "no" / "m.rn"))
+    fit(again, 1, stopping)
+    fit(same, 1, expected)
+    assert (stopping.best, stopping.best_epoch) == (expected.best, expected.best_epoch)
+    assert stopping.best == min(model.history.history["val_loss"] + again.history.history["val_loss"])
+
+
 # TensorBoard
 
 
