@@ -42,11 +42,13 @@ class Loss:
     """The contract.
 
     ``takes_classes``: whether integer labels mean classes; if not, targets are arrays shaped as the prediction.
-    ``target_range``: what the numbers of such arrays may be.
+    ``target_range``: what the numbers of such arrays may be. ``threshold``: where each output is a yes or no of its
+    own, above which number it, or its target, means yes: metrics of classes go by it; else None.
     """
 
     takes_classes: ClassVar[bool] = False
     target_range: ClassVar[TargetRange] = "any"
+    threshold: ClassVar[float | None] = None
     from_logits: bool = False
 
     def value(self, prediction: NDArray[np.float32], target: NDArray[Any]) -> ArrayLike:
@@ -205,6 +207,7 @@ class Hinge(Loss):
     """L = mean max(0, 1 - t p) for targets t of -1 or 1; dL/dp = -t / (n outputs) where t p < 1, else 0."""
 
     target_range = "signs"
+    threshold = 0.0
 
     def doorway(self) -> Callable[..., None]:
         return _core.hinge
@@ -257,6 +260,7 @@ class BinaryCrossEntropy(Loss):
     """
 
     target_range = "share"
+    threshold = 0.5  # of probabilities, which metrics see also where the loss takes logits
 
     def __init__(self, from_logits: bool = False) -> None:
         self.from_logits = flag(f"{type(self).__name__}: from_logits", from_logits)

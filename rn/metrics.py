@@ -73,13 +73,23 @@ class Metric:
         """Return how many numbers are recorded for a model of ``outputs`` outputs a sample."""
         return 1
 
-    def bind(self, plan: _core.Plan, prediction: _core.Slot, target: _core.Slot, *, target_classes: bool) -> _core.Slot:
+    def bind(
+        self,
+        plan: _core.Plan,
+        prediction: _core.Slot,
+        target: _core.Slot,
+        *,
+        target_classes: bool,
+        threshold: float | None = None,
+    ) -> _core.Slot:
         """Record the metric of a batch and return the slot of its float64 numbers.
 
-        ``target`` as in ``rn.losses.Loss.bind``.
+        ``target`` as in ``rn.losses.Loss.bind``, ``threshold`` the loss's: a metric of classes goes by it.
         """
         if type(self).doorway is Metric.doorway:
             return self._bind_python(plan, prediction, target, target_classes)
+        if self.takes_classes and threshold not in (None, 0.5):  # which is where the kernels part
+            prediction, target = (_parted(plan, slot, threshold) for slot in (prediction, target))
         numbers = plan.kept((2 * self.width(prediction.size // max(prediction.shape[0], 1)),))
         classes = {"target_classes": target_classes} if self.takes_classes else {}
         self.doorway()(plan, prediction, target, numbers, **classes, **self.options())
@@ -121,11 +131,27 @@ class Metric:
 class Accuracy(Metric):
     """The share of samples whose largest output (the first of equals) is the label's class, or the row's largest.
 
-    A single output column is a probability instead: above 0.5 means 1, else 0.
+    A single output column is a probability instead: above 0.5 means 1, else 0. With a loss that has a ``threshold``
+    (binary cross-entropy 0.5, hinge 0) each output is a yes or no of its own, above the threshold or not, and this is
+    the share of all outputs that are right.
     """
 
     name = "accuracy"
     takes_classes = True
+
+    def bind(
+        self,
+        plan: _core.Plan,
+        prediction: _core.Slot,
+        target: _core.Slot,
+        *,
+        target_classes: bool,
+        threshold: float | None = None,
+    ) -> _core.Slot:
+        if threshold is not None:
+            column = (prediction.size, 1, 1, 1)
+            prediction, target = plan.view(prediction, column), plan.view(target, column)
+        return super().bind(plan, prediction, target, target_classes=target_classes, threshold=threshold)
 
     def doorway(self) -> Callable[..., None]:
         return _core.count_correct
@@ -158,7 +184,8 @@ class ClassCounts(Metric):
 
     ``average``: "macro", the mean over the classes; "weighted", the same with each class counted as often as it has
     samples; "micro", of the sums over all classes. A single output column has one class, 1. Classes that no sample has
-    and none was taken for do not count, and 0 / 0 is 0, both as in scikit-learn.
+    and none was taken for do not count, and 0 / 0 is 0, both as in scikit-learn. With a loss that has a ``threshold``
+    each output is a class that a sample has or has not, whatever other classes it has.
     """
 
     takes_classes = True
@@ -174,6 +201,28 @@ class ClassCounts(Metric):
 
     def width(self, outputs: int) -> int:
         return 3 * outputs
+
+    def bind(
+        self,
+        plan: _core.Plan,
+        prediction: _core.Slot,
+        target: _core.Slot,
+        *,
+        target_classes: bool,
+        threshold: float | None = None,
+    ) -> _core.Slot:
+        outputs = prediction.shape[1]
+        if threshold is None or outputs == 1:
+            return super().bind(plan, prediction, target, target_classes=target_classes, threshold=threshold)
+        counts = plan.kept((2 * self.width(outputs),))
+
+        def run() -> None:
+            p, t = (np.asarray(plan.array(slot)).reshape(-1, outputs) > threshold for slot in (prediction, target))
+            found = np.asarray(plan.array(counts)).reshape(-1).view(np.float64).reshape(3, outputs)
+            found[...] = (p & t).sum(axis=0), p.sum(axis=0), t.sum(axis=0)
+
+        plan.callback(self.name, run, reads=[prediction, target], writes=[counts])
+        return counts
 
     def finish(self, totals: NDArray[np.float64], samples: int) -> Value:
         counts = totals.reshape(3, -1)
@@ -220,6 +269,18 @@ class F1(ClassCounts):
 
     def share(self, right: Counts, predicted: Counts, actual: Counts) -> Counts:
         return _ratio(2.0 * right, predicted + actual)
+
+
+def _parted(plan: _core.Plan, slot: _core.Slot, threshold: float | None) -> _core.Slot:
+    """Record 1 for the numbers of ``slot`` above ``threshold``, 0 for the others, NaN for NaN; return their slot."""
+    parted = plan.tensor(slot.shape)
+
+    def run() -> None:
+        x = np.asarray(plan.array(slot))
+        np.asarray(plan.array(parted))[...] = np.where(np.isnan(x), x, x > threshold)
+
+    plan.callback("threshold", run, reads=[slot], writes=[parted])
+    return parted
 
 
 def _ratio(part: Counts, whole: Counts) -> Counts:

@@ -65,6 +65,62 @@ def test_one_hot_rows_and_a_single_column() -> None:
     np.testing.assert_array_equal(got["confusion_matrix"], [[1, 1], [1, 2]])
 
 
+@pytest.mark.parametrize("batch_size", [2, 7, 40])
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", "logits", "hinge"])
+def test_outputs_that_are_each_yes_or_no(loss: str, batch_size: int) -> None:
+    """Each output is held against the loss's threshold: 0.5 of a probability, 0 of a margin."""
+    rng = np.random.default_rng(3)
+    yes = rng.random((40, 3)) < [0.2, 0.5, 0.7]
+    z = np.where(rng.random((40, 3)) < 0.8, 1, -1) * np.where(yes, 1, -1) * rng.uniform(0.01, 0.4, (40, 3))
+    guess = z > 0
+    y = np.where(yes, 1.0, -1.0) if loss == "hinge" else yes.astype(np.float64)
+
+    def found(outputs: int, *more: str) -> dict[str, Any]:
+        chosen: Any = rn.losses.BinaryCrossEntropy(from_logits=True) if loss == "logits" else loss
+        last = rn.layers.Sigmoid() if loss == "binary_cross_entropy" else Linear()
+        model = rn.Sequencial([last], input_shape=outputs)
+        model.compile("sgd", chosen, ["accuracy", "precision", Recall("micro"), "f1", *more])
+        return model.evaluate(z[:, :outputs], y[:, :outputs], batch_size=batch_size)
+
+    right, guessed, actual = (guess & yes).sum(0), guess.sum(0), yes.sum(0)
+    got = found(3)
+    assert got["accuracy"] == pytest.approx((guess == yes).mean())
+    assert 0.6 < got["accuracy"] < 0.95
+    assert got["precision"] == pytest.approx((right / guessed).mean())
+    assert got["recall"] == pytest.approx(right.sum() / actual.sum())
+    assert got["f1"] == pytest.approx((2 * right / (guessed + actual)).mean())
+    got = found(1, "confusion_matrix", "top_k_accuracy")
+    assert got["accuracy"] == got["top_k_accuracy"] == pytest.approx((guess == yes)[:, 0].mean())
+    assert got["f1"] == pytest.approx((2 * right / (guessed + actual))[0])
+    assert got["confusion_matrix"][1, 1] == right[0]
+    assert got["confusion_matrix"].sum() == 40
+
+
+def test_the_threshold_itself_and_nan_are_no() -> None:
+    p, y = np.float32([[0.0, 1e-30], [-1e-30, np.nan]]), np.float32([[1, 1], [-1, 1]])
+    got = evaluated(p, y, ["accuracy", "recall"], "hinge")
+    assert (got["accuracy"], got["recall"]) == (0.5, 0.25)  # recall: nothing of the first output, half of the second
+
+
+def test_images_of_yes_and_no() -> None:
+    rng = np.random.default_rng(1)
+    p, y = rng.random((5, 2, 3, 3)), rng.random((5, 2, 3, 3)) < 0.5
+    got = evaluated((p - 0.5) * 9, y.astype(np.float32), "accuracy", rn.losses.BinaryCrossEntropy(from_logits=True), 2)
+    assert got["accuracy"] == pytest.approx(((p > 0.5) == y).mean())
+
+
+def test_metrics_of_classes_where_there_are_none() -> None:
+    image, row = np.zeros((4, 2, 3, 3), np.float32), np.zeros((4, 3), np.float32)
+    for name in (*CLASSES, "top_k_accuracy"):
+        with pytest.raises(OptionError, match=rf"metric '{name}' takes an output for each class.*\(n, 2, 3, 3\)"):
+            evaluated(image, image, name, "mse")
+    with pytest.raises(OptionError, match="metric 'f1' takes an output for each class"):
+        evaluated(image, image, "f1", rn.losses.BinaryCrossEntropy(from_logits=True))
+    for name in ("confusion_matrix", "top_k_accuracy"):
+        with pytest.raises(OptionError, match=rf"'{name}' takes one class a sample, but with Hinge each of the 3"):
+            evaluated(row, row + 1, name, "hinge")
+
+
 def test_nothing_counted_is_0() -> None:
     none = np.zeros((3, 1), np.float32)
     got = evaluated(none, none, ["precision", "recall", "f1"], "mse")

@@ -79,7 +79,9 @@ def _bind_loss(plan: _core.Plan, model: Model, *, classes: bool, weighted: bool,
     for penalty in penalties:
         plan.report(penalty)
     for metric in model.metrics:
-        numbers = metric.bind(plan, slots["y"], slots["target"], target_classes=classes)
+        numbers = metric.bind(
+            plan, slots["y"], slots["target"], target_classes=classes, threshold=None if classes else loss.threshold
+        )
         plan.report(numbers, sums=metric.sums)
     return slots
 

@@ -26,6 +26,7 @@ __all__ = [
     "numbers",
     "refuse_beside_loader",
     "refuse_classes",
+    "refuse_metrics",
     "refuse_not_finite",
     "shape_option",
     "targets",
@@ -160,6 +161,24 @@ def refuse_classes(chosen: Iterable[metrics.Metric], what: str = "y") -> None:
             raise LabelError(
                 f"{what} holds integer classes, but the metric {metric.name!r} compares the output with targets of its "
                 "shape: give one-hot rows, or leave out the metric"
+            )
+
+
+def refuse_metrics(chosen: Iterable[metrics.Metric], loss: losses.Loss, output_shape: Shape) -> None:
+    """Raise ``OptionError`` for a metric of classes where a sample of the output tells no class that it could count."""
+    several = loss.threshold is not None and output_shape != (1,)
+    for metric in chosen:
+        if not isinstance(metric, OF_CLASSES) or (several and isinstance(metric, metrics.Accuracy)):
+            continue
+        if math.prod(output_shape[1:]) != 1:
+            raise OptionError(
+                f"the metric {metric.name!r} takes an output for each class, (n, classes), but the model gives (n, "
+                f"{', '.join(map(str, output_shape))}): use 'mse' or 'mae', or end the model with Flatten()"
+            )
+        if several and not isinstance(metric, metrics.ClassCounts):
+            raise OptionError(
+                f"the metric {metric.name!r} takes one class a sample, but with {type(loss).__name__} each of the "
+                f"{output_shape[0]} outputs is a yes or no of its own: use 'accuracy', 'precision', 'recall' or 'f1'"
             )
 
 

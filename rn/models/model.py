@@ -545,6 +545,7 @@ class Model:
             targets, classes = door.targets(y, len(inputs), network.output_shape, loss, f"{what}y")
             if classes:
                 door.refuse_classes(self.metrics, f"{what}y")
+            door.refuse_metrics(self.metrics, loss, network.output_shape)
         return inputs, targets, classes
 
     def _class_count(self, classes: bool) -> int | None:
