@@ -83,12 +83,16 @@ class DataLoader:
         """Let the next loop give the batches of ``epoch``."""
         self.epoch = whole("epoch", epoch, 0)
 
-    def batches(self, epoch: int) -> Generator[Batch, None, None]:
-        """Yield the batches of ``epoch``; ``self.epoch`` is left as it is."""
+    def order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return where in the data the samples stand that ``epoch`` visits, in its order."""
         order = np.arange(len(self.x), dtype=np.int64)
         if self.shuffle:
             _core.shuffle(order, self.seed, SHUFFLE, epoch)
-        return self._prepared(order[: self.samples], epoch)
+        return order[: self.samples]
+
+    def batches(self, epoch: int) -> Generator[Batch, None, None]:
+        """Yield the batches of ``epoch``; ``self.epoch`` is left as it is."""
+        return self._prepared(self.order(epoch), epoch)
 
     def in_order(self, epoch: int = 0) -> Generator[Batch, None, None]:
         """Yield batches of all samples in the order of the data, as ``evaluate`` and ``predict`` take them."""

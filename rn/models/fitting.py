@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from rn import _core
 from rn.data import DataLoader
 from rn.data.loader import SHUFFLE
+from rn.errors import RnError
+from rn.models import door
 from rn.models.plans import BoundPlan
 from rn.models.report import Report, numbers
 
@@ -165,7 +167,7 @@ class LoaderFitting(Fitting):
         self.samples = loader.samples
         self._loader = loader
         self._class_weight = class_weight
-        self._batches = loader.batches(0)
+        self._batches, self._epoch = loader.batches(0), 0
 
     def __exit__(self, *exception: object) -> None:
         self._batches.close()
@@ -175,6 +177,7 @@ class LoaderFitting(Fitting):
         """Begin ``epoch`` of the loader; the order is that in which its batches come."""
         self._batches.close()
         self._batches = self._loader.batches(epoch)
+        self._epoch = epoch
         return np.arange(self.samples, dtype=np.int64)
 
     def train(self, order: NDArray[np.int64], totals: NDArray[np.float64]) -> None:
@@ -182,7 +185,11 @@ class LoaderFitting(Fitting):
         done = 0
         while done < len(order):
             x, y = next(self._batches)
-            self._data, self._classes = self.model._enter_batch("fit", x, y, self._class_weight)
+            try:
+                self._data, self._classes = self.model._enter_batch("fit", x, y, self._class_weight)
+            except RnError as error:
+                door.note_samples(error, self._loader.order(self._epoch)[order[done] : order[done] + self.batch_size])
+                raise
             super().train(np.arange(len(x), dtype=np.int64), totals)
             done += len(x)
 

@@ -343,8 +343,12 @@ class Model:
         report = Report(self)
         totals = np.zeros(report.width)
         with closing(loader.in_order()) as batches:
-            for x, y in batches:
-                (inputs, targets, _), classes = self._enter_batch("evaluate", x, y)
+            for i, (x, y) in enumerate(batches):
+                try:
+                    (inputs, targets, _), classes = self._enter_batch("evaluate", x, y)
+                except RnError as error:
+                    door.note_samples(error, i * loader.batch_size + np.arange(len(x)))
+                    raise
                 with self._lend("evaluate", len(inputs), classes=classes, weighted=False) as bound:
                     bound.feed(inputs, targets, None)
                     bound.plan.train(np.arange(len(inputs)), totals)

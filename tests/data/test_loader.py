@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 
@@ -11,7 +12,7 @@ import pytest
 import rn
 from rn.data import DataLoader
 from rn.data.transforms import HorizontalFlip, Normalize
-from rn.errors import LabelError, OptionError, ShapeError
+from rn.errors import DtypeError, LabelError, OptionError, ShapeError
 from rn.layers import Dense
 
 X = np.arange(46, dtype=np.float32).reshape(23, 2)
@@ -113,7 +114,68 @@ def test_an_exception_names_its_transform():
     assert len(came) == 4
     assert "in transform 1 of 2, <function" in caught.value.__notes__[0]
     assert "broken" in caught.value.__notes__[0]
+    assert caught.value.__notes__[0].endswith("epoch 0, sample 20 of the data set")
     assert background() == []
+
+
+def test_an_exception_names_its_sample_in_the_data_set():
+    def broken(x, y, draws):
+        if 20 in y:
+            raise ZeroDivisionError
+        return x, y
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(DataLoader(X, Y, batch_size=7, shuffle=True, transforms=broken, seed=3))
+    assert caught.value.__notes__[0].endswith("sample 20 of the data set")
+
+    def broken_together(x, y, draws):
+        if len(x) > 1:
+            raise ZeroDivisionError
+        return x, y
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(DataLoader(X, Y, batch_size=3, transforms=broken_together))
+    assert caught.value.__notes__[0].endswith("samples 0, 1, 2 of the data set")
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_what_the_model_refuses_of_a_batch_is_traced_to_the_data_set(method):
+    x, y = digits()
+    labels = y.astype(np.int64)
+    labels[77] = 10
+    net = model()
+    loader = DataLoader(x.astype(np.float32), labels, batch_size=16, seed=1, shuffle=method == "fit")
+    options = {"verbose": 0} if method == "fit" else {}
+    with pytest.raises(LabelError, match=r"label 10 \(sample \d+\)") as caught:
+        getattr(net, method)(loader, **options)
+    place = int(re.search(r"sample (\d+)", str(caught.value))[1])
+    indices = caught.value.__notes__[0].partition("data set: ")[2].split(", ")
+    assert (len(indices), int(indices[place])) == (16, 77)
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "words"),
+    [
+        (lambda x, y: None, DtypeError, r"the transform own must return \(x, y\).*got None"),
+        (lambda x, y: x, DtypeError, r"own must return \(x, y\)"),
+        (lambda x, y: (None, y), DtypeError, r"own must return \(x, y\)"),
+        (lambda x, y: (x.sum(), y), ShapeError, "own was given 5 samples and returned no rows of x"),
+        (lambda x, y: (x, y[:2]), ShapeError, "own was given 5 samples and returned 2 rows of y"),
+        (lambda x, y: (x.astype(str), y), DtypeError, "own was given numbers and returned x of dtype <U"),
+    ],
+)
+def test_a_transform_that_returns_nonsense_is_named(returned, error, words):
+    def own(x, y, draws):
+        return returned(x, y)
+
+    with pytest.raises(error, match=words):
+        DataLoader(X, Y, transforms=own).batch(np.arange(5))
+
+
+def test_texts_may_become_numbers_on_the_way():
+    names = np.array(["3", "1", "4"])
+    x, y = DataLoader(names, names, transforms=lambda x, y, draws: (x.astype(np.float32), y)).batch([0, 2])
+    assert (x.tolist(), y.tolist()) == ([3.0, 4.0], ["3", "4"])
 
 
 def test_a_transform_that_loses_samples_is_refused():

@@ -44,7 +44,8 @@ class Transform:
 class Compose(Transform):
     """Applies transforms one after the other; those of a ``Compose`` among them count as its own.
 
-    An exception in a transform carries a note that names it. Raises ``OptionError`` for what cannot be called.
+    An exception in a transform carries a note that names it and the sample of the data set that it fails for. Raises
+    ``OptionError`` for what cannot be called, ``DtypeError`` and ``ShapeError`` for what a transform must not return.
     """
 
     def __init__(self, transforms: Iterable[Callable[[Array, Array | None, Draws], Batch]]) -> None:
@@ -56,11 +57,12 @@ class Compose(Transform):
 
     def transform(self, x: Array, y: Array | None, draws: Draws) -> Batch:
         for place, one in enumerate(self.transforms):
+            own = draws.at(place, self._before(place, draws))
             try:
-                x, y = one(x, y, draws.at(place, self._before(place, draws)))
-                check_rows(x, y, len(draws.indices))
+                x, y = checked_batch(one, one(x, y, own), x, y)
             except Exception as error:
-                error.add_note(f"in transform {place} of {len(self.transforms)}, {one!r}, epoch {draws.epoch}")
+                where = f"in transform {place} of {len(self.transforms)}, {one!r}, epoch {draws.epoch}"
+                error.add_note(f"{where}, {_failing(one, x, y, own)}")
                 raise
         return x, y
 
@@ -70,11 +72,33 @@ class Compose(Transform):
         return lambda indices: earlier.transform(*draws.samples(indices), draws.of(indices))
 
 
-def check_rows(x: Array, y: Array | None, samples: int) -> None:
-    """Raise ``ShapeError`` where a transform has lost samples or added some."""
-    for name, rows in (("x", x), ("y", y)):
-        if rows is not None and len(rows) != samples:
-            raise ShapeError(f"the transform was given {samples} samples and returned {len(rows)} rows of {name}")
+def checked_batch(transform: Any, made: Any, x: Array, y: Array | None) -> Batch:
+    """Return what ``transform`` made of (x, y) if it is a batch of as many rows; else raise, naming the transform."""
+    name = getattr(transform, "__name__", type(transform).__name__)
+    if not isinstance(made, (tuple, list)) or len(made) != 2 or made[0] is None:
+        raise DtypeError(f"the transform {name} must return (x, y), two arrays or an array and None, got {made!r:.80}")
+    for what, rows, before in (("x", made[0], x), ("y", made[1], y)):
+        if rows is None:
+            continue
+        array = np.asarray(rows)
+        if array.shape[:1] != (len(x),):
+            count = len(array) if array.ndim else "no"
+            raise ShapeError(f"the transform {name} was given {len(x)} samples and returned {count} rows of {what}")
+        if array.dtype.kind not in "fiub" and before is not None and before.dtype.kind in "fiub":
+            raise DtypeError(f"the transform {name} was given numbers and returned {what} of dtype {array.dtype}")
+    return made[0], made[1]
+
+
+def _failing(transform: Callable[..., Any], x: Array, y: Array | None, draws: Draws) -> str:
+    """Return which sample it is that ``transform`` fails for, trying them one by one; all, where none fails alone."""
+    for row, index in enumerate(draws.indices):
+        at = slice(row, row + 1)
+        try:
+            part = x[at], None if y is None else y[at]
+            checked_batch(transform, transform(*part, draws.of(draws.indices[at])), *part)
+        except Exception:
+            return f"sample {index} of the data set"
+    return f"samples {', '.join(map(str, draws.indices))} of the data set"
 
 
 def images(x: Array, name: str) -> Array:
