@@ -97,6 +97,17 @@ class Model:
         """The layers, in order."""
         raise NotImplementedError
 
+    @property
+    def trainable(self) -> bool:
+        """Whether training may change any layer; setting it speaks to all of them, from the next batch on."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        trains = flag("trainable", value)
+        for layer in self.layers:
+            layer.trainable = trains
+
     def config(self) -> dict[str, Any]:
         """Return what ``from_config`` makes the model from again, weights and counters apart, as JSON can hold it."""
         raise NotImplementedError

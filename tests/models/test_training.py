@@ -104,6 +104,30 @@ def test_a_model_that_was_stored_goes_on_with_the_same_bits(
     assert not same_bits(model, again)
 
 
+def test_a_whole_model_is_frozen_and_thawed() -> None:
+    model, plain = net(), net()
+    assert model.trainable
+    before = net()
+    model.trainable = False
+    assert not model.trainable
+    assert not any(layer.trainable for layer in model.layers)
+    model.fit(X, Y, batch_size=16, verbose=0)
+    model.train_on_batch(X, Y)
+    assert same_bits(model, before)
+    model.layers[4].trainable = True
+    assert model.trainable
+    with pytest.raises(rn.errors.OptionError, match="trainable must be True or False, got 'no'"):
+        model.trainable = "no"  # type: ignore[assignment]
+    model.trainable = True
+    assert all(layer.trainable for layer in model.layers)
+    model.epochs = model.steps = 0
+    for either in (model, plain):
+        either.compile("adam", "cross_entropy")
+        either.fit(X, Y, batch_size=16, verbose=0)
+    assert same_bits(model, plain)
+    assert not same_bits(model, before)
+
+
 def test_rede_neural_has_the_bits_of_the_sequencial_of_its_layers(tmp_path: Path) -> None:
     x, y = X.reshape(70, -1)[:, :4], Y
     light = rn.RedeNeural([4, 10, 10, 3], output_activation="softmax", seed=2)
