@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, registry
-from rn.errors import OptionError, ShapeError
+from rn.errors import OptionError, returned
 
 __all__ = [
     "ELU",
@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 
+@registry.contract("activation")
 class ActivationFunction:
     """The contract: ``bind`` records y = f(x) and, where gradients are wanted, dx = dy f'(x).
 
@@ -76,10 +77,7 @@ class ActivationFunction:
             return np.asarray(plan.array(slot)).reshape(shape)
 
         def checked(method: str, made: ArrayLike) -> NDArray[np.float32]:
-            array = np.asarray(made, np.float32)
-            if array.shape != shape:
-                raise ShapeError(f"{type(self).__name__}.{method} returned shape {array.shape}, expected {shape}")
-            return array
+            return returned(f"{type(self).__name__}.{method}", made, shape).astype(np.float32, copy=False)
 
         def forward() -> None:
             view(y)[...] = checked("value", self.value(view(x)))

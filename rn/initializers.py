@@ -68,6 +68,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[1] * kernel, shape[0] * kernel
 
 
+@registry.contract("initializer")
 class Initializer:
     """The contract: ``fill(tensor, shape, source)`` writes the first values of a parameter of ``shape``."""
 

@@ -38,6 +38,7 @@ __all__ = [
 TargetRange = Literal["any", "not negative", "share", "probabilities", "signs"]
 
 
+@registry.contract("loss")
 class Loss:
     """The contract.
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, registry
-from rn.errors import OptionError, ShapeError
+from rn.errors import OptionError, returned
 
 __all__ = [
     "F1",
@@ -37,6 +37,7 @@ Value: TypeAlias = float | NDArray[np.int64]
 Counts: TypeAlias = NDArray[np.float64]
 
 
+@registry.contract("metric")
 class Metric:
     """The contract.
 
@@ -109,15 +110,9 @@ class Metric:
         def run() -> None:
             p = np.asarray(plan.array(prediction)).reshape(shape)
             t = np.asarray(plan.array(target))
-            values = np.asarray(
-                self.value(p, t.reshape(-1).view(np.int32) if target_classes else t.reshape(shape)), np.float64
-            )
-            if values.shape != (plan.batch,):
-                raise ShapeError(
-                    f"{type(self).__name__}.value returned shape {values.shape}, expected one number a sample, "
-                    f"({plan.batch},)"
-                )
-            np.asarray(plan.array(mean)).reshape(-1).view(np.float64)[0] = values.mean()
+            made = self.value(p, t.reshape(-1).view(np.int32) if target_classes else t.reshape(shape))
+            values = returned(f"{type(self).__name__}.value", made, (plan.batch,), "one number a sample, ")
+            np.asarray(plan.array(mean)).reshape(-1).view(np.float64)[0] = values.mean(dtype=np.float64)
 
         plan.callback(type(self).__name__, run, reads=[prediction, target], writes=[mean])
         return mean

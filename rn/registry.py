@@ -11,11 +11,22 @@ from typing import Any, TypeVar
 
 from rn.errors import DtypeError, OptionError
 
-__all__ = ["create", "describe", "lookup", "name_of", "names", "register"]
+__all__ = ["contract", "create", "describe", "lookup", "name_of", "names", "register"]
 
 T = TypeVar("T")
 
 _classes: dict[str, dict[str, type]] = {}
+_contracts: dict[str, type] = {}
+
+
+def contract(kind: str) -> Callable[[type[T]], type[T]]:
+    """Return a class decorator: things of ``kind`` are of the class, and others cannot be registered as such."""
+
+    def settle(cls: type[T]) -> type[T]:
+        _contracts[kind] = cls
+        return cls
+
+    return settle
 
 
 def register(kind: str, name: str) -> Callable[[type[T]], type[T]]:
@@ -23,10 +34,20 @@ def register(kind: str, name: str) -> Callable[[type[T]], type[T]]:
 
     ``kind`` is one of ``"layer" "activation" "initializer" "regularizer" "loss" "metric" "optimizer" "schedule"
     "callback"``.
-    A name is given once: registering another class under a taken name raises ``OptionError``.
+    A name is given once: registering another class under a taken name raises ``OptionError``, as an unknown kind does;
+    what is no class of that kind, ``DtypeError``.
     """
+    if kind not in _contracts:
+        raise OptionError(f"register: unknown kind {kind!r}; known kinds: {', '.join(sorted(_contracts))}")
+    if not isinstance(name, str) or not name:
+        raise OptionError(f"register: the name of a {kind} must be text, got {name!r:.80}")
 
     def file_under_name(cls: type[T]) -> type[T]:
+        base = _contracts[kind]
+        if not isinstance(cls, type) or not issubclass(cls, base):
+            raise DtypeError(
+                f"register: a {kind} must be a subclass of {base.__module__}.{base.__name__}, got {cls!r:.80}"
+            )
         taken = _classes.setdefault(kind, {}).get(name)
         if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
             raise OptionError(f"the {kind} name {name!r} already belongs to {taken.__qualname__}; choose another name")

@@ -16,6 +16,7 @@ from rn.errors import OptionError
 __all__ = ["L1", "L1L2", "L2", "Regularizer", "get"]
 
 
+@registry.contract("regularizer")
 class Regularizer:
     """The contract: ``bind`` records l1 Σ|w| + l2 Σw² of a weight and adds its derivative to the weight's gradient."""
 

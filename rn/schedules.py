@@ -18,6 +18,7 @@ from rn.errors import OptionError
 __all__ = ["Cosine", "Exponential", "OneCycle", "Polynomial", "Schedule", "Step", "Warmup"]
 
 
+@registry.contract("schedule")
 class Schedule:
     """The contract: ``schedule(update)`` is the learning rate of update number 0, 1, 2 and so on.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from rn import registry
+
 __all__ = ["Callback"]
 
 
+@registry.contract("callback")
 class Callback:
     """Something that ``fit`` calls while it trains; a subclass overrides the methods it needs.
 

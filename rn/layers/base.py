@@ -37,6 +37,7 @@ class Parameter:
         return math.prod(self.shape)
 
 
+@registry.contract("layer")
 class Layer:
     """One step of a network: a function of a batch with, maybe, parameters.
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rn import _core, losses, metrics, optimizers
+from rn import _core, losses, metrics, optimizers, registry
 from rn.callbacks import Callback, ModelCheckpoint, ProgressBar, Restoring, as_callbacks, states
 from rn.data import DataLoader
 from rn.errors import OptionError, RnError, ShapeError, StateError, flag
@@ -38,6 +38,7 @@ FloatArray = NDArray[np.float32]
 PlanKey = tuple[Use, int, bool, bool, tuple[Any, ...], bool]
 
 
+@registry.contract("model")
 class Model:
     """A network with an optimizer, a loss and counters of what it has learned from.
 
@@ -594,6 +595,9 @@ def _trainable_flags(layer: Layer) -> Any:
 def _metric_list(chosen: Iterable[str | metrics.Metric] | str) -> tuple[metrics.Metric, ...]:
     listed = list(chosen) if isinstance(chosen, Iterable) and not isinstance(chosen, str) else [chosen]
     made = tuple(metrics.get(metric) for metric in listed)
+    for metric in made:
+        if not isinstance(getattr(metric, "name", None), str) or metric.name == "loss":
+            raise OptionError(f'{type(metric).__name__} needs a class attribute name to be reported under, not "loss"')
     names = [metric.name for metric in made]
     for name in names:
         if names.count(name) > 1:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rn.errors import DtypeError
 from rn.metrics import Metric, Value
 
 if TYPE_CHECKING:
@@ -46,5 +48,8 @@ class Report:
 
 
 def numbers(values: dict[str, Value]) -> dict[str, float]:
-    """Return the values that are numbers: what bars, histories and callbacks can take."""
-    return {name: value for name, value in values.items() if isinstance(value, float)}
+    """Return the values that are numbers: what bars, histories and callbacks can take. Arrays are left out."""
+    for name, value in values.items():
+        if not isinstance(value, (float, Real, np.ndarray)):
+            raise DtypeError(f"finish of the metric {name!r} returned {value!r:.80}, expected a number or an array")
+    return {name: float(value) for name, value in values.items() if not isinstance(value, np.ndarray)}

@@ -20,6 +20,7 @@ __all__ = ["Optimizer", "above_zero", "at_least", "fraction"]
 FloatArray = NDArray[np.float32]
 
 
+@registry.contract("optimizer")
 class Optimizer:
     """One update rule. ``learning_rate`` can be set at any time and holds from the next step on.
 

@@ -12,6 +12,7 @@ import pytest
 
 import rn
 from rn import registry
+from rn.errors import DtypeError, OptionError, ShapeError
 from rn.layers import Conv2D, Dense, Flatten
 
 RNG = np.random.default_rng(8)
@@ -160,6 +161,85 @@ def test_wrong_shapes_are_named() -> None:
     ):
         with pytest.raises(rn.errors.ShapeError, match=words):
             model.evaluate(X, T)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (None, "returned NoneType, not numbers, expected .*{shape}"),
+        (["nan"] * 40, "returned dtype <U3, not numbers, expected .*{shape}"),
+        ([[1.0], [1.0, 2.0]], "returned rows of different lengths, expected .*{shape}"),
+    ],
+)
+def test_nonsense_is_named(made: object, words: str) -> None:
+    """As float64 None would be NaN, and so would a text that says nan."""
+
+    class Strange:
+        def value(self, *arguments: object) -> object:
+            return made
+
+    loss, metric, activation = (
+        type(f"Own{base.__name__}", (Strange, base), {"name": "own"})()
+        for base in (rn.losses.Loss, rn.metrics.Metric, rn.activations.ActivationFunction)
+    )
+    for model, name, shape in (
+        (net("tanh", loss), "OwnLoss", r"\(40,\)"),
+        (net("tanh", "mse", [metric]), "OwnMetric", r"one number a sample, \(40,\)"),
+        (net(activation, "mse"), "OwnActivationFunction", r"\(40, 4, 4, 4\)"),
+    ):
+        with pytest.raises((DtypeError, ShapeError), match=f"{name}.value {words.format(shape=shape)}"):
+            model.evaluate(X, T)
+
+
+def test_a_metric_that_ends_in_no_number_is_named() -> None:
+    class Lost(OwnMetric):
+        def finish(self, totals: np.ndarray, samples: int) -> object:
+            return None
+
+    class Small(OwnMetric):
+        def finish(self, totals: np.ndarray, samples: int) -> object:
+            return np.float32(0.25)
+
+    with pytest.raises(DtypeError, match="finish of the metric 'own' returned None, expected a number"):
+        net("tanh", "mse", [Lost()]).fit(X, T, verbose=0)
+    assert net("tanh", "mse", [Small()]).fit(X, T, verbose=0).final["own"] == 0.25
+
+
+@pytest.mark.parametrize("name", [None, 3, "loss"])
+def test_a_metric_is_reported_under_a_name_of_its_own(name: object) -> None:
+    class Named(rn.metrics.Metric):
+        pass
+
+    if name is not None:
+        Named.name = name  # type: ignore[assignment]
+    with pytest.raises(OptionError, match="Named needs a class attribute name"):
+        net("tanh", "mse", [Named()])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "thing", "words"),
+    [
+        ("loss", "mse", type("Other", (OwnLoss,), {}), "the loss name 'mse' already belongs to MeanSquaredError"),
+        ("loss", "mine", Dense, r"a loss must be a subclass of rn.losses.Loss, got <class '.*Dense'>"),
+        ("layer", "mine", OwnLoss, r"a layer must be a subclass of rn.layers.base.Layer"),
+        ("metric", "mine", lambda p, t: 0, "a metric must be a subclass of rn.metrics.Metric, got <function"),
+        ("metric", "mine", OwnMetric(), "a metric must be a subclass of rn.metrics.Metric"),
+        ("metrics", "mine", OwnMetric, "unknown kind 'metrics'; known kinds: activation, callback, .*, schedule$"),
+        ("metric", OwnMetric, OwnMetric, "the name of a metric must be text"),
+        ("metric", "", OwnMetric, "the name of a metric must be text"),
+    ],
+)
+def test_what_cannot_be_registered(kind: str, name: object, thing: object, words: str) -> None:
+    before = copy.deepcopy(registry._classes)
+    with pytest.raises((OptionError, DtypeError), match=words):
+        rn.register(kind, name)(thing)  # type: ignore[arg-type]
+    assert registry._classes == before
+
+
+def test_every_kind_has_its_contract() -> None:
+    for kind, classes in registry._classes.items():
+        assert all(issubclass(cls, registry._contracts[kind]) for cls in classes.values())
+    assert registry._contracts.keys() >= {"callback", *registry._classes}
 
 
 @pytest.mark.parametrize("kind", [rn.losses.Loss, rn.metrics.Metric, rn.activations.ActivationFunction])
