@@ -70,7 +70,7 @@ def set_winograd(on) -> None:
     the direct form stays within 1e-5 of the sum of the absolute terms. Numbers near float32's end overflow earlier in it, and a
     NaN or an infinite pixel reaches all outputs of its tile of 4 x 4 (2 x 2). The variable RN_WINOGRAD=0 turns it off from the
     start. Models obey from their next call on; results with and without it differ in their last digits. Source: Lavin and Gray
-    2015, "Fast algorithms for convolutional neural networks".
+    2015, "Fast algorithms for convolutional neural networks". Raises ``OptionError`` for what is neither True nor False.
     """
     global WINOGRAD
     WINOGRAD = flag("set_winograd: on", on)

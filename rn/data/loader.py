@@ -35,7 +35,8 @@ class DataLoader:
     Batches depend on the data, the options, the seed and the epoch alone. Looping over a loader gives the batches of
     ``loader.epoch`` and counts it once the end is reached; ``batches(epoch)`` gives those of any epoch. ``fit`` asks
     for the epochs by the model's own count, so that a fit resumed sees what one never stopped does. While a batch is
-    used, a background thread prepares the next one; an exception there is raised where the batch was asked for.
+    used, a background thread prepares the next one; an exception there is raised where the batch was asked for, with a
+    note of the transform and of the sample in the data set that it fails for.
 
     Raises ``ShapeError`` if x has no samples or y another number; ``OptionError`` for options out of range.
     """
