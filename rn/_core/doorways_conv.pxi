@@ -114,9 +114,10 @@ cdef Py_ssize_t MOST_SPLITS = 16
 # cache.
 cdef Py_ssize_t MOST_DOT_ROWS = 128
 cdef Py_ssize_t MOST_DOT_FILTERS = 32
-# Positions that are summed in one chain; pixels of images whose sums are joined before their lanes are added.
+# Positions that are summed in one chain; pixels of images whose sums are joined before their lanes are added: rows of a tile
+# stay in the first cache.
 cdef Py_ssize_t MOST_POSITIONS = RN_KC * 3 // 4
-cdef Py_ssize_t MOST_JOINED = 2048
+cdef Py_ssize_t MOST_JOINED = 512
 # Channels from which on each tap of a padded image is summed over the positions inside: fewer leave multipliers waiting.
 cdef Py_ssize_t FEWEST_CHANNELS = 4
 
@@ -574,7 +575,7 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     if dots:
         cut_dots(&a, conv.flops(), is_one_row(conv))
     else:
-        cut_weight_gradient(&a, conv.flops())
+        cut_weight_gradient(&a, conv.flops(), is_one_row(conv))
 
     cdef rn_window *w = &a.window
     cdef Py_ssize_t taps = w.tap_rows * w.tap_columns, rows = conv.channels * taps
@@ -631,6 +632,12 @@ cdef bint is_one_row(_Convolution conv):
             and conv.low[0] == conv.low[1] == conv.high[0] == conv.high[1] == 0)
 
 
+cdef void lay_in_one_row(rn_window *w):
+    """Take the planes as one row each."""
+    w.width = w.grid_width = w.grid_height * w.grid_width
+    w.height = w.grid_height = 1
+
+
 cdef void cut_dots(rn_weight_gradient_args *a, double flops, bint one_row):
     """Fill in splits and blocks of the sums with pixels in the lanes, from the sizes alone."""
     cdef rn_window *w = &a.window
@@ -639,8 +646,7 @@ cdef void cut_dots(rn_weight_gradient_args *a, double flops, bint one_row):
     a.filter_blocks = max(divide_up(a.filters, a.filter_block), 1)
     a.joined_images = 1
     if one_row:
-        w.width = w.grid_width = w.grid_height * w.grid_width
-        w.height = w.grid_height = 1
+        lay_in_one_row(w)
         a.joined_images = max(1, MOST_JOINED // max(w.width, 1))
         wanted = divide_up(wanted, a.groups * a.filter_blocks)
     a.splits = max(1, min(min(a.images, MOST_SPLITS), wanted))
@@ -650,9 +656,11 @@ cdef void cut_dots(rn_weight_gradient_args *a, double flops, bint one_row):
     a.block_rows = even_block(w.grid_height, divide_up(row * w.grid_height, MOST_PLANE_COPIED), 1)
 
 
-cdef void cut_weight_gradient(rn_weight_gradient_args *a, double flops):
+cdef void cut_weight_gradient(rn_weight_gradient_args *a, double flops, bint one_row):
     """Fill in splits and blocks, from the sizes alone."""
-    cdef const rn_window *w = &a.window
+    cdef rn_window *w = &a.window
+    if one_row:
+        lay_in_one_row(w)
     cdef Py_ssize_t rows = a.channels * w.tap_rows * w.tap_columns
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
     # Splits of the batch cost memory; blocks of filters a copy of x each, blocks of channels the packing of dy each.
