@@ -91,14 +91,19 @@ cdef Py_ssize_t tiles_along(_Convolution conv, int axis, Py_ssize_t length):
     return conv.dilation[axis] * divide_up(divide_up(length, conv.dilation[axis]), 7 - conv.kernel[axis])
 
 
-cdef bint winograd_pays(_Convolution conv, Py_ssize_t height, Py_ssize_t width, double products, double transforms):
-    """Whether Winograd's form beats the direct one for height x width positions of a sample.
+cdef Py_ssize_t tiles_of(_Convolution conv, Py_ssize_t *size):
+    """Tiles of a plane of that height and width."""
+    return tiles_along(conv, 0, size[0]) * tiles_along(conv, 1, size[1])
+
+
+cdef bint winograd_pays(_Convolution conv, Py_ssize_t tiles, Py_ssize_t positions, double products, double transforms):
+    """Whether Winograd's form, of so many tiles, beats the direct one for the positions of a sample.
 
     Both are priced in multiply-adds: `products` at each of a tile's 36 places, and what its `transforms` cost besides. Few
     channels, or tiles that reach far beyond the image, do not pay.
     """
-    cdef double direct = <double> conv.kernel[0] * conv.kernel[1] * conv.channels * conv.filters * height * width
-    return tiles_along(conv, 0, height) * tiles_along(conv, 1, width) * (36.0 * products + transforms) < 0.9 * direct
+    cdef double direct = <double> conv.kernel[0] * conv.kernel[1] * conv.channels * conv.filters * positions
+    return tiles * (36.0 * products + transforms) < 0.9 * direct
 
 
 cdef bint takes_winograd(_Convolution conv, bint gradient):
@@ -111,12 +116,22 @@ cdef bint takes_winograd(_Convolution conv, bint gradient):
         return False
     cdef double channels = conv.channels, filters = conv.filters
     if not gradient:
-        return winograd_pays(conv, conv.grid[0], conv.grid[1], channels * filters, 250.0 * channels + 350.0 * filters)
+        return winograd_pays(conv, tiles_of(conv, conv.grid), conv.grid[0] * conv.grid[1], channels * filters,
+                             250.0 * channels + 350.0 * filters)
     cdef int axis
     for axis in range(2):
         if max(conv.low[axis], conv.high[axis]) > conv.dilation[axis] * (conv.kernel[axis] - 1):
             return False
-    return winograd_pays(conv, conv.image[0], conv.image[1], channels * filters, 250.0 * filters + 350.0 * channels)
+    cdef Py_ssize_t tiles = tiles_of(conv, conv.grid) if scatters_winograd(conv) else tiles_of(conv, conv.image)
+    return winograd_pays(conv, tiles, conv.image[0] * conv.image[1], channels * filters, 250.0 * filters + 350.0 * channels)
+
+
+cdef bint scatters_winograd(_Convolution conv):
+    """Whether the gradient by input goes by tiles of dy: where these are fewer by a tenth, adding tiles up costing that, and an
+    image's fit into a unit."""
+    cdef Py_ssize_t tiles = tiles_of(conv, conv.grid)
+    return (conv.dilation[0] == conv.dilation[1] == 1 and 1.1 * tiles < tiles_of(conv, conv.image)
+            and tiles <= tiles_in_unit(conv.filters))
 
 
 cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, Slot weight, bint gradient) except NULL:
@@ -126,65 +141,75 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     cdef Py_ssize_t panels = divide_up(filters, RN_WINOGRAD_FILTERS)
     cdef Slot transformed = plan.tensor((panels * RN_WINOGRAD_FILTERS * 36 * channels,))
     cdef double pairs = <double> channels * filters
+    cdef bint scattered = gradient and scatters_winograd(conv)
     # Of weights that belong to somebody, or were made of such, the transform holds until they are written.
     if weight.root.owner is not None or weight.root.prepared:
         with plan.prepare():
-            record_winograd_weights(plan, name, weight, transformed, channels, filters, conv.kernel[0], gradient)
+            record_winograd_weights(plan, name, weight, transformed, channels, filters, conv.kernel[0], gradient, scattered)
     else:
-        record_winograd_weights(plan, name, weight, transformed, channels, filters, conv.kernel[0], gradient)
+        record_winograd_weights(plan, name, weight, transformed, channels, filters, conv.kernel[0], gradient, scattered)
 
     cdef rn_winograd_args a
     memset(&a, 0, sizeof(a))
     a.images, a.channels, a.filters = conv.n, channels, filters
     if gradient:
         a.height, a.width, a.out_height, a.out_width = conv.grid[0], conv.grid[1], conv.image[0], conv.image[1]
-        a.top = conv.dilation[0] * (conv.kernel[0] - 1) - conv.low[0]
-        a.left = conv.dilation[1] * (conv.kernel[1] - 1) - conv.low[1]
     else:
         a.height, a.width, a.out_height, a.out_width = conv.image[0], conv.image[1], conv.grid[0], conv.grid[1]
-        a.top, a.left = conv.low[0], conv.low[1]
+    a.top, a.left = conv.low[0], conv.low[1]
+    if gradient and not scattered:
+        a.top = conv.dilation[0] * (conv.kernel[0] - 1) - a.top
+        a.left = conv.dilation[1] * (conv.kernel[1] - 1) - a.left
     a.taps, a.dilation_y, a.dilation_x = conv.kernel[0], conv.dilation[0], conv.dilation[1]
-    a.rows, a.columns = tiles_along(conv, 0, a.out_height), tiles_along(conv, 1, a.out_width)
+    a.rows = tiles_along(conv, 0, a.height if scattered else a.out_height)
+    a.columns = tiles_along(conv, 1, a.width if scattered else a.out_width)
     a.activation = RN_LINEAR
 
-    cut_winograd(&a, conv.flops())
+    cut_winograd(&a, conv.flops(), scattered)
     cdef Py_ssize_t lanes = whole_lanes(channels)
     cdef Py_ssize_t units = divide_up(a.images, a.unit_images) * divide_up(a.rows, a.unit_rows)
     cdef Py_ssize_t unit_tiles = a.unit_images * a.unit_rows * a.columns
     cdef Py_ssize_t scratch = 96 * RN_WINOGRAD_ROW(a.columns, a.taps, a.dilation_x)
     scratch += 36 * (unit_tiles * lanes + 16) + 36 * (unit_tiles * 32 + 16)
     cdef rn_winograd_args *call = <rn_winograd_args *> plan.record(
-        name + "_winograd", KERNELS.winograd, sizeof(rn_winograd_args), units * divide_up(filters, a.filter_block),
-        scratch * sizeof(float), conv.flops(), conv.bytes() + 144.0 * pairs)
+        name + ("_winograd_scattered" if scattered else "_winograd"),
+        KERNELS.winograd_scattered if scattered else KERNELS.winograd, sizeof(rn_winograd_args),
+        units * divide_up(filters, a.filter_block), scratch * sizeof(float), conv.flops(), conv.bytes() + 144.0 * pairs)
     call[0] = a
     plan.link(&call.transformed, transformed, READ)
     return call
 
 
 cdef void record_winograd_weights(Plan plan, str name, Slot weight, Slot transformed, Py_ssize_t channels, Py_ssize_t filters,
-                                  int side, bint gradient) except *:
-    """Record the transform of the weights; those of the gradient by input go from the last tap to the first."""
+                                  int side, bint gradient, bint scattered) except *:
+    """Record the transform of the weights; those of the gradient by tiles of dx go from the last tap to the first."""
     cdef Py_ssize_t taps = side * side
     cdef double pairs = <double> channels * filters
     cdef rn_winograd_weights_args *w = <rn_winograd_weights_args *> plan.record(
         name + "_winograd_weights", KERNELS.winograd_weights, sizeof(rn_winograd_weights_args),
         divide_up(filters, RN_WINOGRAD_FILTERS), 0, 200.0 * pairs, 4.0 * (taps + 36) * pairs)
-    w.filters, w.channels, w.taps, w.flipped = filters, channels, side, gradient
+    w.filters, w.channels, w.taps, w.flipped = filters, channels, side, gradient and not scattered
     w.filter_step = taps if gradient else taps * channels
     w.channel_step = taps * filters if gradient else taps
     plan.link(&w.weight, weight, READ)
     plan.link(&w.transformed, transformed, WRITE)
 
 
-cdef void cut_winograd(rn_winograd_args *a, double flops):
+cdef Py_ssize_t tiles_in_unit(Py_ssize_t channels):
+    return max(min(MOST_TRANSFORMED // (36 * (whole_lanes(channels) + 32)), MOST_UNIT_TILES), 1)
+
+
+cdef void cut_winograd(rn_winograd_args *a, double flops, bint whole_images):
     """Fill in units and blocks of filters, from the sizes alone: outputs are the same bits however they are cut.
 
     A unit has as many tiles as stay in the cache together, of several small images, or some rows of a large one. Few images are
     cut into more rows, and then by filters, so that there is work for several threads.
     """
-    cdef Py_ssize_t tiles = max(min(MOST_TRANSFORMED // (36 * (whole_lanes(a.channels) + 32)), MOST_UNIT_TILES), 1)
+    cdef Py_ssize_t tiles = tiles_in_unit(a.channels)
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / (4.0 * TILE_FLOPS)))
     cdef Py_ssize_t parts = min(a.rows, max(divide_up(a.rows * a.columns, tiles), divide_up(wanted, max(a.images, 1))))
+    if whole_images:
+        parts = 1
     a.unit_rows = divide_up(a.rows, parts)
     a.unit_images = 1
     if a.unit_rows == a.rows:

@@ -49,7 +49,8 @@ cdef bint takes_winograd_gradient(_Convolution conv):
     if not fits_winograd(conv):
         return False
     cdef double lanes = whole_lanes(conv.channels), filters = conv.filters
-    return winograd_pays(conv, conv.grid[0], conv.grid[1], lanes * filters, 250.0 * lanes + 200.0 * filters)
+    return winograd_pays(conv, tiles_of(conv, conv.grid), conv.grid[0] * conv.grid[1], lanes * filters,
+                         250.0 * lanes + 200.0 * filters)
 
 
 cdef void record_winograd_gradient(Plan plan, _Convolution conv, Slot x, Slot dy, Slot dweight, Slot dbias) except *:

@@ -106,6 +106,7 @@ cdef extern from "rn.h" nogil:
         rn_kernel depthwise_weights
         rn_kernel winograd_weights
         rn_kernel winograd
+        rn_kernel winograd_scattered
         rn_kernel winograd_gradient
         rn_kernel winograd_taps
         rn_kernel turn_weights

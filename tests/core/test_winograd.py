@@ -22,19 +22,23 @@ class Case(NamedTuple):
     padding: tuple[tuple[int, int], tuple[int, int]]
     side: int = 3
     dilation: tuple[int, int] = (1, 1)
+    scattered: bool = False  # whether the gradient by input goes by tiles of dy, which are fewer than those of dx
 
 
 # Ordinary and odd sizes, channels that fill no vector, more channels than a block of k, dilations that divide no image.
 CASES = [
-    Case((2, 32, 26, 26), 64, NONE),
-    Case((2, 24, 13, 13), 30, NONE),
+    Case((2, 32, 26, 26), 64, NONE, scattered=True),
+    Case((2, 24, 13, 13), 30, NONE, scattered=True),
+    Case((3, 37, 13, 10), 33, ((0, 1), (0, 0)), scattered=True),
+    Case((2, 40, 17, 21), 48, ((1, 0), (0, 1)), scattered=True),
+    Case((2, 36, 12, 14), 33, ((1, 0), (0, 0)), side=5, scattered=True),
     Case((1, 64, 16, 16), 128, SAME),
     Case((3, 128, 8, 8), 70, SAME),
     Case((2, 33, 9, 11), 37, WIDE),
     Case((1, 300, 8, 12), 40, SAME),
     Case((5, 48, 4, 4), 48, SAME),
     Case((2, 24, 28, 28), 32, TWO, side=5),
-    Case((3, 37, 11, 15), 33, WIDE, side=5),
+    Case((3, 37, 11, 15), 33, WIDE, side=5, scattered=True),
     Case((1, 270, 9, 7), 40, TWO, side=5),
     Case((2, 32, 28, 28), 64, TWO, dilation=(2, 2)),
     Case((2, 40, 23, 27), 48, WIDE, dilation=(3, 2)),
@@ -110,12 +114,12 @@ def near(found, expected, bound=2e-5):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_part_is_within_2e_5_of_the_largest(case, mean):
     window = {"padding": case.padding, "dilation": case.dilation}
-    x, weight, bias, dy = inputs(*case, mean)
+    x, weight, bias, dy = inputs(*case[:5], mean)
     y, kernels = forward(x, weight, bias, **window)
     assert "conv2d_winograd" in kernels
     near(y, reference.conv2d(x, weight, bias=bias, **window)[0])
     dx, kernels = by_input(dy, weight, x, **window)
-    assert "conv2d_input_gradient_winograd" in kernels
+    assert ("conv2d_input_gradient_winograd" + ("_scattered" if case.scattered else "")) in kernels
     near(dx, reference.conv2d_input_gradient(dy, weight, x.shape, **window)[0])
     dweight, dbias, kernels = by_weights(x, dy, weight, **window)
     assert "conv2d_weight_gradient_winograd" in kernels
@@ -142,7 +146,7 @@ def test_bias_and_activation_are_applied_to_the_output(side, dilation, activatio
 
 @pytest.mark.parametrize("case", CASES[:-1], ids=str)
 def test_the_same_bits_on_any_number_of_threads_and_in_any_batch(case):
-    x, weight, bias, dy = inputs(*case)
+    x, weight, bias, dy = inputs(*case[:5])
     window = {"padding": case.padding, "dilation": case.dilation}
 
     def everything():

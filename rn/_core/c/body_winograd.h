@@ -223,6 +223,13 @@ static void multiply_places(const rn_winograd_args *a, const winograd_unit *u, p
     }
 }
 
+static RN_ALWAYS_INLINE vf finish_output(const rn_winograd_args *a, vf y, vf bias) {
+    y = vf_add(y, bias);
+    if (a->activation == RN_RELU) y = vf_max(vf_zero(), y);
+    if (a->activation == RN_LEAKY_RELU) y = vf_select(vf_lt(y, vf_zero()), vf_mul(vf_set(a->alpha), y), y);
+    return y;
+}
+
 /* A' m A of one tile: row[r][q * apart] = output (r, q) of VL filters, biased and activated. */
 static RN_ALWAYS_INLINE void transform_outputs(const rn_winograd_args *a, int taps, const float *m, ptrdiff_t plane, vf bias,
                                                vf *const *row, ptrdiff_t at, ptrdiff_t apart) {
@@ -234,15 +241,9 @@ static RN_ALWAYS_INLINE void transform_outputs(const rn_winograd_args *a, int ta
         outputs_along(taps, column, out);
         for (int r = 0; r < step; r++) half[r][q] = out[r];
     }
-    const vf alpha = vf_set(a->alpha);
     for (int r = 0; r < step; r++) {
         outputs_along(taps, half[r], out);
-        for (int q = 0; q < step; q++) {
-            vf y = vf_add(out[q], bias);
-            if (a->activation == RN_RELU) y = vf_max(vf_zero(), y);
-            if (a->activation == RN_LEAKY_RELU) y = vf_select(vf_lt(y, vf_zero()), vf_mul(alpha, y), y);
-            row[r][at + q * apart] = y;
-        }
+        for (int q = 0; q < step; q++) row[r][at + q * apart] = finish_output(a, out[q], bias);
     }
 }
 
@@ -286,30 +287,45 @@ static RN_ALWAYS_INLINE void put_outputs(const rn_winograd_args *a, const winogr
     }
 }
 
-static RN_ALWAYS_INLINE void winograd_tile(const rn_winograd_args *a, int taps, ptrdiff_t across, ptrdiff_t tile,
-                                           float *scratch) {
+/* The filters of a tile of the call. */
+typedef struct {
+    ptrdiff_t first, end;
+} filter_range;
+
+static inline ptrdiff_t filter_blocks_of(const rn_winograd_args *a) { return (a->filters + a->filter_block - 1) / a->filter_block; }
+
+static inline filter_range filters_of(const rn_winograd_args *a, ptrdiff_t tile) {
+    const ptrdiff_t first = tile % filter_blocks_of(a) * a->filter_block;
+    return (filter_range){first, least(first + a->filter_block, a->filters)};
+}
+
+/* The unit of a tile of the call, its v and m from `scratch` on. */
+static inline winograd_unit unit_of(const rn_winograd_args *a, ptrdiff_t tile, float *scratch) {
     const ptrdiff_t parts = (a->rows + a->unit_rows - 1) / a->unit_rows; /* of an image; 1 where a unit has several images */
-    const ptrdiff_t filter_blocks = (a->filters + a->filter_block - 1) / a->filter_block;
-    const ptrdiff_t first_filter = tile % filter_blocks * a->filter_block, unit = tile / filter_blocks;
-    const ptrdiff_t last_filter = least(first_filter + a->filter_block, a->filters);
+    const ptrdiff_t unit = tile / filter_blocks_of(a);
     tile_block block = {.first_image = unit / parts * a->unit_images, .first_row = unit % parts * a->unit_rows};
     block.images = least(a->unit_images, a->images - block.first_image);
     block.rows = least(a->unit_rows, a->rows - block.first_row);
     block.columns = a->columns;
     block.tiles = block.images * block.rows * block.columns;
     block.phase_rows = a->rows / a->dilation_y, block.down = a->dilation_y;
-    const pixel_stage stage = {
-        a->height, a->width, a->top, a->left, .ring = 6, .row = RN_WINOGRAD_ROW(a->columns, taps, across), .at = scratch};
-    winograd_unit u = {.block = block, .channels = (a->channels + VL - 1) / VL * VL};
+    winograd_unit u = {.block = block, .channels = (a->channels + VL - 1) / VL * VL, .v = scratch};
     /* Places are a cache line apart more than a power of two could be, so that a tile's 36 do not fall on one another. */
     u.plane = block.tiles * u.channels + 16;
     u.m_plane = block.tiles * PANEL + 16;
-    u.v = stage.at + stage.ring * stage.row * VL;
     u.m = u.v + WINOGRAD_PLACES * u.plane;
+    return u;
+}
 
-    transform_all_pixels(&stage, &block, taps, across, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
-    for (ptrdiff_t m = first_filter; m < last_filter; m += PANEL) {
-        const ptrdiff_t filters = least(PANEL, last_filter - m);
+static RN_ALWAYS_INLINE void winograd_tile(const rn_winograd_args *a, int taps, ptrdiff_t across, ptrdiff_t tile,
+                                           float *scratch) {
+    const pixel_stage stage = {
+        a->height, a->width, a->top, a->left, .ring = 6, .row = RN_WINOGRAD_ROW(a->columns, taps, across), .at = scratch};
+    const filter_range range = filters_of(a, tile);
+    const winograd_unit u = unit_of(a, tile, stage.at + stage.ring * stage.row * VL);
+    transform_all_pixels(&stage, &u.block, taps, across, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
+    for (ptrdiff_t m = range.first; m < range.end; m += PANEL) {
+        const ptrdiff_t filters = least(PANEL, range.end - m);
         multiply_places(a, &u, m / PANEL, filters > VL ? PANEL : VL);
         for (ptrdiff_t l = 0; l < filters; l += VL) put_outputs(a, &u, taps, across, u.m + l, m + l, least(VL, filters - l));
     }

@@ -33,6 +33,7 @@ RN_ARITHMETIC_KERNELS(X)
 #include "body_depthwise.h"
 #include "body_winograd.h"
 #include "body_winograd_gradient.h"
+#include "body_winograd_scattered.h"
 #include "body_layer_norm.h"
 #include "body_batch_norm.h"
 #include "body_image.h"

@@ -81,6 +81,7 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(depthwise_weights) \
     X(winograd_weights) \
     X(winograd) \
+    X(winograd_scattered) \
     X(winograd_gradient) \
     X(winograd_taps) \
     X(turn_weights) \
@@ -434,7 +435,10 @@ typedef struct {
  * tiles of (7 - taps) x (7 - taps) outputs, multiples of the dilation; a unit is unit_images whole images, or unit_rows rows of
  * tiles of one image. A tile of the call is filter_block filters, a multiple of RN_WINOGRAD_FILTERS, of a unit. Scratch, in
  * floats, with t tiles of a unit and channels up to a multiple of 16: 6 RN_WINOGRAD_ROW 16 + 36 (t channels + 16) + 36 (32 t +
- * 16). FLOPs are counted as the direct form's: 2 taps^2 a pair of channels and output. */
+ * 16). FLOPs are counted as the direct form's: 2 taps^2 a pair of channels and output.
+ *
+ * winograd_scattered: the gradient by input from x = dy, over tiles of dy; y has `top` and `left` rows and columns less than dy
+ * reaches before its first. Units are whole images, and nothing is dilated. */
 enum { RN_WINOGRAD_MOST_DILATION = 4 };
 #define RN_WINOGRAD_ROW(columns, taps, dilation) ((7 - (taps)) * (columns) + ((taps)-1) * (dilation))
 typedef struct {
