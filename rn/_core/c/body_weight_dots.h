@@ -71,15 +71,23 @@ static const dot_kernel DOT_KERNELS[DOT_ROWS] = {dot_1, dot_2, dot_3};
 #endif
 #undef DOT
 
-/* Adds the rows of dy themselves, which is the gradient by bias. */
-static void add_slopes(const dot_tile *t, ptrdiff_t filters) {
-    for (ptrdiff_t f = 0; f < filters; f++) {
-        vf sum = vf_zero();
-        for (ptrdiff_t r = 0; r < t->runs; r++)
-            for (ptrdiff_t j = 0; j < t->run; j += VL)
-                sum = vf_add(sum, vf_load_first(t->dy[f] + r * t->dy_turn + j, t->run - j));
-        vf_store(t->total + f * VL, vf_add(vf_load(t->total + f * VL), sum));
+/* Adds the rows of dy themselves, which is the gradient by bias; four chains, which hide each other's waits. */
+static void add_slopes(const dot_tile *t) {
+    const ptrdiff_t whole = t->run / VL * VL;
+    const vm inside = vm_first(t->run - whole);
+    vf sum[DOT_FILTERS];
+    for (int f = 0; f < DOT_FILTERS; f++) sum[f] = vf_zero();
+    for (ptrdiff_t r = 0; r < t->runs; r++) {
+        const ptrdiff_t at = r * t->dy_turn;
+        for (ptrdiff_t j = 0; j < whole; j += VL) {
+            RN_UNROLL
+            for (int f = 0; f < DOT_FILTERS; f++) sum[f] = vf_add(sum[f], vf_load(t->dy[f] + at + j));
+        }
+        if (whole == t->run) continue;
+        RN_UNROLL
+        for (int f = 0; f < DOT_FILTERS; f++) sum[f] = vf_add(sum[f], vf_load_masked(t->dy[f] + at + whole, inside));
     }
+    for (int f = 0; f < DOT_FILTERS; f++) vf_store(t->total + f * VL, vf_add(vf_load(t->total + f * VL), sum[f]));
 }
 
 KERNEL(weight_gradient_dots) {
@@ -126,7 +134,7 @@ KERNEL(weight_gradient_dots) {
                     if (k < rows)
                         DOT_KERNELS[take - 1](&t);
                     else
-                        add_slopes(&t, DOT_FILTERS);
+                        add_slopes(&t);
                 }
             }
         }
