@@ -56,6 +56,7 @@ cdef extern from "rn.h" nogil:
         rn_kernel scale_images
         rn_kernel mix_rows
         rn_kernel fill
+        rn_kernel copy_finite
         rn_kernel gather_rows
         rn_kernel activate
         rn_kernel activate_gradient
@@ -129,6 +130,12 @@ cdef extern from "rn.h" nogil:
         float *y
         ptrdiff_t n
         float value
+
+    ctypedef struct rn_copy_finite_args:
+        const float *from_ "from"
+        float *to
+        ptrdiff_t n
+        int *good
 
     enum:
         RN_GATHER_ROWS

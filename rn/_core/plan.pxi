@@ -818,12 +818,11 @@ cdef class Plan:
 
 cdef bint copy_finite(const float *numbers, Py_ssize_t n, float *to) noexcept nogil:
     """Copy n numbers; whether none is NaN or infinite."""
-    cdef Py_ssize_t i
-    cdef int wrong = 0
-    for i in range(n):
-        to[i] = numbers[i]
-        wrong |= numbers[i] - numbers[i] != 0.0  # NaN for infinities and NaN
-    return wrong == 0
+    cdef int good
+    cdef rn_copy_finite_args a
+    a.from_, a.to, a.n, a.good = numbers, to, n, &good
+    KERNELS.copy_finite(&a, 0, NULL)
+    return good
 
 
 cdef bint copy_classes(const int64_t *labels, Py_ssize_t n, Py_ssize_t classes, int32_t *to) noexcept nogil:

@@ -40,6 +40,7 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     RN_BATCH_NORM_KERNELS(X) \
     RN_AUGMENT_KERNELS(X) \
     X(fill) \
+    X(copy_finite) \
     X(gather_rows) \
     X(activate) \
     X(activate_gradient) \
@@ -97,6 +98,14 @@ typedef struct {
     ptrdiff_t n;
     float value;
 } rn_fill_args;
+
+/* copy_finite: to[i] = from[i], i < n; *good: whether none is NaN or infinite. One tile. 0 FLOP, 8 bytes an element. */
+typedef struct {
+    const float *from;
+    float *to;
+    ptrdiff_t n;
+    int *good;
+} rn_copy_finite_args;
 
 /* gather_rows: y[i, :] = source[order[i], :], i < rows, rows of row_size four-byte elements (floats or integers alike). One tile
  * is RN_GATHER_ROWS rows. order and source are the caller's, inside bounds. 0 FLOP, 8 bytes an element. */
