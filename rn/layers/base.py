@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,43 @@ class Parameter:
         return math.prod(self.shape)
 
 
+class Gradients(Mapping[str, FloatArray]):
+    """The gradients of a layer's parameters by name, each a view of what the optimizer reads.
+
+    ``gradients[name] = array`` writes into it. Raises ``OptionError`` for an unknown name, ``ShapeError`` for another
+    shape, ``DtypeError`` for what is no array of numbers.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+
+    def __getitem__(self, name: str) -> FloatArray:
+        parameter = self._layer._parameters[name]
+        return np.asarray(parameter.gradient).reshape(parameter.shape)
+
+    def __setitem__(self, name: str, array: ArrayLike) -> None:
+        if name not in self:
+            known = ", ".join(self) or "none"
+            raise OptionError(f"layer {self._layer.name!r} has no parameter {name!r}; it has: {known}")
+        self[name][...] = self._layer._numbers(f"the gradient of {name}", array, self[name].shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layer._parameters)
+
+    def __len__(self) -> int:
+        return len(self._layer._parameters)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 @registry.contract("layer")
 class Layer:
     """One step of a network: a function of a batch with, maybe, parameters.
 
     A built-in layer writes ``build`` and ``bind``. A user's own layer may write, instead of ``bind``, ``forward(x,
     training)`` and ``backward(grad, input_gradient=True)`` on NumPy arrays of shape (n, *input_shape) and (n,
-    *output_shape); ``backward`` adds to ``self.gradients[name][...]`` and returns d loss / d x.
+    *output_shape); ``backward`` sets ``self.gradients[name]``, 0 before, or adds to it, and returns d loss / d x.
 
     A layer that keeps an ``rn.activations`` object as ``self.activation`` leaves it to the model to apply: behind what
     ``bind`` or ``forward`` gives, joined with it where a kernel can do both.
@@ -130,7 +161,7 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} {self.name!r} writes neither bind nor forward")
 
     def backward(self, grad: FloatArray, input_gradient: bool = True) -> ArrayLike | None:
-        """Add the parameters' gradients to ``self.gradients`` and return d loss / d x, given ``grad`` = d loss / d y.
+        """Write the parameters' gradients to ``self.gradients`` and return d loss / d x, given ``grad`` = d loss / d y.
 
         For layers written in Python. Without ``input_gradient`` nobody reads what it returns, and None will do.
         """
@@ -186,9 +217,9 @@ class Layer:
         return {name: _read_only(p.value, p.shape) for name, p in self._parameters.items()}
 
     @property
-    def gradients(self) -> dict[str, FloatArray]:
-        """The gradients of the loss by the parameters, as the last training step left them."""
-        return {name: np.asarray(p.gradient).reshape(p.shape) for name, p in self._parameters.items()}
+    def gradients(self) -> Gradients:
+        """The gradients of the loss by the parameters, as the last training step left them; see ``Gradients``."""
+        return Gradients(self)
 
     @property
     def buffers(self) -> dict[str, FloatArray]:
@@ -244,14 +275,18 @@ class Layer:
             known = ", ".join([*self._parameters, *self._buffers]) or "none"
             raise OptionError(f"layer {self.name!r} has no parameter {name!r}; it has: {known}")
         shape = self._parameters[name].shape if name in self._parameters else self._buffers[name].shape
+        return self._numbers(name, array, shape)
+
+    def _numbers(self, what: str, array: ArrayLike, shape: Shape) -> FloatArray:
+        """Return ``array`` as float32 of ``shape``; raise ``DtypeError`` or ``ShapeError`` if it is not that."""
         try:
             values = np.asarray(array)
         except ValueError:
-            raise DtypeError(f"layer {self.name!r}: {name} must be an array of numbers of shape {shape}") from None
+            raise DtypeError(f"layer {self.name!r}: {what} must be an array of numbers of shape {shape}") from None
         if values.dtype.kind not in "fiub":
-            raise DtypeError(f"layer {self.name!r}: {name} must be an array of numbers, got dtype {values.dtype}")
+            raise DtypeError(f"layer {self.name!r}: {what} must be an array of numbers, got dtype {values.dtype}")
         if values.shape != shape:
-            raise ShapeError(f"layer {self.name!r}: {name} has shape {shape}, got {values.shape}")
+            raise ShapeError(f"layer {self.name!r}: {what} has shape {shape}, got {values.shape}")
         return values.astype(np.float32)
 
     def _checked(self, method: str, made: ArrayLike | None, shape: Shape) -> FloatArray:
