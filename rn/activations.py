@@ -50,7 +50,10 @@ class ActivationFunction:
     alpha: float = 0.0
 
     def value(self, x: NDArray[np.float32]) -> ArrayLike:
-        """Return y = f(x), shaped as ``x``: (n, features), or (n, c, h, w) of images; written in Python."""
+        """Return y = f(x), shaped as ``x``: (n, features), or (n, c, h, w) of images; written in Python.
+
+        ``x`` is read-only, here and in ``gradient``.
+        """
         raise NotImplementedError(f"{type(self).__name__} has neither kernel nor value")
 
     def gradient(self, x: NDArray[np.float32], grad: NDArray[np.float32]) -> ArrayLike:
@@ -76,18 +79,23 @@ class ActivationFunction:
         def view(slot: _core.Slot) -> NDArray[np.float32]:
             return np.asarray(plan.array(slot)).reshape(shape)
 
+        def read_only(slot: _core.Slot) -> NDArray[np.float32]:
+            array = view(slot)
+            array.flags.writeable = False
+            return array
+
         def checked(method: str, made: ArrayLike) -> NDArray[np.float32]:
             return returned(f"{type(self).__name__}.{method}", made, shape).astype(np.float32, copy=False)
 
         def forward() -> None:
-            view(y)[...] = checked("value", self.value(view(x)))
+            view(y)[...] = checked("value", self.value(read_only(x)))
 
         plan.callback(type(self).__name__, forward, reads=[x], writes=[y])
         if plan.wants_gradient(x):
             dy, dx = plan.gradient(y), plan.gradient(x)
 
             def backward() -> None:
-                view(dx)[...] = checked("gradient", self.gradient(view(x), view(dy)))
+                view(dx)[...] = checked("gradient", self.gradient(read_only(x), view(dy)))
 
             with plan.backward():
                 plan.callback(f"{type(self).__name__}.gradient", backward, reads=[x, dy], writes=[dx])

@@ -127,7 +127,7 @@ class Layer:
         y = plan.tensor(outputs)
 
         def forward() -> None:
-            made = self.forward(_view(plan, x, inputs), plan.training)
+            made = self.forward(_sealed(_view(plan, x, inputs)), plan.training)
             _view(plan, y, outputs)[...] = self._checked("forward", made, outputs)
 
         plan.callback(f"{type(self).__name__}.forward", forward, reads=[x], writes=[y])
@@ -157,7 +157,10 @@ class Layer:
         return y
 
     def forward(self, x: FloatArray, training: bool) -> ArrayLike:
-        """Return the layer's output for a batch; for layers written in Python."""
+        """Return the layer's output for a batch; for layers written in Python.
+
+        ``x`` is read-only: the layer before it needs what it gave for its own gradient.
+        """
         raise NotImplementedError(f"{type(self).__name__} {self.name!r} writes neither bind nor forward")
 
     def backward(self, grad: FloatArray, input_gradient: bool = True) -> ArrayLike | None:

@@ -254,3 +254,70 @@ def test_an_empty_one_says_what_is_missing(kind: type) -> None:
     }[kind]()
     with pytest.raises(NotImplementedError, match=r"Empty .* neither .* nor value"):
         model.evaluate(X, T)
+
+
+class OwnScale(rn.layers.Layer):
+    """y = factor x; what ``backward`` does with the factor's gradient is the subclasses' affair."""
+
+    def build(self, input_shape: tuple[int, ...], rng: rn.initializers.WeightSource) -> tuple[int, ...]:
+        self.add_parameter("factor", (1,), "ones", rng)
+        return input_shape
+
+    def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        self.x = x
+        return x * self.factor
+
+    def backward(self, grad: np.ndarray, input_gradient: bool = True) -> np.ndarray:
+        self.gradients["factor"][...] += (grad * self.x).sum()
+        return grad * self.factor
+
+
+def scaled(layer: rn.layers.Layer) -> rn.Sequencial:
+    layers = [Conv2D(4, 3, "tanh"), Flatten(), Dense(8, "tanh"), layer, Dense(3)]
+    model = rn.Sequencial(layers, input_shape=(1, 6, 6), seed=1)
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_a_gradient_assigned_by_name_reaches_the_optimizer() -> None:
+    class Assigned(OwnScale):
+        def backward(self, grad: np.ndarray, input_gradient: bool = True) -> np.ndarray:
+            self.gradients["factor"] = (grad.astype(np.float64) * self.x).sum().reshape(1)
+            return grad * self.factor
+
+    added, assigned = scaled(OwnScale()), scaled(Assigned())
+    for model in (added, assigned):
+        model.fit(X, T, epochs=3, batch_size=16, verbose=0)
+    assert_alike(assigned, added)
+    assert abs(float(assigned.layers[3].factor[0]) - 1.0) > 1e-4
+
+
+def test_gradients_that_do_not_fit_are_named() -> None:
+    layer = scaled(OwnScale()).layers[3]
+    layer.gradients["factor"] = [2.5]
+    for name, array, error, words in (
+        ("factor", 1.0, rn.errors.ShapeError, r"layer 'ownscale_1': the gradient of factor has shape \(1,\), got \(\)"),
+        ("factor", None, rn.errors.DtypeError, "the gradient of factor must be an array of numbers, got dtype object"),
+        ("fcator", [1.0], rn.errors.OptionError, "has no parameter 'fcator'; it has: factor"),
+    ):
+        with pytest.raises(error, match=words):
+            layer.gradients[name] = array  # type: ignore[assignment]
+    assert dict(layer.gradients) == {"factor": np.float32([2.5])}
+
+
+def test_what_the_layer_before_has_given_cannot_be_written() -> None:
+    class Writes(OwnScale):
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            x *= 2
+            return x
+
+    class Shifts(OwnActivation):
+        def value(self, x: np.ndarray) -> np.ndarray:
+            x += 1
+            return x
+
+    for model in (scaled(Writes()), net(Shifts(), "mse")):
+        before = model.state_dict()
+        with pytest.raises(ValueError, match="read-only"):
+            model.train_on_batch(X, T)
+        assert all(np.array_equal(before[key], value) for key, value in model.state_dict().items())
