@@ -191,9 +191,13 @@ class Layer:
         self._parameters[name] = parameter
         return parameter
 
-    def add_buffer(self, name: str, values: FloatArray) -> None:
-        """Let ``values`` be saved with the layer as ``name``, untrained; for use in ``build``."""
-        self._buffers[name] = values
+    def add_buffer(self, name: str, values: ArrayLike) -> None:
+        """Let ``values``, copied as float32, be saved with the layer as ``name``, untrained; for use in ``build``.
+
+        ``layer.name`` reads the copy, ``layer.set(name=...)`` writes it. Raises ``DtypeError`` for what is no array of
+        numbers.
+        """
+        self._buffers[name] = self._numbers(f"the buffer {name}", values)
 
     def learns(self, plan: _core.Plan) -> bool:
         """Whether the gradients of this layer's parameters are to be computed in ``plan``; for use in ``bind``."""
@@ -280,17 +284,18 @@ class Layer:
         shape = self._parameters[name].shape if name in self._parameters else self._buffers[name].shape
         return self._numbers(name, array, shape)
 
-    def _numbers(self, what: str, array: ArrayLike, shape: Shape) -> FloatArray:
-        """Return ``array`` as float32 of ``shape``; raise ``DtypeError`` or ``ShapeError`` if it is not that."""
+    def _numbers(self, what: str, array: ArrayLike, shape: Shape | None = None) -> FloatArray:
+        """Return ``array`` as a float32 copy of ``shape``; raise ``DtypeError`` or ``ShapeError`` if it is not that."""
         try:
             values = np.asarray(array)
         except ValueError:
-            raise DtypeError(f"layer {self.name!r}: {what} must be an array of numbers of shape {shape}") from None
+            of_shape = "" if shape is None else f" of shape {shape}"
+            raise DtypeError(f"layer {self.name!r}: {what} must be an array of numbers{of_shape}") from None
         if values.dtype.kind not in "fiub":
             raise DtypeError(f"layer {self.name!r}: {what} must be an array of numbers, got dtype {values.dtype}")
-        if values.shape != shape:
+        if shape is not None and values.shape != shape:
             raise ShapeError(f"layer {self.name!r}: {what} has shape {shape}, got {values.shape}")
-        return values.astype(np.float32)
+        return values.astype(np.float32, order="C")
 
     def _checked(self, method: str, made: ArrayLike | None, shape: Shape) -> FloatArray:
         array = np.asarray(made, np.float32)

@@ -321,3 +321,30 @@ def test_what_the_layer_before_has_given_cannot_be_written() -> None:
         with pytest.raises(ValueError, match="read-only"):
             model.train_on_batch(X, T)
         assert all(np.array_equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("values", [np.arange(3.0), np.arange(3), [0, 1, 2], np.float32([2, 1, 0])[::-1]])
+def test_a_buffer_is_float32_whatever_it_is_made_of(values: object, tmp_path: Path) -> None:
+    @rn.register("layer", "counts")
+    class Counts(OwnScale):
+        def build(self, input_shape: tuple[int, ...], rng: rn.initializers.WeightSource) -> tuple[int, ...]:
+            self.add_buffer("counts", values)  # type: ignore[arg-type]
+            return super().build(input_shape, rng)
+
+    model = scaled(Counts())
+    assert model.layers[3].counts.dtype == np.float32
+    assert model.layers[3].counts.tolist() == [0, 1, 2]
+    model.layers[3].set(counts=[3, 4, 5])
+    model.save(tmp_path / "counts.rn")
+    assert rn.load(tmp_path / "counts.rn").layers[3].counts.tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize("values", [["a"], [[1.0], [1.0, 2.0]], None])
+def test_a_buffer_of_what_are_no_numbers(values: object) -> None:
+    class Words(OwnScale):
+        def build(self, input_shape: tuple[int, ...], rng: rn.initializers.WeightSource) -> tuple[int, ...]:
+            self.add_buffer("words", values)  # type: ignore[arg-type]
+            return input_shape
+
+    with pytest.raises(rn.errors.DtypeError, match="layer 'mine': the buffer words must be an array of numbers"):
+        scaled(Words(name="mine"))
