@@ -84,21 +84,20 @@ class ActivationFunction:
             array.flags.writeable = False
             return array
 
-        def checked(method: str, made: ArrayLike) -> NDArray[np.float32]:
-            return returned(f"{type(self).__name__}.{method}", made, shape).astype(np.float32, copy=False)
+        title = type(self).__name__
 
         def forward() -> None:
-            view(y)[...] = checked("value", self.value(read_only(x)))
+            view(y)[...] = returned(f"{title}.value", self.value(read_only(x)), shape)
 
-        plan.callback(type(self).__name__, forward, reads=[x], writes=[y])
+        plan.callback(title, forward, reads=[x], writes=[y])
         if plan.wants_gradient(x):
             dy, dx = plan.gradient(y), plan.gradient(x)
 
             def backward() -> None:
-                view(dx)[...] = checked("gradient", self.gradient(read_only(x), view(dy)))
+                view(dx)[...] = returned(f"{title}.gradient", self.gradient(read_only(x), view(dy)), shape)
 
             with plan.backward():
-                plan.callback(f"{type(self).__name__}.gradient", backward, reads=[x, dy], writes=[dx])
+                plan.callback(f"{title}.gradient", backward, reads=[x, dy], writes=[dx])
         return y
 
     def config(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, initializers, registry, regularizers
-from rn.errors import DtypeError, OptionError, ShapeError, StateError
+from rn.errors import DtypeError, OptionError, ShapeError, StateError, returned
 
 __all__ = ["Layer", "Parameter", "Shape", "described", "restored"]
 
@@ -116,6 +117,27 @@ class Layer:
         """
         return input_shape
 
+    def settle(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
+        """Call ``build`` and keep both shapes; return the output's. For what holds the layer.
+
+        Raises ``StateError`` for a layer that is built already, ``ShapeError`` where ``build`` returns no shape.
+        """
+        if self.output_shape is not None:
+            raise StateError(f"layer {self.name!r} is part of a model already; make a new layer")
+        self.input_shape = input_shape
+        made: Any = self.build(input_shape, rng)
+        try:
+            shape = tuple(map(operator.index, made))
+        except TypeError:
+            shape = ()
+        if not 1 <= len(shape) <= 3 or min(shape) < 1:
+            raise ShapeError(
+                f"layer {self.name!r}: build returned {made!r:.80}, expected the output's shape without the batch "
+                "axis, (features,) or (channels, height, width)"
+            )
+        self.output_shape = shape
+        return shape
+
     def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
         """Record the forward and backward calls of a batch in ``plan``; return the output's slot.
 
@@ -128,7 +150,7 @@ class Layer:
 
         def forward() -> None:
             made = self.forward(_sealed(_view(plan, x, inputs)), plan.training)
-            _view(plan, y, outputs)[...] = self._checked("forward", made, outputs)
+            _view(plan, y, outputs)[...] = returned(f"layer {self.name!r}: forward", made, outputs)
 
         plan.callback(f"{type(self).__name__}.forward", forward, reads=[x], writes=[y])
         learns, wants_dx = self.learns(plan), plan.wants_gradient(x)
@@ -147,7 +169,7 @@ class Layer:
                     for name, gradient in kept.items():
                         self.gradients[name][...] = gradient
                 if dx is not None:
-                    _view(plan, dx, inputs)[...] = self._checked("backward", made, inputs)
+                    _view(plan, dx, inputs)[...] = returned(f"layer {self.name!r}: backward", made, inputs)
 
             with plan.backward():
                 # What forward saw stays alive until backward has run, since it may have kept a view.
@@ -296,12 +318,6 @@ class Layer:
         if shape is not None and values.shape != shape:
             raise ShapeError(f"layer {self.name!r}: {what} has shape {shape}, got {values.shape}")
         return values.astype(np.float32, order="C")
-
-    def _checked(self, method: str, made: ArrayLike | None, shape: Shape) -> FloatArray:
-        array = np.asarray(made, np.float32)
-        if array.shape != shape:
-            raise ShapeError(f"layer {self.name!r}: {method} returned shape {array.shape}, expected {shape}")
-        return array
 
     def __repr__(self) -> str:
         arguments = [f"{key}={value!r}" for key, value in self.config().items()]

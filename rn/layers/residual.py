@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rn import activations, initializers, registry
-from rn.errors import DtypeError, ShapeError, StateError
+from rn.errors import DtypeError, ShapeError
 from rn.layers.base import Layer, Shape, described, restored
 from rn.layers.conv2d import Conv2D
 from rn.layers.dense import Dense
@@ -75,11 +75,8 @@ class Residual(Layer):
         self, prefix: str, stack: tuple[Layer, ...], shape: Shape, rng: initializers.WeightSource
     ) -> Shape:
         for place, layer in enumerate(stack):
-            if layer.output_shape is not None:
-                raise StateError(f"layer {layer.name!r} is part of a model already; make a new layer")
             layer.name = layer.name or f"{self.name}.{prefix}{place}"
-            layer.input_shape = shape
-            shape = layer.output_shape = tuple(layer.build(shape, rng))
+            shape = layer.settle(shape, rng)
             for name, parameter in layer._parameters.items():
                 self._parameters[f"{prefix}{place}.{name}"] = parameter
             for name, buffer in layer._buffers.items():

@@ -60,17 +60,14 @@ class Network:
         self.flatten()
 
     def _build_next(self, layer: Layer) -> None:
-        if layer.output_shape is not None:
-            raise StateError(f"layer {layer.name!r} is part of a model already; make a new layer")
+        refuse_built(layer)
         if isinstance(layer, Input) and self.layers:
             raise ShapeError(f"layer {layer.name!r}: Input can only be the first layer")
         try:
-            layer.input_shape = self.output_shape
-            shape = tuple(layer.build(self.output_shape, WeightSource(self.seed, len(self.layers))))
+            self.output_shape = layer.settle(self.output_shape, WeightSource(self.seed, len(self.layers)))
         except BaseException:
             unbuild(layer)
             raise
-        layer.output_shape = self.output_shape = shape
         self.layers.append(layer)
 
     def flatten(self) -> None:
@@ -206,6 +203,14 @@ def share_version(layer: Layer, version: _core.Version) -> None:
     layer._version = version
     for child in layer.children:
         share_version(child, version)
+
+
+def refuse_built(layer: Layer) -> None:
+    """Raise ``StateError`` where a layer, or one inside it, is part of a model, which shall stay as it is."""
+    if layer.output_shape is not None:
+        raise StateError(f"layer {layer.name!r} is part of a model already; make a new layer")
+    for child in layer.children:
+        refuse_built(child)
 
 
 def unbuild(layer: Layer) -> None:

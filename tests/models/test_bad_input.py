@@ -298,6 +298,9 @@ def test_a_layer_belongs_to_one_model() -> None:
     rn.Sequencial([layer], input_shape=2)
     with pytest.raises(StateError, match="part of a model already"):
         rn.Sequencial([layer], input_shape=3)
+    with pytest.raises(StateError, match="part of a model already"):
+        rn.Sequencial([rn.layers.Residual([layer])], input_shape=2)
+    assert (layer.output_shape, list(layer.parameters)) == ((3,), ["weight", "bias"])
     with pytest.raises(DtypeError, match="call the class"):
         rn.Sequencial([Dense])  # type: ignore[list-item]
 

@@ -348,3 +348,48 @@ def test_a_buffer_of_what_are_no_numbers(values: object) -> None:
 
     with pytest.raises(rn.errors.DtypeError, match="layer 'mine': the buffer words must be an array of numbers"):
         scaled(Words(name="mine"))
+
+
+class Plain(rn.layers.Layer):
+    """y = x, by functions that a test gives."""
+
+    def __init__(self, forward: object = None, backward: object = None, shape: object = None) -> None:
+        super().__init__(name="mine")
+        self.functions, self.shape = (forward, backward), shape
+
+    def build(self, input_shape: tuple[int, ...], rng: rn.initializers.WeightSource) -> tuple[int, ...]:
+        return input_shape if self.shape is None else self.shape  # type: ignore[return-value]
+
+    def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        return x if self.functions[0] is None else self.functions[0](x)  # type: ignore[operator]
+
+    def backward(self, grad: np.ndarray, input_gradient: bool = True) -> np.ndarray:
+        return grad if self.functions[1] is None else self.functions[1](grad)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("method", ["forward", "backward"])
+@pytest.mark.parametrize(
+    ("function", "error", "words"),
+    [
+        (lambda x: None, rn.errors.DtypeError, r"returned NoneType, not numbers, expected \(40, 8\)"),
+        (lambda x: x[:, :4], rn.errors.ShapeError, r"returned shape \(40, 4\), expected \(40, 8\)"),
+        (lambda x: x.astype(str), rn.errors.DtypeError, r"returned dtype <U\d+, not numbers, expected"),
+        (lambda x: x * 1j, rn.errors.DtypeError, r"returned dtype complex64, not numbers, expected"),
+        (lambda x: [[1.0], [1.0, 2.0]], rn.errors.ShapeError, r"returned rows of different lengths, expected"),
+    ],
+)
+def test_what_a_layer_returns_is_held_against_its_shape(method: str, function: object, error: type, words: str) -> None:
+    for wrap in (lambda layer: layer, lambda layer: rn.layers.Residual([layer])):
+        model = scaled(wrap(Plain(**{method: function})))
+        before = model.state_dict()
+        with pytest.raises(error, match=f"layer 'mine': {method} {words}"):
+            model.train_on_batch(X, T)
+        assert all(np.array_equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("shape", [5, (), (0,), (2.5,), (1, 2, 3, 4), "ab"])
+def test_what_build_returns_must_be_a_shape(shape: object) -> None:
+    for layer in (Plain(shape=shape), rn.layers.Residual([Plain(shape=shape)])):
+        with pytest.raises(rn.errors.ShapeError, match=r"layer 'mine': build returned .*, expected the output's shape"):
+            scaled(layer)
+        assert layer.output_shape is None
