@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rn import _core, initializers, registry, regularizers
+from rn import _core, activations, initializers, registry, regularizers
 from rn.errors import DtypeError, OptionError, ShapeError, StateError, returned
 
 __all__ = ["Layer", "Parameter", "Shape", "described", "restored"]
@@ -79,6 +79,9 @@ class Layer:
 
     A layer that keeps an ``rn.activations`` object as ``self.activation`` leaves it to the model to apply: behind what
     ``bind`` or ``forward`` gives, joined with it where a kernel can do both.
+
+    A layer without ``forward`` keeps its constructor's arguments, ``name`` apart, once it is built, and any layer its
+    activation: setting one raises ``StateError``, for plans would not see it.
 
     Attributes: ``name``; ``trainable``, whether training may change it; ``input_shape`` and ``output_shape`` without
     the batch axis, None before ``build``.
@@ -276,7 +279,22 @@ class Layer:
             raise AttributeError(
                 f"{type(self).__name__} {self.name!r}: {name!r} cannot be assigned; write it by layer.set({name}=...)"
             )
+        if own.get("output_shape") is not None and self._bound_with(name, value):
+            raise StateError(
+                f"layer {self.name!r}: {name} was fixed when the model was built; "
+                f"make a model with a new {type(self).__name__}({name}=...)"
+            )
         super().__setattr__(name, value)
+
+    def _bound_with(self, name: str, value: Any) -> bool:
+        """Whether plans hold what ``name`` was as they were bound, and would not see another ``value``."""
+        if name == "activation":
+            return any(isinstance(f, activations.ActivationFunction) for f in (value, self.__dict__.get(name)))
+        if type(self).forward is not Layer.forward or name.startswith("_") or name in ("name", "trainable"):
+            return False
+        import inspect  # for this alone
+
+        return name in inspect.signature(type(self)).parameters
 
     def set(self, **arrays: ArrayLike) -> None:
         """Write parameters or buffers by name, e.g. ``layer.set(weight=w)``.

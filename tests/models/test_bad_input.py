@@ -597,3 +597,48 @@ def test_a_layer_whose_init_forgets_the_contract() -> None:
 
     with pytest.raises(AttributeError, match=r"Scale.*super\(\).__init__\(\)"):
         rn.Sequencial([Scale(2.0)], input_shape=4)
+
+
+@pytest.mark.parametrize(
+    ("layer", "setting", "value"),
+    [
+        (Dense(3), "units", 4),
+        (Dense(3), "activation", "tanh"),
+        (Dense(3), "kernel_regularizer", rn.regularizers.L2()),
+        (Dropout(0.5), "rate", 0.1),
+        (rn.layers.BatchNorm(), "momentum", 0.5),
+        (rn.layers.LeakyReLU(0.1), "alpha", 0.3),
+        (rn.layers.Residual([Dense(4)]), "layers", ()),
+    ],
+)
+def test_a_setting_that_plans_are_bound_with_is_fixed_once_the_layer_is_built(
+    layer: rn.layers.Layer, setting: str, value: object
+) -> None:
+    layer = copy.deepcopy(layer)
+    if setting in vars(layer):
+        setattr(layer, setting, getattr(layer, setting))  # before the layer is built
+    model = rn.Sequencial([layer, Dense(1)], input_shape=4, seed=1)
+    model.compile("sgd", "mse")
+    before = repr(layer)
+    with pytest.raises(StateError, match=rf"{layer.name}.*{setting} was fixed.*new {type(layer).__name__}\({setting}="):
+        setattr(layer, setting, value)
+    assert repr(layer) == before
+    layer.trainable, layer.note = False, "mine"
+    assert copy.deepcopy(layer).note == "mine"
+
+
+def test_settings_of_a_layer_in_python_hold_from_the_next_step_on() -> None:
+    class Times(rn.layers.Layer):
+        factor = 1.0
+        activation: object = None
+
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            self.activation = x  # an attribute as any other
+            return x * self.factor
+
+    model = rn.Sequencial([Times()], input_shape=4)
+    assert np.array_equal(model.predict(X), X)
+    model.layers[0].factor = 2.0
+    assert np.array_equal(model.predict(X), 2 * X)
+    with pytest.raises(StateError, match="activation was fixed"):
+        model.layers[0].activation = rn.activations.ReLU()
