@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rn import _core, losses, metrics, optimizers, registry
+from rn import _core, losses, optimizers, registry
+from rn import metrics as metrics_
 from rn.callbacks import Callback, ModelCheckpoint, ProgressBar, Restoring, as_callbacks, states
 from rn.data import DataLoader
 from rn.errors import OptionError, RnError, ShapeError, StateError, flag
@@ -38,6 +39,15 @@ FloatArray = NDArray[np.float32]
 PlanKey = tuple[Use, int, bool, bool, tuple[Any, ...], bool]
 
 
+def _chosen(name: str, how: str) -> Any:
+    """Return a property for what plans are bound with: setting it, which they would not see, says ``how`` it is set."""
+
+    def refuse(model: Model, value: Any) -> None:
+        raise StateError(f"model.{name} cannot be assigned: {how}")
+
+    return property(lambda model: model._chosen[name], refuse, doc=f"The model's {name}; to change it, {how}.")
+
+
 @registry.contract("model")
 class Model:
     """A network with an optimizer, a loss and counters of what it has learned from.
@@ -48,19 +58,22 @@ class Model:
     before the first. ``class_names``: what the classes are called, kept in the model's file; see there.
     """
 
+    optimizer = _chosen("optimizer", "call compile(optimizer=...)")
+    loss = _chosen("loss", "call compile(loss=...)")
+    metrics = _chosen("metrics", "call compile(metrics=...)")
+    gradient_chunks = _chosen("gradient_chunks", "call compile(gradient_chunks=...)")
+    seed = _chosen("seed", "give it to a new model")
+
     def __init__(self, *, seed: int | None, name: str | None) -> None:
         drawn = int.from_bytes(os.urandom(8), "little") >> 1
-        self.seed = drawn if seed is None else door.count_option("seed", seed, 0) & (2**64 - 1)
+        self._chosen: dict[str, Any] = {"optimizer": None, "loss": None, "metrics": (), "gradient_chunks": 1}
+        self._chosen["seed"] = drawn if seed is None else door.count_option("seed", seed, 0) & (2**64 - 1)
         self.name = name
         self.epochs = 0
         self.steps = 0
         self.stop_training = False
         self.history: History | None = None
         self.network: Network | None = None
-        self.optimizer: optimizers.Optimizer | None = None
-        self.loss: losses.Loss | None = None
-        self.metrics: tuple[metrics.Metric, ...] = ()
-        self.gradient_chunks = 1
         self._class_names: tuple[str, ...] | None = None
         self._updates = 0  # since compile: Adam's t
         self._state: dict[str, _core.Tensor4D] = {}  # the optimizer's arrays, laid out as the flat parameters
@@ -152,7 +165,7 @@ class Model:
         self,
         optimizer: str | optimizers.Optimizer = "sgd",
         loss: str | losses.Loss = "mse",
-        metrics: Iterable[str | metrics.Metric] | str = (),
+        metrics: Iterable[str | metrics_.Metric] | str = (),
         gradient_chunks: int = 1,
     ) -> None:
         """Choose how to train: an optimizer, a loss and metrics, by name or as objects.
@@ -169,8 +182,8 @@ class Model:
         fusion.refuse_mismatch(self.layers, chosen_loss)
         with self._alone("compile"):
             chosen_optimizer.settle()
-            self.optimizer, self.loss, self.metrics = chosen_optimizer, chosen_loss, chosen_metrics
-            self.gradient_chunks = chunks
+            self._chosen.update(optimizer=chosen_optimizer, loss=chosen_loss, metrics=chosen_metrics)
+            self._chosen["gradient_chunks"] = chunks
             self._plans.clear()
             self._reset_optimizer()
 
@@ -500,9 +513,10 @@ class Model:
         return self.network
 
     def _compiled(self, method: str) -> tuple[optimizers.Optimizer, losses.Loss]:
-        if self.optimizer is None or self.loss is None:
+        optimizer, loss = self._chosen["optimizer"], self._chosen["loss"]
+        if optimizer is None or loss is None:
             raise StateError(f"{method} before compile: call model.compile(optimizer=..., loss=...) first")
-        return self.optimizer, self.loss
+        return optimizer, loss
 
     @contextmanager
     def _alone(self, method: str) -> Iterator[None]:
@@ -592,9 +606,9 @@ def _trainable_flags(layer: Layer) -> Any:
     return tuple(map(_trainable_flags, layer.children)) if layer.children else layer.trainable
 
 
-def _metric_list(chosen: Iterable[str | metrics.Metric] | str) -> tuple[metrics.Metric, ...]:
+def _metric_list(chosen: Iterable[str | metrics_.Metric] | str) -> tuple[metrics_.Metric, ...]:
     listed = list(chosen) if isinstance(chosen, Iterable) and not isinstance(chosen, str) else [chosen]
-    made = tuple(metrics.get(metric) for metric in listed)
+    made = tuple(metrics_.get(metric) for metric in listed)
     for metric in made:
         if not isinstance(getattr(metric, "name", None), str) or metric.name == "loss":
             raise OptionError(f'{type(metric).__name__} needs a class attribute name to be reported under, not "loss"')

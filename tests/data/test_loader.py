@@ -210,9 +210,7 @@ def digits():
 
 def model(seed=1, **options):
     net = rn.Sequencial([rn.layers.Flatten(), Dense(16, "relu"), Dense(10, "softmax")], seed=seed)
-    net.compile("adam", "cross_entropy", metrics=["accuracy"])
-    for name, value in options.items():
-        setattr(net, name, value)
+    net.compile("adam", "cross_entropy", metrics=["accuracy"], **options)
     return net
 
 

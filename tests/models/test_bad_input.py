@@ -642,3 +642,14 @@ def test_settings_of_a_layer_in_python_hold_from_the_next_step_on() -> None:
     assert np.array_equal(model.predict(X), 2 * X)
     with pytest.raises(StateError, match="activation was fixed"):
         model.layers[0].activation = rn.activations.ReLU()
+
+
+@pytest.mark.parametrize("setting", ["optimizer", "loss", "metrics", "gradient_chunks", "seed"])
+def test_what_compile_chose_is_changed_by_compile_alone(setting: str) -> None:
+    model = classifier()
+    before = getattr(model, setting)
+    words = "new model" if setting == "seed" else rf"compile\({setting}=\.\.\.\)"
+    with pytest.raises(StateError, match=rf"model\.{setting} cannot be assigned.*{words}"):
+        setattr(model, setting, 2)
+    assert getattr(model, setting) is before
+    assert copy.deepcopy(model).seed == model.seed
