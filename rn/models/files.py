@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rn import registry
+from rn import losses, metrics, optimizers, registry
 from rn.errors import FileError, OptionError, RnError
+from rn.layers.base import described, restored
 
 if TYPE_CHECKING:
     from rn.models.model import Model
@@ -20,14 +22,19 @@ CALLBACK = "callback."  # and those of callbacks
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write everything that ``load`` needs to go on as if the model had never been saved."""
+    """Write everything that ``load`` needs to go on as if the model had never been saved.
+
+    Raises ``OptionError``, and writes nothing, where a piece is not registered or its ``config()`` does not make it.
+    """
     network = model._built()
+    for layer in model.layers:
+        _readable("layer", described(layer), restored)
     compiled = None
     if model.optimizer is not None and model.loss is not None:
         compiled = {
-            "optimizer": registry.describe("optimizer", model.optimizer),
-            "loss": registry.describe("loss", model.loss),
-            "metrics": [registry.describe("metric", metric) for metric in model.metrics],
+            "optimizer": _readable("optimizer", registry.describe("optimizer", model.optimizer), optimizers.get),
+            "loss": _readable("loss", registry.describe("loss", model.loss), losses.get),
+            "metrics": [_readable("metric", registry.describe("metric", m), metrics.get) for m in model.metrics],
             "gradient_chunks": model.gradient_chunks,
         }
     callbacks: dict[str, Any] = {}
@@ -52,6 +59,18 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     from rn import serialization  # its imports cost more time than the rest of rn's
 
     serialization.write_file(path, tensors, description)
+
+
+def _readable(kind: str, description: Any, make: Callable[[Any], Any]) -> Any:
+    """Return ``description`` if ``make`` makes the thing of it, as ``load`` will."""
+    try:
+        make(description)
+    except Exception as error:
+        raise OptionError(
+            f"{kind} {description!r:.200} could not be loaded again ({error}): config() must return its constructor's "
+            "arguments"
+        ) from error
+    return description
 
 
 def load(path: str | os.PathLike[str]) -> Any:

@@ -467,7 +467,8 @@ class Model:
 
         The file is replaced whole or not at all.
 
-        ``rn.load(path)`` gives a model that goes on training with the bits of one that was never saved.
+        ``rn.load(path)`` gives a model that goes on training with the bits of one that was never saved. Raises
+        ``OptionError``, and leaves the file as it was, for a piece of your own that it could not make again.
         """
         files.save(self, path)
 

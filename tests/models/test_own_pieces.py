@@ -393,3 +393,37 @@ def test_what_build_returns_must_be_a_shape(shape: object) -> None:
         with pytest.raises(rn.errors.ShapeError, match=r"layer 'mine': build returned .*, expected the output's shape"):
             scaled(layer)
         assert layer.output_shape is None
+
+
+class OwnStep(rn.optimizers.Optimizer):
+    """θ ← θ - 0.1 g, whose constructor does not take what its ``config()`` gives."""
+
+    def __init__(self) -> None:
+        super().__init__(0.1)
+
+    def update(self, parameters: np.ndarray, gradients: np.ndarray, state: dict, rate: float, t: int) -> None:
+        parameters -= rate * gradients
+
+
+def test_what_load_could_not_make_again_is_not_saved(tmp_path: Path) -> None:
+    class Times(OwnScale):
+        def __init__(self, factor: float) -> None:
+            super().__init__(name="mine")
+
+    rn.register("layer", "times")(Times)
+    rn.register("optimizer", "own step")(OwnStep)
+    path = tmp_path / "own.rn"
+    net("tanh", "mse").save(path)
+    before = path.read_bytes()
+    stepped = net("tanh", "mse")
+    stepped.compile(OwnStep(), "mse")
+    stepped.train_on_batch(X, T)
+    for model, words in (
+        (scaled(Times(2.0)), r"layer .*'mine'.* could not be loaded again \(.*factor.*\): config\(\) must return"),
+        (scaled(rn.layers.Residual([Times(2.0)])), r"layer .*'residual'.*'factor'"),
+        (stepped, r"optimizer .*'own step'.*learning_rate.*: config\(\) must return its constructor's arguments"),
+    ):
+        with pytest.raises(rn.errors.OptionError, match=words):
+            model.save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["own.rn"]
+    assert path.read_bytes() == before
