@@ -278,6 +278,10 @@ cdef class Tensor4D:
         """Let NumPy's functions take tensors: ``array + tensor`` is a tensor, ``numpy.exp(tensor)`` an array."""
         return apply_ufunc(ufunc, method, inputs, options)
 
+    def __array_function__(self, function, types, inputs, options):
+        """Let ``numpy.mean(tensor, axis=1)``, ``numpy.stack([tensor, tensor])`` and their like give what arrays would."""
+        return function(*as_arrays(inputs), **as_arrays(options))
+
     def __matmul__(self, other):
         return multiply_matrices(self, other)
 

@@ -259,15 +259,23 @@ cdef dict OPERATORS = {
 }
 
 
+cdef object as_arrays(object x):
+    """`x` with arrays over the memory of tensors in their place, in lists, tuples and dicts as well."""
+    if isinstance(x, Tensor4D):
+        return numpy.asarray(x)
+    if isinstance(x, tuple):
+        return tuple([as_arrays(item) for item in x])
+    if isinstance(x, list):
+        return [as_arrays(item) for item in x]
+    if isinstance(x, dict):
+        return {key: as_arrays(item) for key, item in x.items()}
+    return x
+
+
 cdef object apply_ufunc(object ufunc, str method, tuple inputs, dict options):
     """What NumPy asks for: array op tensor is a tensor, any other function gives NumPy's own result on arrays."""
     wanted = OPERATORS.get(ufunc.__name__)
     if wanted is not None and method == "__call__" and not options:
         left, right = inputs
         return wanted(left if isinstance(left, Tensor4D) else tensor_of(left), right)
-    for name in ("out", "where"):
-        if isinstance(options.get(name), Tensor4D):
-            options[name] = numpy.asarray(options[name])
-    if isinstance(options.get("out"), tuple):
-        options["out"] = tuple([numpy.asarray(x) if isinstance(x, Tensor4D) else x for x in options["out"]])
-    return getattr(ufunc, method)(*[numpy.asarray(x) if isinstance(x, Tensor4D) else x for x in inputs], **options)
+    return getattr(ufunc, method)(*as_arrays(inputs), **as_arrays(options))

@@ -229,6 +229,24 @@ def test_one_element():
     )
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(np.sum, np.mean, np.max, np.min, np.std, np.var, np.prod, np.argmax, np.any, np.median, np.cumsum, np.ptp),
+        *(lambda x: np.sum(x, axis=(2, 3), keepdims=True), lambda x: np.mean(x, 1, dtype=np.float64)),
+        *(lambda x: np.max(x, axis=0, initial=-1.0), lambda x: np.stack([x, x], 1), lambda x: np.concatenate((x, x))),
+        *(lambda x: np.linalg.norm(x), lambda x: np.where(x > 0, x, 0.0), lambda x: np.clip(x, -0.5, 0.5), np.asarray),
+        lambda x: np.sum(x, axis=-1, out=np.empty(x.shape[:3], np.float32)),
+    ],
+)
+def test_numpys_functions_of_a_tensor_are_those_of_its_array(function):
+    x = numbers(2, 3, 4, 5)
+    found, expected = function(Tensor4D(x)), function(x)
+    assert type(found) is type(expected)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
 # Refusals
 
 
