@@ -54,7 +54,9 @@ def draw(path: Path, images: Any, again: Any) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise rn.errors.MissingExtraError('pictures need matplotlib: pip install "redeneural[plot]"') from None
+        raise rn.errors.MissingExtraError(
+            'pictures need matplotlib: run `pip install ".[plot]"` beside setup.py'
+        ) from None
     figure = Figure(figsize=(len(images), 2.2), layout="constrained")
     for row, batch in zip(figure.subplots(2, len(images)), (images, again), strict=True):
         for axis, image in zip(row, batch, strict=True):

@@ -45,7 +45,9 @@ def draw(path: Path, pictures: dict[str, Any]) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise rn.errors.MissingExtraError('pictures need matplotlib: pip install "redeneural[plot]"') from None
+        raise rn.errors.MissingExtraError(
+            'pictures need matplotlib: run `pip install ".[plot]"` beside setup.py'
+        ) from None
     figure = Figure(figsize=(3.5 * len(pictures), 3.8), layout="constrained")
     for axis, (title, picture) in zip(figure.subplots(1, len(pictures)), pictures.items(), strict=True):
         axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")

@@ -30,7 +30,9 @@ def save_curves(name: str, panels: dict[str, dict[str, list[float]]], title: str
         try:
             from matplotlib.figure import Figure
         except ImportError:
-            raise rn.errors.MissingExtraError('pictures need matplotlib: pip install "redeneural[plot]"') from None
+            raise rn.errors.MissingExtraError(
+                'pictures need matplotlib: run `pip install ".[plot]"` beside setup.py'
+            ) from None
         figure = Figure(figsize=(5.5 * len(panels), 4), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axis, (panel, curves) in zip(axes, panels.items(), strict=True):

@@ -49,7 +49,9 @@ def draw(path: Path, true: Any, predicted: Any, title: str) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise rn.errors.MissingExtraError('pictures need matplotlib: pip install "redeneural[plot]"') from None
+        raise rn.errors.MissingExtraError(
+            'pictures need matplotlib: run `pip install ".[plot]"` beside setup.py'
+        ) from None
     figure = Figure(figsize=(5, 5), layout="constrained")
     axis = figure.subplots()
     ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]

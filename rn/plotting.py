@@ -284,7 +284,7 @@ def _matplotlib() -> Any:
     try:
         import matplotlib
     except ImportError as error:
-        raise MissingExtraError('pictures need matplotlib: pip install "redeneural[plot]"') from error
+        raise MissingExtraError('pictures need matplotlib: run `pip install ".[plot]"` beside setup.py') from error
     return matplotlib
 
 

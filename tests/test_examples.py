@@ -43,7 +43,7 @@ def number(pattern: str, text: str) -> float:
 def pictures(folder: Path, text: str) -> set[str]:
     """Return the names of the pictures saved; none where matplotlib is missing, which the example must have said."""
     saved = {path.name for path in (folder / "pictures").iterdir() if path.read_bytes().startswith(b"\x89PNG")}
-    assert saved or "redeneural[plot]" in text
+    assert saved or 'pip install ".[plot]"' in text
     return saved
 
 

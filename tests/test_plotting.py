@@ -195,5 +195,5 @@ class TestManners:
             lambda: plot_history({"loss": [1.0]}),
             lambda: plot_predictions(np.zeros((1, 1, 2, 2)), [0]),
         ):
-            with pytest.raises(MissingExtraError, match=r'pip install "redeneural\[plot\]"'):
+            with pytest.raises(MissingExtraError, match=r'run `pip install "\.\[plot\]"` beside setup\.py'):
                 draw()

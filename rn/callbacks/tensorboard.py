@@ -62,6 +62,6 @@ def _writer_class() -> Any:
         from tensorboard.summary import Writer
     except ImportError:
         raise MissingExtraError(
-            'TensorBoard needs the package tensorboard: pip install "redeneural[tensorboard]"'
+            'TensorBoard needs the package tensorboard: run `pip install ".[tensorboard]"` beside setup.py'
         ) from None
     return Writer

@@ -364,7 +364,7 @@ def test_a_fit_that_is_refused_leaves_the_saved_states_for_the_next(tmp_path: Pa
 
 def test_tensorboard_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "redeneural\[tensorboard\]"'):
+    with pytest.raises(MissingExtraError, match=r'run `pip install "\.\[tensorboard\]"` beside setup\.py'):
         TensorBoard("runs")
 
 
