@@ -2,7 +2,8 @@
 
 Three places are asked for the files of a data set that is not bundled, in this order:
 
-1. the folder ``$RN_DATA_DIR/<data set>/``, such as ``$RN_DATA_DIR/mnist/``, which is only read;
+1. the folder ``$RN_DATA_DIR/<data set>/``, such as ``$RN_DATA_DIR/mnist/``, which is only read; ``RN_DATA_DIR`` may
+   also be the folder ``mnist`` itself;
 2. the cache: ``RN_CACHE_DIR`` or the platform's own place, see ``rn.datasets.cache.cache_folder``;
 3. the data set's mirrors; what they send is kept in the cache.
 

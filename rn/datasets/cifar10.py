@@ -51,9 +51,10 @@ def load_cifar10(*, raw: bool = False, directory: str | os.PathLike[str] | None 
     from 0 to 255, a quarter of the memory. y and yt are int64 of shape (n,); ``rn.datasets.cifar10.CLASS_NAMES`` names
     the classes 0 to 9.
 
-    The archive ``cifar-10-binary.tar.gz`` is read from ``directory`` if it is given and from nowhere else. Otherwise it
-    is looked for in ``$RN_DATA_DIR/cifar10/``, then in the cache, and is else downloaded (170 MB) and kept there
-    unpacked. Raises ``FileError`` and ``DownloadError`` as ``load_mnist`` does.
+    The archive ``cifar-10-binary.tar.gz`` is read from ``directory``, or from the folder ``cifar10`` in it, if it is
+    given and from nowhere else. Otherwise it is looked for in ``$RN_DATA_DIR/cifar10/``, or in ``$RN_DATA_DIR`` where
+    that is a folder ``cifar10`` itself, then in the cache, and is else downloaded (170 MB) and kept there unpacked.
+    Raises ``FileError`` and ``DownloadError`` as ``load_mnist`` does.
 
     Source: A. Krizhevsky 2009, "Learning multiple layers of features from tiny images",
     https://www.cs.toronto.edu/~kriz/cifar.html.

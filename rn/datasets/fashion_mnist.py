@@ -67,8 +67,9 @@ def load_fashion_mnist(
     x and xt have shape (n, 1, 28, 28) and are float32 in [0, 1]; with ``raw=True`` they are uint8 from 0 to 255. y and
     yt are int64 of shape (n,); ``rn.datasets.fashion_mnist.CLASS_NAMES`` names the classes 0 to 9.
 
-    The four gzipped files are read from ``directory`` if it is given and from nowhere else. Otherwise each is looked
-    for in ``$RN_DATA_DIR/fashion_mnist/``, then in the cache, and is else downloaded (31 MB in all) and kept there
+    The four gzipped files are read from ``directory``, or from the folder ``fashion_mnist`` in it, if it is given and
+    from nowhere else. Otherwise each is looked for in ``$RN_DATA_DIR/fashion_mnist/``, or in ``$RN_DATA_DIR`` where
+    that is a folder ``fashion_mnist`` itself, then in the cache, and is else downloaded (31 MB in all) and kept there
     unpacked. Raises ``FileError`` and ``DownloadError`` as ``load_mnist`` does.
 
     Source: H. Xiao, K. Rasul and R. Vollgraf 2017, "Fashion-MNIST: a novel image dataset for benchmarking machine

@@ -39,9 +39,10 @@ def load_mnist(
     x and xt have shape (n, 1, 28, 28) and are float32 in [0, 1]; with ``raw=True`` they are uint8 from 0 to 255, as the
     files have them. y and yt have shape (n,) and are int64 from 0 to 9 in both cases.
 
-    The four files of the original, gzipped or not, are read from ``directory`` if it is given and from nowhere else.
-    Otherwise each is looked for in ``$RN_DATA_DIR/mnist/``, then in the cache (see
-    ``rn.datasets.cache.cache_folder``), and is else downloaded (11 MB in all) and kept there unpacked.
+    The four files of the original, gzipped or not, are read from ``directory``, or from the folder ``mnist`` in it, if
+    it is given and from nowhere else. Otherwise each is looked for in ``$RN_DATA_DIR/mnist/``, or in ``$RN_DATA_DIR``
+    where that is a folder ``mnist`` itself, then in the cache (see ``rn.datasets.cache.cache_folder``), and is else
+    downloaded (11 MB in all) and kept there unpacked.
 
     Raises ``FileError`` if a file in ``directory`` or ``RN_DATA_DIR`` is damaged, truncated or another one, or if
     ``directory`` lacks one; in the cache, such a file is downloaded again. Raises ``DownloadError`` if a file is

@@ -91,21 +91,28 @@ class DataSet:
     def read(self, file: DataFile, directory: str | os.PathLike[str] | None = None) -> bytes:
         """Return the unpacked, verified bytes of ``file``, from ``directory`` or, if None, wherever it is found.
 
+        ``directory`` and ``RN_DATA_DIR`` may be the folder of the data set, or the one that this folder is in.
         A file in ``directory`` or ``RN_DATA_DIR`` that is not what it should be is refused with ``FileError``: these
         folders are the user's, who should know. One in the cache is downloaded again. ``FileError`` if ``directory``
         has no such file, ``DownloadError`` if it is nowhere.
         """
         if directory is not None:
-            for path in candidates(Path(directory), file):
-                return file.open(path)
+            for folder in (Path(directory), Path(directory) / self.folder):
+                for path in candidates(folder, file):
+                    return file.open(path)
             wanted = f"{file.name}.gz" if file.packed else f"{file.name} or {file.name}.gz"
-            raise FileError(f"{self.title}: {os.fspath(directory)} has no file {wanted}")
+            raise FileError(
+                f"{self.title}: {os.fspath(directory)} has no file {wanted}, nor has its folder {self.folder}"
+            )
         looked = []
         if data_folder := os.environ.get("RN_DATA_DIR"):
-            folder = Path(data_folder).expanduser() / self.folder
-            for path in candidates(folder, file):
-                return file.open(path)
-            looked.append(f"{folder} (RN_DATA_DIR)")
+            given = Path(data_folder).expanduser()
+            # The folder itself by its name alone: another data set's files may be called the same.
+            itself = [given] if given.resolve().name == self.folder else []
+            for folder in (given / self.folder, *itself):
+                for path in candidates(folder, file):
+                    return file.open(path)
+                looked.append(f"{folder} (RN_DATA_DIR)")
         folder = cache_folder() / self.folder
         looked.append(f"{folder} (the cache)")
         for path in candidates(folder, file, cache=True):

@@ -126,6 +126,24 @@ def test_the_users_data_folder(tiny, tmp_path, monkeypatch, packed, mirror, cach
     assert names(tmp_path / "data" / "mnist") == before
 
 
+def test_the_folder_of_the_data_set_or_the_one_around_it(tiny, tmp_path, monkeypatch, mirror, cached):
+    tiny.put(tmp_path / "mnist")
+    for folder in (tmp_path, tmp_path / "mnist"):
+        check(tiny, load_mnist(directory=folder))
+        monkeypatch.setenv("RN_DATA_DIR", str(folder))
+        check(tiny, load_mnist())
+    monkeypatch.chdir(tmp_path / "mnist")
+    monkeypatch.setenv("RN_DATA_DIR", ".")
+    check(tiny, load_mnist())
+    assert mirror.requests == []
+    assert not cached.exists()
+    # Files of the same names in another data set's folder are not taken for this one's.
+    (tmp_path / "mnist").rename(tmp_path / "fashion_mnist")
+    monkeypatch.setenv("RN_DATA_DIR", str(tmp_path / "fashion_mnist"))
+    with pytest.raises(DownloadError, match=r"fashion_mnist.mnist \(RN_DATA_DIR\); "):
+        load_mnist()
+
+
 def test_a_file_under_the_wrong_suffix_is_read_by_what_is_in_it(tiny, tmp_path):
     for name in tiny.plain:
         (tmp_path / f"{name}.gz").write_bytes(tiny.plain[name])
