@@ -33,6 +33,10 @@ class Conv2D(Layer):
     (filters, channels / groups, kh, kw); ``bias`` b: (filters,). With groups, filter f sees the channels of its own
     group only. 2 n filters h' w' (channels / groups) kh kw FLOPs forward, twice that backward.
 
+    In Winograd's form, taken where it pays, tiles of outputs are computed together: a NaN or an infinity in x spreads
+    to all outputs of its tiles, not only to those that see it. ``rn.set_winograd(False)`` or ``RN_WINOGRAD=0`` turns
+    the form off.
+
     Arguments: ``filters``; ``kernel_size``, a whole number or (height, width); ``activation``; ``strides``;
     ``padding``, "valid" (none), "same" (h' = ⌈h / s⌉) or cells on every side; ``dilation``; ``groups``, which divides
     channels and filters; ``use_bias``; ``kernel_initializer`` (glorot_uniform) and ``bias_initializer`` (zeros);
