@@ -40,7 +40,7 @@ __all__ = [
 
 
 @registry.contract("activation")
-class ActivationFunction:
+class ActivationFunction(registry.Settled):
     """The contract: ``bind`` records y = f(x) and, where gradients are wanted, dx = dy f'(x).
 
     ``kernel``: which of the core's functions it is; none for one written in Python, by ``value`` and ``gradient``.
@@ -100,9 +100,10 @@ class ActivationFunction:
                 plan.callback(f"{title}.gradient", backward, reads=[x, dy], writes=[dx])
         return y
 
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, as JSON can hold them."""
-        return dict(vars(self))
+    @property
+    def in_python(self) -> bool:
+        """Whether ``value`` computes it."""
+        return not self.kernel
 
 
 @registry.register("activation", "linear")

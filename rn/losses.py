@@ -39,7 +39,7 @@ TargetRange = Literal["any", "not negative", "share", "probabilities", "signs"]
 
 
 @registry.contract("loss")
-class Loss:
+class Loss(registry.Settled):
     """The contract.
 
     ``takes_classes``: whether integer labels mean classes; if not, targets are arrays shaped as the prediction.
@@ -87,7 +87,7 @@ class Loss:
         ``target``: (n,) classes as int32 where ``target_classes``, else shaped as ``prediction``. ``weights``: (n,)
         factors of the samples; the loss is the sum of w_i l_i over n.
         """
-        if type(self).doorway is Loss.doorway:
+        if self.in_python:
             return self._bind_python(plan, prediction, target, target_classes, gradient, weights)
         loss = plan.kept((2,))
         options = self.options()
@@ -136,9 +136,10 @@ class Loss:
     def _checked(self, method: str, made: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
         return returned(f"{type(self).__name__}.{method}", made, shape).astype(np.float64, copy=False)
 
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, as JSON can hold them."""
-        return dict(vars(self))
+    @property
+    def in_python(self) -> bool:
+        """Whether ``value`` computes it."""
+        return type(self).doorway is Loss.doorway
 
 
 @registry.register("loss", "mse")

@@ -38,7 +38,7 @@ Counts: TypeAlias = NDArray[np.float64]
 
 
 @registry.contract("metric")
-class Metric:
+class Metric(registry.Settled):
     """The contract.
 
     ``takes_classes``: whether the metric can be told of integer classes instead of arrays. ``higher_is_better``: which
@@ -87,7 +87,7 @@ class Metric:
 
         ``target`` as in ``rn.losses.Loss.bind``, ``threshold`` the loss's: a metric of classes goes by it.
         """
-        if type(self).doorway is Metric.doorway:
+        if self.in_python:
             return self._bind_python(plan, prediction, target, target_classes)
         if self.takes_classes and threshold not in (None, 0.5):  # which is where the kernels part
             prediction, target = (_parted(plan, slot, threshold) for slot in (prediction, target))
@@ -117,9 +117,10 @@ class Metric:
         plan.callback(type(self).__name__, run, reads=[prediction, target], writes=[mean])
         return mean
 
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, as JSON can hold them."""
-        return dict(vars(self))
+    @property
+    def in_python(self) -> bool:
+        """Whether ``value`` computes it."""
+        return type(self).doorway is Metric.doorway
 
 
 @registry.register("metric", "accuracy")

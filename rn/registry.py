@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rn.errors import DtypeError, OptionError
+from rn.errors import DtypeError, OptionError, StateError
 
-__all__ = ["contract", "create", "describe", "lookup", "name_of", "names", "register"]
+__all__ = ["Settled", "contract", "create", "describe", "lookup", "name_of", "names", "register"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,35 @@ def contract(kind: str) -> Callable[[type[T]], type[T]]:
         return cls
 
     return settle
+
+
+class Settled:
+    """A thing whose settings, its public attributes, are part of a model's plans once one is built or compiled with it.
+
+    From then on setting one raises ``StateError``, for plans would not see it. A thing ``in_python`` reads its own
+    settings at every step and stays as free as it was.
+    """
+
+    _settled = False
+
+    @property
+    def in_python(self) -> bool:
+        """Whether this thing is computed by methods in Python rather than by the core."""
+        return False
+
+    def settle(self) -> None:
+        """Fix the settings."""
+        self._settled = not self.in_python
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._settled and not name.startswith("_"):
+            kind = type(self).__name__
+            raise StateError(f"{kind}: {name} was fixed when a model took it; give the model a new {kind}({name}=...)")
+        super().__setattr__(name, value)
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, as JSON can hold them."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
 
 def register(kind: str, name: str) -> Callable[[type[T]], type[T]]:

@@ -17,7 +17,7 @@ __all__ = ["L1", "L1L2", "L2", "Regularizer", "get"]
 
 
 @registry.contract("regularizer")
-class Regularizer:
+class Regularizer(registry.Settled):
     """The contract: ``bind`` records l1 Σ|w| + l2 Σw² of a weight and adds its derivative to the weight's gradient."""
 
     l1: float = 0.0
@@ -31,10 +31,6 @@ class Regularizer:
         penalty = plan.kept((2,))
         _core.regularize(plan, weight, gradient, penalty, l1=self.l1, l2=self.l2)
         return penalty
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, as JSON can hold them."""
-        return dict(vars(self))
 
 
 @registry.register("regularizer", "l1")

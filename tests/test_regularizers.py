@@ -82,7 +82,7 @@ def test_it_is_saved(tmp_path: Path) -> None:
     model.save(tmp_path / "model.rn")
     loaded = rn.load(tmp_path / "model.rn")
     assert loaded.evaluate(x, y) == model.evaluate(x, y)
-    assert vars(loaded.layers[3].kernel_regularizer) == {"l1": 0.5, "l2": 0.25}
+    assert loaded.layers[3].kernel_regularizer.config() == {"l1": 0.5, "l2": 0.25}
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), "1", True])

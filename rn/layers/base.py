@@ -139,6 +139,9 @@ class Layer:
                 "axis, (features,) or (channels, height, width)"
             )
         self.output_shape = shape
+        for setting in vars(self).values():
+            if isinstance(setting, registry.Settled):
+                setting.settle()
         return shape
 
     def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:

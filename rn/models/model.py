@@ -170,7 +170,7 @@ class Model:
     ) -> None:
         """Choose how to train: an optimizer, a loss and metrics, by name or as objects.
 
-        The optimizer's state starts anew, and of its settings only the learning rate can be changed from here on.
+        The optimizer's state starts anew. The settings of all three, the learning rate apart, are fixed from here on.
 
         ``gradient_chunks``: a batch's gradient is computed in that many parts, one after the other, and summed in a
         fixed order: less memory for the same step. Raises ``OptionError`` for unknown names, and for a loss that takes
@@ -182,6 +182,8 @@ class Model:
         fusion.refuse_mismatch(self.layers, chosen_loss)
         with self._alone("compile"):
             chosen_optimizer.settle()
+            for piece in (chosen_loss, *chosen_metrics):
+                piece.settle()
             self._chosen.update(optimizer=chosen_optimizer, loss=chosen_loss, metrics=chosen_metrics)
             self._chosen["gradient_chunks"] = chunks
             self._plans.clear()

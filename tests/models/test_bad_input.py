@@ -653,3 +653,24 @@ def test_what_compile_chose_is_changed_by_compile_alone(setting: str) -> None:
         setattr(model, setting, 2)
     assert getattr(model, setting) is before
     assert copy.deepcopy(model).seed == model.seed
+
+
+def test_settings_of_what_a_model_took_are_fixed() -> None:
+    pieces = {
+        "alpha": rn.activations.LeakyReLU(0.1),
+        "l2": rn.regularizers.L2(0.1),
+        "delta": rn.losses.Huber(),
+        "k": rn.metrics.TopKAccuracy(2),
+    }
+    activation, penalty, loss, metric = pieces.values()
+    penalty.l2 = 0.2  # before a model has taken it
+    layers = [Dense(5, activation, kernel_regularizer=penalty), Dense(3)]
+    model = rn.Sequencial(layers, input_shape=4, seed=1)
+    model.compile("sgd", loss, [metric])
+    for setting, piece in pieces.items():
+        before, kind = piece.config(), type(piece).__name__
+        with pytest.raises(StateError, match=rf"{kind}: {setting} was fixed.*new {kind}\({setting}="):
+            setattr(piece, setting, 3)
+        assert piece.config() == before
+        assert before.keys() == {setting}
+    assert penalty.l2 == 0.2

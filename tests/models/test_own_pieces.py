@@ -130,6 +130,14 @@ def test_they_are_stored(way: str, tmp_path: Path) -> None:
     assert model.evaluate(X, T) == again.evaluate(X, T)
 
 
+def test_settings_of_pieces_in_python_hold_from_the_next_call_on() -> None:
+    loss = OwnLoss()
+    model = net(OwnActivation(), loss, [OwnMetric()])
+    before = model.evaluate(X, T)["loss"]
+    loss.factor = 2.0
+    assert model.evaluate(X, T)["loss"] == pytest.approx(2 * before)
+
+
 def test_unregistered_ones_cannot_be_saved(tmp_path: Path) -> None:
     class Unknown(OwnLoss):
         pass
