@@ -6,12 +6,13 @@ How its layers come about is the subclasses' business.
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from numbers import Real
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,9 +35,23 @@ from rn.training.loop import run_epochs
 
 __all__ = ["Model"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 FloatArray = NDArray[np.float32]
 # Use, batch size, whether targets are classes and samples weighted, which layers train, the setting of Winograd's form.
 PlanKey = tuple[Use, int, bool, bool, tuple[Any, ...], bool]
+
+
+def _alone_from_the_start(method: Callable[P, T]) -> Callable[P, T]:
+    """Keep out, before a method of a model looks at its arguments, what would change the model they must fit."""
+
+    @functools.wraps(method)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> T:
+        model: Any = args[0]
+        with model._alone(method.__name__):
+            return method(*args, **kwargs)
+
+    return alone
 
 
 def _chosen(name: str, how: str) -> Any:
@@ -189,6 +204,7 @@ class Model:
             self._plans.clear()
             self._reset_optimizer()
 
+    @_alone_from_the_start
     def fit(
         self,
         x: ArrayLike | _core.Tensor4D | DataLoader,
@@ -263,12 +279,12 @@ class Model:
                     shuffle=shuffled,
                     held_out=held_out,
                 )
-        with self._alone("fit"):
+        with self._watched_by(watchers):
             self.stop_training = False
             history = self.history = History()
             saved, self._callback_states = self._callback_states, {}
             try:
-                with fitting, self._watched_by(watchers):
+                with fitting:
                     run_epochs(
                         fitting,
                         self,
@@ -323,14 +339,12 @@ class Model:
             values = self._repeated_step.run(self, x, y)
             if values is not None:
                 return values
-        inputs, targets, classes = self._enter_pair("train_on_batch", x, y)
-        with (
-            self._alone("train_on_batch"),
-            Fitting(self, inputs, targets, None, classes=classes, batch_size=len(inputs)) as fitting,
-        ):
-            totals = np.zeros(fitting.width)
-            fitting.train(np.arange(len(inputs)), totals)
-        self._repeated_step = RepeatedStep.of(self, x, y, classes=classes)
+        with self._alone("train_on_batch"):
+            inputs, targets, classes = self._enter_pair("train_on_batch", x, y)
+            with Fitting(self, inputs, targets, None, classes=classes, batch_size=len(inputs)) as fitting:
+                totals = np.zeros(fitting.width)
+                fitting.train(np.arange(len(inputs)), totals)
+            self._repeated_step = RepeatedStep.of(self, x, y, classes=classes)
         return fitting.report.values(totals, len(inputs))
 
     def evaluate(

@@ -50,14 +50,17 @@ class Network:
 
         The others keep their weights.
         """
-        name = layer.name
+        name, shape = layer.name, self.output_shape
         try:
             name_layers([*self.layers, layer])
             self._build_next(layer)
+            self.flatten()
         except BaseException:
             layer.name = name
+            if self.layers[-1] is layer:  # it fits, but there is no memory for all
+                self.output_shape = shape
+                unbuild(self.layers.pop())
             raise
-        self.flatten()
 
     def _build_next(self, layer: Layer) -> None:
         refuse_built(layer)
@@ -74,18 +77,17 @@ class Network:
         """Move the parameters and gradients of all layers into flat buffers, side by side."""
         for layer in self.layers:
             share_version(layer, self.version)
-        self._places: list[tuple[int, str, int, int]] = []  # layer, name, begin, end in the buffers
+        places: list[tuple[int, str, int, int]] = []  # layer, name, begin, end in the buffers
         end = 0
         for i, layer in enumerate(self.layers):
             for name, parameter in layer._parameters.items():
-                self._places.append((i, name, end, end + parameter.size))
+                places.append((i, name, end, end + parameter.size))
                 end += -(-parameter.size // LINE) * LINE
-        self.size = end
-        self.values = _core.Tensor4D.zeros((1, 1, 1, end))
-        self.gradients = _core.Tensor4D.zeros((1, 1, 1, end))
-        for i, name, begin, stop in self._places:
+        values, gradients = _core.Tensor4D.zeros((1, 1, 1, end)), _core.Tensor4D.zeros((1, 1, 1, end))
+        self._places, self.size, self.values, self.gradients = places, end, values, gradients
+        for i, name, begin, stop in places:
             parameter = self.layers[i]._parameters[name]
-            for flat, attribute in ((self.values, "value"), (self.gradients, "gradient")):
+            for flat, attribute in ((values, "value"), (gradients, "gradient")):
                 old = getattr(parameter, attribute)
                 new = self.piece(flat, begin, stop, old.shape)
                 new[...] = old

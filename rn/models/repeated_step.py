@@ -57,12 +57,13 @@ class RepeatedStep:
             and y.dtype is self._y_dtype
             and x.flags.c_contiguous
             and y.flags.c_contiguous
-            and self._generation == model._plans.generation
             and self._key == model._plan_key("train", len(x), classes=self._classes > 0)
             and model._fitting.acquire(blocking=False)
         ):
             return None
         try:
+            if self._generation != model._plans.generation:
+                return None
             rate = model._optimizer().rate(model._updates)
             bound, generation = model._plans.borrow(self._key)
             if bound is None:

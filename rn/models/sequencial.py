@@ -51,11 +51,12 @@ class Sequencial(Model):
     def add(self, layer: Layer) -> None:
         """Append ``layer``. A model that is built already keeps its weights; the optimizer's state starts anew.
 
-        Raises ``DtypeError`` for what is no layer, ``ShapeError`` where it does not fit the last one, ``StateError``
-        while the model is being fitted; nothing is changed then.
+        Where another thread is building the model, this waits for it. Raises ``DtypeError`` for what is no layer,
+        ``ShapeError`` where it does not fit the last one, ``StateError`` while the model is being fitted; nothing is
+        changed then.
         """
         _checked(layer)
-        with self._alone("add"):
+        with self._alone("add"), self._building:
             if self.network is not None:
                 self.network.add(layer)
                 self._use(self.network)

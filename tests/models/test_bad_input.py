@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -674,3 +675,55 @@ def test_settings_of_what_a_model_took_are_fixed() -> None:
         assert piece.config() == before
         assert before.keys() == {setting}
     assert penalty.l2 == 0.2
+
+
+@pytest.mark.parametrize("method", ["fit", "train_on_batch"])
+def test_a_model_does_not_change_between_the_check_of_its_data_and_training(method: str) -> None:
+    model = classifier()
+
+    class Meddling:
+        def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+            with pytest.raises(StateError, match="add while this model is being fitted"):
+                model.add(Dense(2, "softmax"))
+            with pytest.raises(StateError, match="compile while this model is being fitted"):
+                model.compile("sgd", "mse")
+            return X
+
+    getattr(model, method)(Meddling(), CLASSES)
+    assert (len(model.layers), model.steps) == (2, 1)
+    model.add(rn.layers.Activation("linear"))
+
+
+def test_a_layer_added_while_another_thread_builds_the_model() -> None:
+    class Slow(rn.layers.Layer):
+        def build(self, input_shape: tuple[int, ...], rng: object) -> tuple[int, ...]:
+            adding.start()
+            adding.join(0.2)
+            return input_shape
+
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            return x
+
+    model = rn.Sequencial([Slow()], seed=1)
+    adding = threading.Thread(target=model.add, args=(Dense(2),))
+    assert model.predict(X).shape == (12, 4)
+    adding.join()
+    assert len(model.layers) == 2
+    assert model.predict(X).shape == (12, 2)
+
+
+def test_adding_a_layer_for_which_there_is_no_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, layer = classifier(), Dense(2)
+    before, keys = model.predict(X), model.state_dict().keys()
+
+    def full(network: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rn.models.network.Network, "flatten", full)
+        with pytest.raises(MemoryError):
+            model.add(layer)
+    assert (layer.name, layer.output_shape, len(model.layers)) == ("", None, 2)
+    assert np.array_equal(model.predict(X), before)
+    assert model.state_dict().keys() == keys
+    model.fit(X, CLASSES, verbose=0)
