@@ -205,15 +205,18 @@ class Layer:
     def add_parameter(
         self,
         name: str,
-        shape: Shape,
+        shape: int | Shape,
         initializer: str | initializers.Initializer,
         rng: initializers.WeightSource,
         regularizer: regularizers.Regularizer | None = None,
     ) -> Parameter:
         """Make the parameter ``name`` of ``shape``, filled by ``initializer``; for use in ``build``.
 
-        ``regularizer``: the penalty on it that the model adds to the loss.
+        ``regularizer``: the penalty on it that the model adds to the loss. Raises ``OptionError`` for the name of a
+        parameter, buffer or attribute that there is already.
         """
+        self._refuse_taken(name)
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
         parameter = Parameter(shape, regularizer)
         registry.create("initializer", initializer, initializers.Initializer).fill(parameter.value, shape, rng)
         self._parameters[name] = parameter
@@ -223,9 +226,15 @@ class Layer:
         """Let ``values``, copied as float32, be saved with the layer as ``name``, untrained; for use in ``build``.
 
         ``layer.name`` reads the copy, ``layer.set(name=...)`` writes it. Raises ``DtypeError`` for what is no array of
-        numbers.
+        numbers, ``OptionError`` as ``add_parameter`` does.
         """
+        self._refuse_taken(name)
         self._buffers[name] = self._numbers(f"the buffer {name}", values)
+
+    def _refuse_taken(self, name: str) -> None:
+        # An attribute would hide the array from whoever reads layer.name.
+        if name in self._parameters or name in self._buffers or name in vars(self) or hasattr(type(self), name):
+            raise OptionError(f"layer {self.name!r} has {name!r} already; call the parameter or buffer something else")
 
     def learns(self, plan: _core.Plan) -> bool:
         """Whether the gradients of this layer's parameters are to be computed in ``plan``; for use in ``bind``."""

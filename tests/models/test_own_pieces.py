@@ -435,3 +435,30 @@ def test_what_load_could_not_make_again_is_not_saved(tmp_path: Path) -> None:
             model.save(path)
     assert [file.name for file in tmp_path.iterdir()] == ["own.rn"]
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["factor", "rate", "forward", "input_shape", "kept"])
+@pytest.mark.parametrize("kind", ["parameter", "buffer"])
+def test_an_array_is_not_hidden_by_what_has_its_name(kind: str, name: str) -> None:
+    class Twice(OwnScale):
+        def build(self, input_shape: tuple[int, ...], rng: rn.initializers.WeightSource) -> tuple[int, ...]:
+            self.rate = 0.5
+            self.add_buffer("kept", [0.0])
+            super().build(input_shape, rng)
+            if kind == "buffer":
+                self.add_buffer(name, [1.0])
+            else:
+                self.add_parameter(name, 1, "ones", rng)
+            return input_shape
+
+    with pytest.raises(rn.errors.OptionError, match=rf"layer 'mine' has '{name}' already"):
+        scaled(Twice(name="mine"))
+
+
+def test_the_shape_of_a_vector_may_be_a_number() -> None:
+    class Vector(OwnScale):
+        def build(self, input_shape: tuple[int, ...], rng: rn.initializers.WeightSource) -> tuple[int, ...]:
+            self.add_parameter("factor", 8, "ones", rng)
+            return input_shape
+
+    assert scaled(Vector()).layers[3].factor.shape == (8,)
