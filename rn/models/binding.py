@@ -25,7 +25,7 @@ def bind_plan(model: Model, use: Use, size: int, *, classes: bool, weighted: boo
     """Return the plan for one use of ``model`` on batches of ``size`` samples.
 
     ``classes``: targets are integer classes; ``weighted``: samples have factors. Slots: "x" and "y", the output; with a
-    loss "target" and "weights"; "dx" for the input gradient; "layer <name>" for outputs.
+    loss "target" and "weights"; "dx" for the input gradient; "layer <place>" for outputs.
     """
     training = use in ("train", "training call")
     gradients = use in ("train", "input gradient")
@@ -49,10 +49,9 @@ def bind_plan(model: Model, use: Use, size: int, *, classes: bool, weighted: boo
 def _bind_output(plan: _core.Plan, model: Model, *, every_layer: bool) -> Slots:
     network = model._built()
     x = plan.input((plan.batch, *network.input_shape))
-    outputs: Slots = {}
+    outputs: list[_core.Slot] = []
     y = fusion.bind_layers(plan, network.layers, x, separate=every_layer, outputs=outputs)
-    named = {f"layer {name}": slot for name, slot in outputs.items()} if every_layer else {}
-    return {"x": x, "y": y, **named}
+    return {"x": x, "y": y, **({f"layer {i}": slot for i, slot in enumerate(outputs)} if every_layer else {})}
 
 
 def _bind_loss(plan: _core.Plan, model: Model, *, classes: bool, weighted: bool, input_gradient: bool) -> Slots:

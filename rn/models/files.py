@@ -11,6 +11,7 @@ import numpy as np
 from rn import losses, metrics, optimizers, registry
 from rn.errors import FileError, OptionError, RnError
 from rn.layers.base import described, restored
+from rn.models.network import name_layers
 
 if TYPE_CHECKING:
     from rn.models.model import Model
@@ -24,9 +25,11 @@ CALLBACK = "callback."  # and those of callbacks
 def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write everything that ``load`` needs to go on as if the model had never been saved.
 
-    Raises ``OptionError``, and writes nothing, where a piece is not registered or its ``config()`` does not make it.
+    Raises ``OptionError``, and writes nothing, where a piece is not registered, its ``config()`` does not make it, or
+    two layers have one name.
     """
     network = model._built()
+    name_layers(model.layers)  # they may have got other names since they were built
     for layer in model.layers:
         _readable("layer", described(layer), restored)
     compiled = None

@@ -75,13 +75,13 @@ def bind_layers(
     x: _core.Slot,
     *,
     separate: bool = False,
-    outputs: dict[str, _core.Slot] | None = None,
+    outputs: list[_core.Slot] | None = None,
     open_end: bool = False,
 ) -> _core.Slot:
     """Record all layers in ``plan`` and return the last output's slot.
 
     ``separate``: activation layers are not joined with the layer before them, so that every layer has an output of its
-    own, put into ``outputs`` by name. ``open_end``: leave out the last activation (see ``last_activation``), for a loss
+    own, appended to ``outputs``. ``open_end``: leave out the last activation (see ``last_activation``), for a loss
     that takes the logits.
     """
     i = 0
@@ -104,7 +104,7 @@ def bind_layers(
             x = _bind_pair(plan, layer, activation, x, norm, options)
         i = end
         if outputs is not None:
-            outputs[layer.name] = x
+            outputs.append(x)
     return x
 
 

@@ -435,16 +435,17 @@ class Model:
         Float32 of shape (n, *layer.output_shape).
         """
         network, inputs = self._enter(x)
-        known = {layer.name: layer for layer in network.layers}
+        known = {layer.name: (i, layer) for i, layer in enumerate(network.layers)}
         for name in names:
             if name not in known:
                 raise OptionError(f"the model has no layer {name!r}; it has: {', '.join(known)}")
         with self._lend("outputs", len(inputs)) as bound:
             bound.write("x", inputs)
             bound.plan.run("forward")
+            wanted = {name: known[name] for name in (names or known)}
             return {
-                name: bound.read(f"layer {name}", (len(inputs), *(known[name].output_shape or ())))
-                for name in (names or known)
+                name: bound.read(f"layer {i}", (len(inputs), *(layer.output_shape or ())))
+                for name, (i, layer) in wanted.items()
             }
 
     def input_gradient(self, x: ArrayLike, y: ArrayLike) -> FloatArray:

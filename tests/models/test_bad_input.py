@@ -727,3 +727,18 @@ def test_adding_a_layer_for_which_there_is_no_memory_changes_nothing(monkeypatch
     assert np.array_equal(model.predict(X), before)
     assert model.state_dict().keys() == keys
     model.fit(X, CLASSES, verbose=0)
+
+
+def test_a_layer_may_be_called_otherwise_later(tmp_path: Path) -> None:
+    model = classifier()
+    before = model.outputs(X)
+    model.layers[0].name = "hidden"
+    found = model.outputs(X)
+    assert list(found) == ["hidden", "dense_2"]
+    assert np.array_equal(found["hidden"], before["dense_1"])
+    model.save(tmp_path / "model.rn")
+    assert np.array_equal(rn.load(tmp_path / "model.rn").outputs(X, "hidden")["hidden"], before["dense_1"])
+    model.layers[1].name = "hidden"
+    with pytest.raises(OptionError, match="two layers are called 'hidden'"):
+        model.save(tmp_path / "twice.rn")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.rn"]
