@@ -237,7 +237,7 @@ def test_loss_alone() -> None:
     np.testing.assert_array_equal(bench.get(z).reshape(37, 19), given["z"])
 
 
-@pytest.mark.parametrize("size", [1.0, 10.0, 30.0, 90.0, 1e4, 1e38])
+@pytest.mark.parametrize("size", [1.0, 10.0, 30.0, 90.0, 1e4, 1e38, 3.4e38])
 def test_any_finite_logit(size: float) -> None:
     z = np.float32([[size, -size, 0.0], [-size, size, size / 2], [size, size, -size]])
     for classes in ([0, 1, 0], [1, 0, 2], [2, 2, 1]):
@@ -397,6 +397,20 @@ def test_the_divergence_of_a_distribution_from_itself_is_0() -> None:
     bench.run()
     assert abs(bench.plan.scalar(loss)) < 1e-6
     np.testing.assert_allclose(bench.get(dz).reshape(z.shape), 0.0, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["softmax_cross_entropy", "softmax_kl_divergence"])
+def test_soft_targets_of_logits_at_both_ends_of_float32(name: str) -> None:
+    z = np.float32([[3.4e38, -3.4e38, 0.0, 3e38], [-3e38, 3e38, -np.inf, 2.0], [3.4e38] * 2 + [-3.4e38] * 2])
+    t = np.float32([[0.25, 0.5, 0.25, 0.0], [0.75, 0.25, 0.0, 0.0], [0.125, 0.25, 0.5, 0.125]])
+    bench = Bench()
+    loss, dz = bench.scalar(), bench.out(z.shape)
+    getattr(_core, name)(bench.plan, bench.put(z), bench.put(t), loss, gradient=dz)
+    bench.run()
+    finite = np.where(np.isfinite(z), z, -3.4e38)  # where the target is 0 it counts for nothing
+    expected, gradient = getattr(reference, name)(finite, t.astype(np.float64))
+    assert abs(bench.plan.scalar(loss) - expected) <= 1e-5 * expected
+    close(bench.get(dz).reshape(z.shape), gradient, 1.0)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -215,6 +215,7 @@ typedef struct {
 /* `e` may be z, or NULL where only the sums are wanted; `t` may be NULL. */
 static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, ptrdiff_t c, vf largest, int relative) {
     rn_logit_sums sums = {0.0, 0.0, 0.0};
+    const vf quarter = vf_set(0.25f), down = vf_mul(vf_neg(quarter), largest);
     double ties = 0.0;
     for (ptrdiff_t j = 0; j < c;) {
         const ptrdiff_t stop = c - j < RN_SUM_VECTORS * VL ? c : j + RN_SUM_VECTORS * VL;
@@ -229,16 +230,17 @@ static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, 
             if (t) {
                 vf target = vf_load_first(t + j, c - j);
                 share = vf_add(share, target);
-                d = vf_where(vm_not(vf_eq(target, vf_zero())), d); /* 0 of minus infinity is 0 */
+                d = vf_fma(vf_load_first(z + j, c - j), quarter, down); /* of logits at both ends d itself is infinite */
+                d = vf_where(vm_not(vf_eq(target, vf_zero())), d);      /* 0 of minus infinity is 0 */
                 short_of = vf_fnma(target, d, short_of);
-                if (relative) short_of = vf_add(short_of, negative_entropy(target));
+                if (relative) short_of = vf_fma(negative_entropy(target), quarter, short_of);
             }
             if (e) vf_store_first(e + j, c - j, y);
         }
         ties += vf_sum_double(tied);
         sums.others += vf_sum_double(below);
         sums.targets += vf_sum_double(share);
-        sums.shortfall += vf_sum_double(short_of);
+        sums.shortfall += 4.0 * vf_sum_double(short_of);
     }
     sums.others += ties - 1.0; /* by itself: 1 would swallow what is below */
     return sums;
