@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rn.datasets.source import DataFile, DataSet
-from rn.errors import FileError
+from rn.errors import FileError, flag
 
 __all__ = ["CLASS_NAMES", "load_cifar10"]
 
@@ -59,6 +59,7 @@ def load_cifar10(*, raw: bool = False, directory: str | os.PathLike[str] | None 
     Source: A. Krizhevsky 2009, "Learning multiple layers of features from tiny images",
     https://www.cs.toronto.edu/~kriz/cifar.html.
     """
+    raw = flag("raw", raw)
     archive = CIFAR10.read(CIFAR10.files[0], directory)
     try:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rn.errors import flag
+
 __all__ = ["CLASS_NAMES", "load_digits"]
 
 CLASS_NAMES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
@@ -25,6 +27,7 @@ def load_digits(*, raw: bool = False) -> tuple[npt.NDArray[Any], npt.NDArray[np.
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository,
     https://doi.org/10.24432/C50P49, CC BY 4.0.
     """
+    raw = flag("raw", raw)
     table = np.loadtxt(FILE, dtype=np.uint8, delimiter=",", encoding="ascii")
     x = np.ascontiguousarray(table[:, :64]).reshape(-1, 1, 8, 8)
     y = table[:, 64].astype(np.int64)

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from rn.datasets.source import DataSet
 from rn.datasets.unpack import packed_limit, read_limited, unpack
-from rn.errors import DtypeError, FileError, OptionError
+from rn.errors import DtypeError, FileError, OptionError, flag
 
 __all__ = ["load_images_and_labels", "read_idx"]
 
@@ -97,6 +97,7 @@ def load_images_and_labels(
 
     Images of shape (n, h, w) become x of shape (n, 1, h, w): float32 in [0, 1] or, with ``raw``, the uint8 of the file.
     """
+    raw = flag("raw", raw)
     x, y, xt, yt = (parse_idx(data_set.read(file, directory), file.name) for file in data_set.files)
     return (as_images(x, raw), y.astype(np.int64)), (as_images(xt, raw), yt.astype(np.int64))
 

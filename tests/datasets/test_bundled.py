@@ -11,6 +11,7 @@ import pytest
 
 import rn.datasets
 from rn.datasets import diabetes, digits, iris, load_diabetes, load_digits, load_iris
+from rn.errors import OptionError
 
 
 def test_digits():
@@ -31,6 +32,15 @@ def test_raw_digits():
     np.testing.assert_array_equal(scaled, x.astype(np.float32) / 16)
     np.testing.assert_array_equal(same, y)
     assert x.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    "load", [load_digits, rn.datasets.load_mnist, rn.datasets.load_fashion_mnist, rn.datasets.load_cifar10]
+)
+def test_raw_is_yes_or_no(load, tmp_path, monkeypatch):
+    monkeypatch.setenv("RN_DATA_DIR", str(tmp_path))
+    with pytest.raises(OptionError, match="raw must be True or False, got 'no'"):
+        load(raw="no")
 
 
 def test_iris():
