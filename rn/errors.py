@@ -68,13 +68,13 @@ def flag(what: str, value: Any) -> bool:
     raise OptionError(f"{what} must be True or False, got {value!r:.80}")
 
 
-def refuse_masked(name: str, values: Any) -> None:
+def refuse_masked(name: str, values: Any, owner: str = "") -> None:
     """Raise ``DtypeError`` for a masked array: as a plain one it would show the numbers that its mask hides."""
     ma = sys.modules.get("numpy.ma")  # which NumPy imports when it is used
     if ma is not None and isinstance(values, ma.MaskedArray):
         raise DtypeError(
-            f"{name} is a masked array, whose hidden numbers would be taken for data: pass {name}.filled(value), "
-            "or leave out the samples that are masked"
+            f"{owner}{name} is a masked array, whose hidden numbers would be taken for data: "
+            f"pass {name}.filled(value), or leave out the samples that are masked"
         )
 
 

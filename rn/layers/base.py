@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, activations, initializers, registry, regularizers
-from rn.errors import DtypeError, OptionError, ShapeError, StateError, returned
+from rn.errors import DtypeError, OptionError, ShapeError, StateError, refuse_masked, returned
 
 __all__ = ["Layer", "Parameter", "Shape", "described", "restored"]
 
@@ -226,10 +226,11 @@ class Layer:
         """Let ``values``, copied as float32, be saved with the layer as ``name``, untrained; for use in ``build``.
 
         ``layer.name`` reads the copy, ``layer.set(name=...)`` writes it. Raises ``DtypeError`` for what is no array of
-        numbers, ``OptionError`` as ``add_parameter`` does.
+        numbers, ``OptionError`` as ``add_parameter`` does and for numbers beyond float32's range.
         """
         self._refuse_taken(name)
-        self._buffers[name] = self._numbers(f"the buffer {name}", values)
+        what = f"the buffer {name}"
+        self._buffers[name] = self._float32(what, self._numbers(what, values))
 
     def _refuse_taken(self, name: str) -> None:
         # An attribute would hide the array from whoever reads layer.name.
@@ -311,8 +312,9 @@ class Layer:
     def set(self, **arrays: ArrayLike) -> None:
         """Write parameters or buffers by name, e.g. ``layer.set(weight=w)``.
 
-        All arrays are checked before any is written. Raises ``OptionError`` for an unknown name, ``ShapeError`` for
-        another shape, ``DtypeError`` for what is no array of numbers, ``StateError`` before the layer is built.
+        All arrays are checked before any is written. Raises ``OptionError`` for an unknown name and for numbers beyond
+        float32's range, ``ShapeError`` for another shape, ``DtypeError`` for what is no array of numbers or a masked
+        one, ``StateError`` before the layer is built.
         """
         checked = {name: self.check_array(name, array) for name, array in arrays.items()}
         for name, array in checked.items():
@@ -334,10 +336,11 @@ class Layer:
             known = ", ".join([*self._parameters, *self._buffers]) or "none"
             raise OptionError(f"layer {self.name!r} has no parameter {name!r}; it has: {known}")
         shape = self._parameters[name].shape if name in self._parameters else self._buffers[name].shape
-        return self._numbers(name, array, shape)
+        return self._float32(name, self._numbers(name, array, shape))
 
-    def _numbers(self, what: str, array: ArrayLike, shape: Shape | None = None) -> FloatArray:
-        """Return ``array`` as a float32 copy of ``shape``; raise ``DtypeError`` or ``ShapeError`` if it is not that."""
+    def _numbers(self, what: str, array: ArrayLike, shape: Shape | None = None) -> NDArray[Any]:
+        """Return ``array`` if it holds numbers and has ``shape``; raise ``DtypeError`` or ``ShapeError`` if not."""
+        refuse_masked(what.split()[-1], array, f"layer {self.name!r}: ")
         try:
             values = np.asarray(array)
         except ValueError:
@@ -347,7 +350,18 @@ class Layer:
             raise DtypeError(f"layer {self.name!r}: {what} must be an array of numbers, got dtype {values.dtype}")
         if shape is not None and values.shape != shape:
             raise ShapeError(f"layer {self.name!r}: {what} has shape {shape}, got {values.shape}")
-        return values.astype(np.float32, order="C")
+        return values
+
+    def _float32(self, what: str, values: NDArray[Any]) -> FloatArray:
+        """Return a float32 copy; raise ``OptionError`` where a finite number would become an infinity by that."""
+        try:
+            with np.errstate(over="raise"):
+                return values.astype(np.float32, order="C")
+        except FloatingPointError:
+            largest = np.abs(values[np.isfinite(values)]).max()
+            raise OptionError(
+                f"layer {self.name!r}: {what} must stay below 3.4e38, the end of float32, got {largest:.3g}"
+            ) from None
 
     def __repr__(self) -> str:
         arguments = [f"{key}={value!r}" for key, value in self.config().items()]

@@ -49,7 +49,7 @@ class Normalization(Layer):
         ``data``: samples (n, features) or (n, channels, h, w); or an iterable of such batches, each alone or first in a
         tuple, such as a ``DataLoader``. Before or after the layer is part of a model. Raises ``ShapeError`` for
         samples of another shape than the layer's, and for no samples; ``DtypeError`` for what are no numbers;
-        ``OptionError`` for NaN and infinities.
+        ``OptionError`` for NaN and infinities, and where mean or variance are beyond float32's range.
         """
         count, mean, squares = 0, np.zeros(1), np.zeros(1)
         for batch in _batches(data):
@@ -71,9 +71,10 @@ class Normalization(Layer):
         variance = squares / count
         # What rounding leaves of a feature that never changes: Chan, Golub and LeVeque's bound, as in scikit-learn.
         noise = (count * np.finfo(np.float64).eps * mean) ** 2
-        self._statistics = mean, _ones_for_zeros(np.where(variance <= noise, 0.0, variance))
+        variance = _ones_for_zeros(np.where(variance <= noise, 0.0, variance))
         if self.output_shape is not None:
-            self.set(mean=mean, variance=self._statistics[1])
+            self.set(mean=mean, variance=variance)
+        self._statistics = mean, variance
 
     def _samples(self, batch: Any, features: int | None) -> NDArray[np.float64]:
         samples = batch[0] if isinstance(batch, tuple) and len(batch) else batch
@@ -114,7 +115,7 @@ class Normalization(Layer):
                     f"layer {self.name!r} has {numbers.size} numbers as its {what}, but its input has {channels} "
                     "features"
                 )
-            self.add_buffer(what, np.broadcast_to(numbers, (channels,)).astype(np.float32))
+            self.add_buffer(what, np.broadcast_to(numbers, (channels,)))
         return input_shape
 
     def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
@@ -168,4 +169,4 @@ def _numbers(what: str, given: ArrayLike) -> NDArray[np.float64]:
 
 def _ones_for_zeros(variance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return variances with 1 for those of features that never change (as float32 has it)."""
-    return np.where(variance.astype(np.float32) > 0.0, variance, 1.0)
+    return np.where(np.minimum(variance, 1.0).astype(np.float32) > 0.0, variance, 1.0)

@@ -474,8 +474,8 @@ class Model:
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Take over weights and buffers such as ``state_dict`` gives; all are checked before any is written.
 
-        Raises ``OptionError`` for missing or unknown keys, ``ShapeError`` and ``DtypeError`` for arrays that do not
-        fit.
+        Raises ``OptionError`` for missing or unknown keys and for numbers beyond float32's range, ``ShapeError`` and
+        ``DtypeError`` for arrays that do not fit or are masked.
         """
         self._built().load_state_dict(state)
 

@@ -143,6 +143,7 @@ def test_numbers_in_the_place_of_data() -> None:
         (lambda: Normalization().adapt(np.array([[1.0, np.inf]])), OptionError, "finite"),
         (lambda: Normalization().adapt(iter([np.ones((2, 2)), np.ones((2, 3))])), ShapeError, "2 and of 3 features"),
         (lambda: model(Normalization()).layers[0].adapt(np.ones((5, 3))), ShapeError, r"shape \(4,\), got \(3,\)"),
+        (lambda: model(Normalization(1e40, 1.0)), OptionError, "the buffer mean must stay below 3.4e38"),
     ],
 )
 def test_refusals(make: Any, error: type[Exception], said: str) -> None:
@@ -158,4 +159,6 @@ def test_a_refused_adaptation_changes_nothing() -> None:
     before = net.predict(x)
     with pytest.raises(OptionError, match="finite"):
         layer.adapt(iter([x, np.full((1, 4), np.nan)]))
+    with pytest.raises(OptionError, match="variance must stay below"):
+        layer.adapt(x * np.float32(1e30))
     np.testing.assert_array_equal(net.predict(x), before)

@@ -219,6 +219,26 @@ def test_masked_arrays_would_be_used_with_what_they_hide() -> None:
             make()
 
 
+@pytest.mark.parametrize(
+    ("bias", "error", "words"),
+    [
+        (np.float64([1, -1e40, np.nan]), OptionError, "'dense_2': bias must stay below 3.4e38.*float32, got 1e.40"),
+        ([np.inf, 2.0, 3.5e38], OptionError, "'dense_2': bias must stay below 3.4e38.*float32, got 3.5e.38"),
+        (np.ma.array(np.ones(3), mask=[0, 1, 0]), DtypeError, r"'dense_2': bias is a masked array.* bias\.filled\("),
+    ],
+)
+def test_weights_that_a_layer_cannot_hold(bias: object, error: type[RnError], words: str) -> None:
+    model = classifier()
+    state = model.state_dict()
+    refused(model, error, words, {**state, "0.bias": np.ones(5), "1.bias": bias}, method="load_state_dict")
+    with pytest.raises(error, match=words):
+        model.layers[1].set(weight=np.ones((3, 5)), bias=bias)
+    assert all(np.array_equal(state[key], value) for key, value in model.state_dict().items())
+    largest = np.finfo(np.float32).max
+    model.layers[1].set(bias=np.float64([largest, -largest, np.inf]))
+    assert model.layers[1].bias.tolist() == [largest, -largest, np.inf]
+
+
 def test_methods_at_the_wrong_time() -> None:
     model = rn.Sequencial([Dense(3, "softmax")], input_shape=4)
     for method in ("fit", "evaluate", "train_on_batch", "input_gradient"):
