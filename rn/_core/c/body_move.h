@@ -7,17 +7,24 @@ KERNEL(fill) {
     for (ptrdiff_t i = begin; i < end; i += VL) vf_store_first(a->y + i, end - i, value);
 }
 
+/* A number less itself is 0, of infinities and NaN NaN: so are sums of these. */
 KERNEL(copy_finite) {
-    const rn_copy_finite_args *a = arguments;
+    const rn_copy_finite_args own = *(const rn_copy_finite_args *)arguments, *const a = &own;
     (void)scratch;
     (void)tile;
-    vm wrong = vm_first(0);
-    for (ptrdiff_t i = 0; i < a->n; i += VL) {
-        const vf numbers = vf_load_first(a->from + i, a->n - i);
-        wrong = vm_or(wrong, vf_is_nan(vf_sub(numbers, numbers))); /* that of an infinity is NaN, too */
-        vf_store_first(a->to + i, a->n - i, numbers);
+    const ptrdiff_t whole = a->n / VL * VL, rest = a->n - whole;
+    vf sum = vf_zero();
+    for (ptrdiff_t i = 0; i < whole; i += VL) {
+        const vf numbers = vf_load(a->from + i);
+        sum = vf_add(sum, vf_sub(numbers, numbers));
+        vf_store(a->to + i, numbers);
     }
-    *a->good = !vm_any(wrong);
+    if (rest > 0) {
+        const vf numbers = vf_load_first(a->from + whole, rest);
+        sum = vf_add(sum, vf_sub(numbers, numbers));
+        vf_store_first(a->to + whole, rest, numbers);
+    }
+    *a->good = !vm_any(vf_is_nan(sum));
 }
 
 KERNEL(gather_rows) {
