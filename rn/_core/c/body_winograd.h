@@ -292,7 +292,9 @@ typedef struct {
     ptrdiff_t first, end;
 } filter_range;
 
-static inline ptrdiff_t filter_blocks_of(const rn_winograd_args *a) { return (a->filters + a->filter_block - 1) / a->filter_block; }
+static inline ptrdiff_t filter_blocks_of(const rn_winograd_args *a) {
+    return (a->filters + a->filter_block - 1) / a->filter_block;
+}
 
 static inline filter_range filters_of(const rn_winograd_args *a, ptrdiff_t tile) {
     const ptrdiff_t first = tile % filter_blocks_of(a) * a->filter_block;

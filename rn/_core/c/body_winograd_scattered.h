@@ -88,6 +88,4 @@ static RN_ALWAYS_INLINE void winograd_scattered_tile(const rn_winograd_args *a, 
     }
 }
 
-KERNEL(winograd_scattered) {
-    FOR_WINOGRAD_TAPS((const rn_winograd_args *)arguments, winograd_scattered_tile, tile, scratch);
-}
+KERNEL(winograd_scattered) { FOR_WINOGRAD_TAPS((const rn_winograd_args *)arguments, winograd_scattered_tile, tile, scratch); }
