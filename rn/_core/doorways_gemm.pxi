@@ -114,7 +114,8 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     # Weights of a layer, which stay while others are predicted, are turned and packed once.
     cdef bint panels = transpose_b and not plan.training and (b.root.owner is not None or b.root.prepared)
     if panels:
-        b = packed_columns(plan, b, n, k)
+        with plan.prepare():
+            b = packed_columns(plan, b, n, k)
     # b stored by columns must be turned while it is packed. Where a is smaller, or lies right, c^T = op(b)^T op(a)^T packs a.
     cdef bint swap = transpose_b and not panels and m >= 6 and (transpose_a or m < n)
     cdef rn_gemm_args args
@@ -132,6 +133,10 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     args.activation = code
     args.alpha = alpha
     cdef Py_ssize_t tiles = cut_gemm(&args)
+    cdef Slot left = b if swap else a, right = a if swap else b
+    # What is stored by columns is turned once for all rows of tiles.
+    if not panels and args.right_column != 1 and args.row_block < args.m:
+        right, args.right_panels = packed_columns(plan, right, args.n, k), True
 
     cdef Py_ssize_t scratch = RN_KC * RN_PANEL
     if args.left_packed:
@@ -143,23 +148,21 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
         4.0 * (<double> m * k + <double> k * n + <double> m * n))
     call[0] = args
     call.left = call.right = call.row_bias = call.column_bias = call.c = NULL
-    plan.link(&call.left, b if swap else a, READ)
-    plan.link(&call.right, a if swap else b, READ)
+    plan.link(&call.left, left, READ)
+    plan.link(&call.right, right, READ)
     plan.link(&call.c, c, UPDATE if accumulate else WRITE)
     if bias is not None:
         plan.link(&call.row_bias if (bias_axis == "rows") != swap else &call.column_bias, bias, READ)
 
 
 cdef Slot packed_columns(Plan plan, Slot b, Py_ssize_t n, Py_ssize_t k):
-    """Record, where weights change, the packing of b, whose n rows of k are the columns of a right operand."""
+    """Record the packing of b, whose n rows of k are the columns of a right operand."""
     cdef Slot packed = plan.tensor((divide_up(n, RN_PANEL) * RN_PANEL * k,))
-    cdef rn_pack_columns_args *a
-    with plan.prepare():
-        a = <rn_pack_columns_args *> plan.record(
-            "gemm_pack_columns", KERNELS.pack_columns, sizeof(rn_pack_columns_args), divide_up(n, RN_PANEL), 0, 0.0, 8.0 * n * k)
-        a.n, a.k = n, k
-        plan.link(&a.from_, b, READ)
-        plan.link(&a.to, packed, WRITE)
+    cdef rn_pack_columns_args *a = <rn_pack_columns_args *> plan.record(
+        "gemm_pack_columns", KERNELS.pack_columns, sizeof(rn_pack_columns_args), divide_up(n, RN_PANEL), 0, 0.0, 8.0 * n * k)
+    a.n, a.k = n, k
+    plan.link(&a.from_, b, READ)
+    plan.link(&a.to, packed, WRITE)
     return packed
 
 
