@@ -232,5 +232,7 @@ static void multiply_panel(micro_tile *t, int turned, const float *a, ptrdiff_t 
         if (row_bias != NULL) t->row_bias += take;
     }
     if (!t->finish || t->activation <= RN_LEAKY_RELU) return;
-    for (ptrdiff_t i = 0; i < rows; i++, c += t->c_row) activate_span(t->activation, t->alpha, c, c, t->columns);
+    const int joined = t->c_row == t->columns; /* short rows fill vectors together */
+    for (ptrdiff_t i = 0, spans = joined ? 1 : rows; i < spans; i++, c += t->c_row)
+        activate_span(t->activation, t->alpha, c, c, joined ? rows * t->columns : t->columns);
 }
