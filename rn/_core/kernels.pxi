@@ -1,6 +1,6 @@
 # What rn.h offers, for Cython. The structures are declared where they are filled, in the doorways.
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 import os
 

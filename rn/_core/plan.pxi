@@ -58,6 +58,33 @@ cdef class Link:
 
 
 @cython.internal
+cdef class Readers:
+    """The fields that hold a tensor's address in calls that only read it, for a loop without the GIL."""
+
+    cdef Root root
+    cdef void ***fields
+    cdef Py_ssize_t count
+
+    def __cinit__(self, Root root, list links):
+        cdef Link link
+        self.root = root
+        self.fields = <void ***> malloc((len(links) + 1) * sizeof(void **))
+        if self.fields == NULL:
+            raise MemoryError()
+        for link in links:
+            self.fields[self.count] = link.field
+            self.count += 1
+
+    def __dealloc__(self):
+        free(self.fields)
+
+    cdef void look_at(self, void *data) noexcept nogil:
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            self.fields[i][0] = data
+
+
+@cython.internal
 cdef class Record:
     """A call as it is written down: its arguments' memory and the slots it uses."""
 
@@ -242,6 +269,7 @@ cdef class Plan:
     cdef Py_ssize_t scratch_stride
     cdef int scratch_threads
     cdef rn_step step
+    cdef Readers _readers  # of what `transform` fills, where rows may be read from where they lie
     cdef int _purposes
     cdef public object holder  # for whoever accounts for the plan: called, it gives what the plan belongs to, or None
 
@@ -593,7 +621,7 @@ cdef class Plan:
     def transform(self, Slot x, rows, Slot y, results) -> None:
         """For each batch of ``rows``: fill ``x``, run the forward calls, copy ``y`` into ``results``.
 
-        Both are contiguous float32, as many whole batches one as the other; else ``ShapeError``.
+        Where kernels alone read ``x``, they read the rows where these lie, and ``x`` stays as it is. Both are contiguous float32, as many whole batches one as the other; else ``ShapeError``.
         """
         self._placed(x)
         self._placed(y)
@@ -601,6 +629,8 @@ cdef class Plan:
         cdef Py_ssize_t x_bytes = 4 * x.size, y_bytes = 4 * y.size, batch, batches
         cdef int threads = current_threads()
         cdef Py_buffer source, target
+        cdef char *batch_rows
+        cdef Readers readers = self._readers_of(x.root, y.root)
         PyObject_GetBuffer(rows, &source, PyBUF_C_CONTIGUOUS)
         try:
             PyObject_GetBuffer(results, &target, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
@@ -610,14 +640,32 @@ cdef class Plan:
                     raise ShapeError(f"{source.len} bytes in, {target.len} out are no whole batches of {x.shape} and {y.shape}")
                 with nogil:
                     for batch in range(batches):
-                        memcpy(x.root.data, <char *> source.buf + batch * x_bytes, x_bytes)
+                        batch_rows = <char *> source.buf + batch * x_bytes
+                        if readers.count > 0 and <uintptr_t> batch_rows % 4 == 0:
+                            readers.look_at(batch_rows)
+                        else:
+                            memcpy(x.root.data, batch_rows, x_bytes)
                         self._replay(self.prepare_end, self.forward_end, threads)
                         memcpy(<char *> target.buf + batch * y_bytes, y.root.data, y_bytes)
             finally:
+                readers.look_at(x.root.data)
                 PyBuffer_Release(&target)
                 self._wrote_weights(self.training)
         finally:
             PyBuffer_Release(&source)
+
+    cdef Readers _readers_of(self, Root x, Root y):
+        """The readers of x in the forward calls: none where a callback may look at it, a call writes it or it is the result."""
+        cdef Record record
+        cdef Link link
+        cdef list links = []
+        if self._readers is None or self._readers.root is not x:
+            for record in self._forward:
+                links.extend([link for link in record.links if link.root is x])
+            if x is y or any([link.field == NULL or link.use != READ for link in links]):
+                links = []
+            self._readers = Readers(x, links)
+        return self._readers
 
     cdef void _ready(self) except *:
         if not self.sealed:

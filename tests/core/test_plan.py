@@ -396,6 +396,44 @@ def test_a_copied_version_begins_anew() -> None:
     assert shared[0].count == pickle.loads(pickle.dumps(version)).count == 0
 
 
+def test_transform_reads_rows_where_they_lie_and_then_the_plan_its_own_again() -> None:
+    plan = _core.Plan(2)
+    x, y = plan.input((2, 3)), plan.keep(plan.tensor((2, 3)))
+    _core.activate(plan, x, y, "relu")
+    plan.seal()
+    rows = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    memory = bytearray(rows.nbytes + 1)
+    askew = np.frombuffer(memory, np.float32, rows.size, 1).reshape(rows.shape)
+    askew[...] = rows
+    for source in (rows, askew):
+        before, results = source.copy(), np.full_like(rows, 9)
+        plan.transform(x, source, y, results)
+        np.testing.assert_array_equal(results, np.maximum(rows, 0))
+        np.testing.assert_array_equal(source, before)
+    np.asarray(plan.array(x))[...] = 5
+    plan.run("forward")
+    np.testing.assert_array_equal(np.asarray(plan.array(y)), np.full((2, 3, 1, 1), 5))
+
+
+def test_transform_gives_rows_to_callbacks_and_to_a_plan_without_calls() -> None:
+    rows = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    seen, results = [], np.zeros_like(rows)
+    plan = _core.Plan(2)
+    x, y = plan.input((2, 3)), plan.keep(plan.tensor((2, 3)))
+    _core.activate(plan, x, y, "relu")
+    plan.callback("look", lambda: seen.append(np.array(plan.array(x)).reshape(2, 3)), reads=[x])
+    plan.seal()
+    plan.transform(x, rows, y, results)
+    np.testing.assert_array_equal(np.concatenate(seen), rows)
+    np.testing.assert_array_equal(results, np.maximum(rows, 0))
+
+    plan = _core.Plan(2)
+    x = plan.keep(plan.input((2, 3)))
+    plan.seal()
+    plan.transform(x, rows, x, results)
+    np.testing.assert_array_equal(results, rows)
+
+
 def test_transform_fills_runs_and_reads_batch_by_batch() -> None:
     plan = _core.Plan(2)
     x, y = plan.input((2, 3)), plan.keep(plan.tensor((2, 3)))
