@@ -621,7 +621,8 @@ cdef class Plan:
     def transform(self, Slot x, rows, Slot y, results) -> None:
         """For each batch of ``rows``: fill ``x``, run the forward calls, copy ``y`` into ``results``.
 
-        Where kernels alone read ``x``, they read the rows where these lie, and ``x`` stays as it is. Both are contiguous float32, as many whole batches one as the other; else ``ShapeError``.
+        Both are contiguous float32, as many whole batches one as the other; else ``ShapeError``. Where kernels alone read ``x``,
+        they read the rows where these lie, and ``x`` stays as it is.
         """
         self._placed(x)
         self._placed(y)
