@@ -21,8 +21,8 @@ class CSVLogger(Callback):
     training where the file cannot be written, as its folder is missing.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, separator: str = ",", append: bool = False) -> None:
-        self.path = os.fspath(path)
+    def __init__(self, path: str | bytes | os.PathLike[str], *, separator: str = ",", append: bool = False) -> None:
+        self.path = os.fsdecode(path)
         if not isinstance(separator, str) or len(separator) != 1:
             raise OptionError(f"CSVLogger: separator must be one character, got {separator!r}")
         self.separator, self.append = separator, flag("CSVLogger: append", append)
@@ -30,7 +30,7 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, model: Any) -> None:
         """Learn what the file holds, or that it is to begin anew: at the first epoch's end, should another refuse."""
-        refuse_unwritable("CSVLogger", self.path)
+        refuse_unwritable("CSVLogger", self.path, replaces=False)
         self._names = []
         if self.append and os.path.exists(self.path):
             with self._open("r") as file:

@@ -28,7 +28,7 @@ class ModelCheckpoint(Callback):
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | bytes | os.PathLike[str],
         *,
         monitor: str = "val_loss",
         save_best_only: bool = False,
@@ -37,14 +37,14 @@ class ModelCheckpoint(Callback):
     ) -> None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise OptionError(f"ModelCheckpoint: every must be a whole number of at least 1, got {every!r}")
-        self.path = os.fspath(path)
+        self.path = os.fsdecode(path)
         self.save_best_only = flag("ModelCheckpoint: save_best_only", save_best_only)
         self.every = every
         self._monitor = Monitor("ModelCheckpoint", monitor, mode)
 
     def on_train_begin(self, model: Any) -> None:
         """Forget an earlier fit; refuse a path where nothing can be written."""
-        refuse_unwritable("ModelCheckpoint", self.path)
+        refuse_unwritable("ModelCheckpoint", self.path, replaces=True)
         self._monitor.best = None
 
     def on_epoch_end(self, model: Any, epoch: int, logs: dict[str, float]) -> None:

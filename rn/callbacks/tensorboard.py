@@ -19,8 +19,8 @@ class TensorBoard(Callback):
     cannot be made.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = os.fspath(folder)
+    def __init__(self, folder: str | bytes | os.PathLike[str]) -> None:
+        self.folder = os.fsdecode(folder)
         _writer_class()
         self._writers: dict[str, Any] = {}
 

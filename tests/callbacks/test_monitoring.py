@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -344,6 +345,32 @@ def test_what_cannot_be_written_is_told_before_training(
         fit(model, 2, make(tmp_path))
     assert (model.epochs, model.steps) == (0, 0)
     assert all(np.array_equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_checkpoint_needs_its_folder_and_a_log_its_file(
+    link: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model is written to a new file, which takes the place of the old one; a log is written into."""
+    there = tmp_path / "there"
+    there.mkdir()
+    path = there / "file"
+    path.touch()
+    given = tmp_path / "link" if link else path
+    if link:
+        given.symlink_to(path)
+    for read_only, refused, taken in ((there, ModelCheckpoint, CSVLogger), (path, CSVLogger, ModelCheckpoint)):
+        seen = os.path.realpath(read_only)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "access", lambda asked, mode, seen=seen: os.path.realpath(asked) != seen)
+            with pytest.raises(OptionError, match=f"{refused.__name__}: .* is read-only"):
+                refused(given).on_train_begin(net())
+            taken(given).on_train_begin(net())
+
+
+def test_paths_may_be_bytes(tmp_path: Path) -> None:
+    fit(net(), 1, CSVLogger(os.fsencode(tmp_path / "log.csv")), ModelCheckpoint(os.fsencode(tmp_path / "{epoch}.rn")))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.rn", "log.csv"]
 
 
 def test_a_fit_that_is_refused_leaves_the_saved_states_for_the_next(tmp_path: Path) -> None:
