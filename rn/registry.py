@@ -22,18 +22,18 @@ _contracts: dict[str, type] = {}
 def contract(kind: str) -> Callable[[type[T]], type[T]]:
     """Return a class decorator: things of ``kind`` are of the class, and others cannot be registered as such."""
 
-    def settle(cls: type[T]) -> type[T]:
+    def enter(cls: type[T]) -> type[T]:
         _contracts[kind] = cls
         return cls
 
-    return settle
+    return enter
 
 
 class Settled:
-    """A thing whose settings, its public attributes, are part of a model's plans once one is built or compiled with it.
+    """A thing whose settings, its public attributes, are part of a model's plans.
 
-    From then on setting one raises ``StateError``, for plans would not see it. A thing ``in_python`` reads its own
-    settings at every step and stays as free as it was.
+    Once a model is compiled with it or, of what layers hold, trains or predicts, setting one raises ``StateError``, for
+    plans would not see it. A thing ``in_python`` reads its own settings at every step and stays as free as it was.
     """
 
     _settled = False

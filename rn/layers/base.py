@@ -120,29 +120,53 @@ class Layer:
         """
         return input_shape
 
-    def settle(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
+    def built_for(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         """Call ``build`` and keep both shapes; return the output's. For what holds the layer.
 
-        Raises ``StateError`` for a layer that is built already, ``ShapeError`` where ``build`` returns no shape.
+        Raises ``StateError`` for a layer that is built already, ``ShapeError`` where ``build`` returns no shape. The
+        layer is as it was then.
         """
+        self.refuse_built()
+        try:
+            self.input_shape = input_shape
+            made: Any = self.build(input_shape, rng)
+            try:
+                shape = tuple(map(operator.index, made))
+            except TypeError:
+                shape = ()
+            if not 1 <= len(shape) <= 3 or min(shape) < 1:
+                raise ShapeError(
+                    f"layer {self.name!r}: build returned {made!r:.80}, expected the output's shape without the batch "
+                    "axis, (features,) or (channels, height, width)"
+                )
+        except BaseException:
+            self.unbuild()
+            raise
+        self.output_shape = shape
+        return shape
+
+    def refuse_built(self) -> None:
+        """Raise ``StateError`` where this layer, or one inside it, is part of a model, which shall stay as it is."""
         if self.output_shape is not None:
             raise StateError(f"layer {self.name!r} is part of a model already; make a new layer")
-        self.input_shape = input_shape
-        made: Any = self.build(input_shape, rng)
-        try:
-            shape = tuple(map(operator.index, made))
-        except TypeError:
-            shape = ()
-        if not 1 <= len(shape) <= 3 or min(shape) < 1:
-            raise ShapeError(
-                f"layer {self.name!r}: build returned {made!r:.80}, expected the output's shape without the batch "
-                "axis, (features,) or (channels, height, width)"
-            )
-        self.output_shape = shape
+        for child in self.children:
+            child.refuse_built()
+
+    def unbuild(self) -> None:
+        """Take the layer back to how it was before ``build``."""
+        self.output_shape = self.input_shape = None  # in this order: settings of a built layer are fixed
+        self._parameters = {}
+        self._buffers = {}
+        for child in self.children:
+            child.unbuild()
+
+    def settle(self) -> None:
+        """Fix the settings of what this layer, and those inside it, are bound with; see ``registry.Settled``."""
         for setting in vars(self).values():
             if isinstance(setting, registry.Settled):
                 setting.settle()
-        return shape
+        for child in self.children:
+            child.settle()
 
     def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
         """Record the forward and backward calls of a batch in ``plan``; return the output's slot.

@@ -76,7 +76,7 @@ class Residual(Layer):
     ) -> Shape:
         for place, layer in enumerate(stack):
             layer.name = layer.name or f"{self.name}.{prefix}{place}"
-            shape = layer.settle(shape, rng)
+            shape = layer.built_for(shape, rng)
             for name, parameter in layer._parameters.items():
                 self._parameters[f"{prefix}{place}.{name}"] = parameter
             for name, buffer in layer._buffers.items():

@@ -43,6 +43,8 @@ def bind_plan(model: Model, use: Use, size: int, *, classes: bool, weighted: boo
         plan.keep(slot)
     plan.seal()
     plan.holder = weakref.ref(model)
+    for layer in model.layers:
+        layer.settle()
     return BoundPlan(plan, slots)
 
 

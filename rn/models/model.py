@@ -26,7 +26,7 @@ from rn.layers import Layer
 from rn.models import door, files, fusion, table
 from rn.models.binding import Use, bind_plan
 from rn.models.fitting import Fitting, HeldOut, LoaderFitting
-from rn.models.network import Network, unbuild
+from rn.models.network import Network
 from rn.models.plans import BoundPlan, Loan, PlanPool
 from rn.models.repeated_step import RepeatedStep
 from rn.models.report import Report
@@ -91,7 +91,6 @@ class Model:
         self.network: Network | None = None
         self._class_names: tuple[str, ...] | None = None
         self._updates = 0  # since compile: Adam's t
-        self._state: dict[str, _core.Tensor4D] = {}  # the optimizer's arrays, laid out as the flat parameters
         self._callbacks: list[Callback] = []  # of the fit that runs
         self._callback_states: dict[str, dict[str, Any]] = {}  # saved in the middle of a fit, for the next one
         self._plans = PlanPool()
@@ -162,19 +161,20 @@ class Model:
                 return
             if not self.layers:
                 raise StateError("the model has no layers; add some first")
-            self._use(Network(self.layers, shape, self.seed))
+            self._use(Network(self.layers, shape, self.seed, self._state_names()))
 
-    def _use(self, network: Network) -> None:
+    def _use(self, network: Network | None) -> None:
         self._plans.clear()
         self.network = network
-        self._reset_optimizer()
-
-    def _reset_optimizer(self) -> None:
         self._updates = 0
-        self._state = {}
-        if self.network is not None and self.optimizer is not None:
-            shape = (1, 1, 1, self.network.size)
-            self._state = {name: _core.Tensor4D.zeros(shape) for name in self.optimizer.state_names}
+
+    def _state_names(self) -> tuple[str, ...]:
+        return () if self.optimizer is None else self.optimizer.state_names
+
+    @property
+    def _state(self) -> dict[str, _core.Tensor4D]:
+        """The optimizer's arrays, laid out as the flat parameters."""
+        return {} if self.network is None else self.network.state
 
     def compile(
         self,
@@ -195,14 +195,15 @@ class Model:
         chosen_metrics = _metric_list(metrics)
         chunks = door.count_option("gradient_chunks", gradient_chunks)
         fusion.refuse_mismatch(self.layers, chosen_loss)
-        with self._alone("compile"):
+        with self._alone("compile"), self._building:
+            if self.network is not None:  # first of all, as there may be no memory for it
+                self.network.begin_state(chosen_optimizer.state_names)
             chosen_optimizer.settle()
             for piece in (chosen_loss, *chosen_metrics):
                 piece.settle()
             self._chosen.update(optimizer=chosen_optimizer, loss=chosen_loss, metrics=chosen_metrics)
             self._chosen["gradient_chunks"] = chunks
-            self._plans.clear()
-            self._reset_optimizer()
+            self._use(self.network)
 
     @_alone_from_the_start
     def fit(
@@ -499,7 +500,6 @@ class Model:
             del state[name]
         state["_callbacks"], state["_callback_states"] = [], self._saved_states()
         if self.network is not None:
-            del state["_state"]
             state["optimizer state"] = {name: self.network.split(array) for name, array in self._state.items()}
         return state
 
@@ -514,11 +514,9 @@ class Model:
         self._fitting = threading.Lock()
         self._building = threading.RLock()  # one thread builds; the others wait for what it has built
         if self.network is not None:
-            self.network.flatten()
-            self._state = {}
+            self.network.flatten(pieces)
             for name, arrays in pieces.items():
-                self._state[name] = _core.Tensor4D.zeros((1, 1, 1, self.network.size))
-                self.network.join(self._state[name], arrays)
+                self.network.join(self.network.state[name], arrays)
 
     def __repr__(self) -> str:
         name = f" {self.name!r}" if self.name else ""
@@ -559,11 +557,9 @@ class Model:
             except BaseException:
                 if self.network is not None and not was_built:
                     for layer, name in zip(self.layers, names, strict=True):
-                        unbuild(layer)
+                        layer.unbuild()
                         layer.name = name
-                    self.network = None
-                    self._plans.clear()
-                    self._reset_optimizer()
+                    self._use(None)
                 raise
 
     def _enter(self, x: Any, what: str = "x") -> tuple[Network, FloatArray]:

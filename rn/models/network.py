@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, registry
-from rn.errors import DtypeError, OptionError, ShapeError, StateError
+from rn.errors import DtypeError, OptionError, ShapeError
 from rn.initializers import WeightSource
 from rn.layers import Input, Layer
 
@@ -23,11 +23,14 @@ class Network:
     """Layers for samples of ``input_shape``, their parameters in one flat buffer and the gradients in another.
 
     Parameters lie in the order of the layers, each on a cache line of its own with zeros between, so that one kernel
-    call updates all of them. ``version`` counts the writes to parameters and buffers, whoever makes them. Raises
-    ``ShapeError`` with the layer's name where shapes do not fit.
+    call updates all of them. ``state``: the optimizer's arrays ``state_names``, laid out as the parameters and 0 at
+    first. ``version`` counts the writes to parameters and buffers, whoever makes them. Raises ``ShapeError`` with the
+    layer's name where shapes do not fit.
     """
 
-    def __init__(self, layers: Sequence[Layer], input_shape: tuple[int, ...], seed: int) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], input_shape: tuple[int, ...], seed: int, state_names: Iterable[str] = ()
+    ) -> None:
         self.layers: list[Layer] = []
         self.input_shape = self.output_shape = input_shape
         self.seed = seed
@@ -37,54 +40,52 @@ class Network:
             name_layers(layers)
             for layer in layers:
                 self._build_next(layer)
-            self.flatten()
+            self.flatten(state_names)
         except BaseException:
             for layer in self.layers:
-                unbuild(layer)
+                layer.unbuild()
             for layer, name in zip(layers, names, strict=True):
                 layer.name = name
             raise
 
-    def add(self, layer: Layer) -> None:
+    def add(self, layer: Layer, state_names: Iterable[str] = ()) -> None:
         """Build one more layer behind the last; where it does not fit, nothing is changed.
 
-        The others keep their weights.
+        The others keep their weights; ``state`` starts anew.
         """
+        layer.refuse_built()
         name, shape = layer.name, self.output_shape
         try:
             name_layers([*self.layers, layer])
             self._build_next(layer)
-            self.flatten()
+            self.flatten(state_names)
         except BaseException:
             layer.name = name
             if self.layers[-1] is layer:  # it fits, but there is no memory for all
                 self.output_shape = shape
-                unbuild(self.layers.pop())
+                self.layers.pop().unbuild()
             raise
 
     def _build_next(self, layer: Layer) -> None:
-        refuse_built(layer)
         if isinstance(layer, Input) and self.layers:
             raise ShapeError(f"layer {layer.name!r}: Input can only be the first layer")
-        try:
-            self.output_shape = layer.settle(self.output_shape, WeightSource(self.seed, len(self.layers)))
-        except BaseException:
-            unbuild(layer)
-            raise
+        self.output_shape = layer.built_for(self.output_shape, WeightSource(self.seed, len(self.layers)))
         self.layers.append(layer)
 
-    def flatten(self) -> None:
-        """Move the parameters and gradients of all layers into flat buffers, side by side."""
+    def flatten(self, state_names: Iterable[str]) -> None:
+        """Move the parameters and gradients of all layers into flat buffers, side by side; begin a new ``state``."""
         for layer in self.layers:
             share_version(layer, self.version)
+        names = tuple(state_names)
         places: list[tuple[int, str, int, int]] = []  # layer, name, begin, end in the buffers
         end = 0
         for i, layer in enumerate(self.layers):
             for name, parameter in layer._parameters.items():
                 places.append((i, name, end, end + parameter.size))
                 end += -(-parameter.size // LINE) * LINE
-        values, gradients = _core.Tensor4D.zeros((1, 1, 1, end)), _core.Tensor4D.zeros((1, 1, 1, end))
+        values, gradients, *state = (_core.Tensor4D.zeros((1, 1, 1, end)) for _ in range(2 + len(names)))
         self._places, self.size, self.values, self.gradients = places, end, values, gradients
+        self.state = dict(zip(names, state, strict=True))
         for i, name, begin, stop in places:
             parameter = self.layers[i]._parameters[name]
             for flat, attribute in ((values, "value"), (gradients, "gradient")):
@@ -93,9 +94,14 @@ class Network:
                 new[...] = old
                 setattr(parameter, attribute, new)
 
+    def begin_state(self, names: Iterable[str]) -> None:
+        """Begin ``state`` anew with these arrays; where there is no memory for them, nothing is changed."""
+        self.state = {name: _core.Tensor4D.zeros((1, 1, 1, self.size)) for name in names}
+
     def __getstate__(self) -> dict[str, Any]:
         # The layers hold the numbers; whoever restores the network calls flatten().
-        return {name: value for name, value in self.__dict__.items() if name not in ("values", "gradients", "_places")}
+        flat = ("values", "gradients", "state", "_places")
+        return {name: value for name, value in self.__dict__.items() if name not in flat}
 
     @staticmethod
     def piece(flat: _core.Tensor4D, begin: int, end: int, shape: tuple[int, ...] | None = None) -> _core.Tensor4D:
@@ -205,20 +211,3 @@ def share_version(layer: Layer, version: _core.Version) -> None:
     layer._version = version
     for child in layer.children:
         share_version(child, version)
-
-
-def refuse_built(layer: Layer) -> None:
-    """Raise ``StateError`` where a layer, or one inside it, is part of a model, which shall stay as it is."""
-    if layer.output_shape is not None:
-        raise StateError(f"layer {layer.name!r} is part of a model already; make a new layer")
-    for child in layer.children:
-        refuse_built(child)
-
-
-def unbuild(layer: Layer) -> None:
-    """Take a layer back to how it was before ``build``."""
-    layer.input_shape = layer.output_shape = None
-    layer._parameters = {}
-    layer._buffers = {}
-    for child in layer.children:
-        unbuild(child)

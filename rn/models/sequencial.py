@@ -58,7 +58,7 @@ class Sequencial(Model):
         _checked(layer)
         with self._alone("add"), self._building:
             if self.network is not None:
-                self.network.add(layer)
+                self.network.add(layer, self._state_names())
                 self._use(self.network)
             self._layers.append(layer)
             if self.network is None and len(self._layers) == 1:

@@ -331,7 +331,10 @@ def test_adding_a_layer_that_does_not_fit_changes_nothing() -> None:
     before = model.state_dict()
     with pytest.raises(ShapeError, match="images"):
         model.add(Conv2D(2, 3))
-    assert len(model.layers) == 1
+    with pytest.raises(StateError, match="part of a model already"):
+        model.add(model.layers[-1])
+    assert len(model.layers) == len(model.network.layers) == 1
+    assert before.keys() == model.state_dict().keys()
     assert all(np.array_equal(before[key], value) for key, value in model.state_dict().items())
     assert model.predict(X[:, :2]).shape == (12, 3)
 
@@ -677,24 +680,23 @@ def test_what_compile_chose_is_changed_by_compile_alone(setting: str) -> None:
 
 
 def test_settings_of_what_a_model_took_are_fixed() -> None:
-    pieces = {
-        "alpha": rn.activations.LeakyReLU(0.1),
-        "l2": rn.regularizers.L2(0.1),
-        "delta": rn.losses.Huber(),
-        "k": rn.metrics.TopKAccuracy(2),
-    }
-    activation, penalty, loss, metric = pieces.values()
-    penalty.l2 = 0.2  # before a model has taken it
-    layers = [Dense(5, activation, kernel_regularizer=penalty), Dense(3)]
-    model = rn.Sequencial(layers, input_shape=4, seed=1)
+    activation, inner, penalty = rn.activations.LeakyReLU(0.1), rn.activations.ELU(0.1), rn.regularizers.L2(0.1)
+    loss, metric = rn.losses.Huber(), rn.metrics.TopKAccuracy(2)
+    layers = [Dense(5, activation, kernel_regularizer=penalty), rn.layers.Residual([Dense(5, inner)]), Dense(3)]
+    model = rn.Sequencial(layers, seed=1)
     model.compile("sgd", loss, [metric])
-    for setting, piece in pieces.items():
+    with pytest.raises(LabelError):
+        model.fit(X, np.full((12, 3), np.nan), verbose=0)
+    activation.alpha, penalty.l2 = 0.3, 0.2  # the model was refused, and is as it was
+    model.fit(X, RNG.normal(size=(12, 3)), verbose=0)
+    pieces = (("alpha", activation), ("alpha", inner), ("l2", penalty), ("delta", loss), ("k", metric))
+    for setting, piece in pieces:
         before, kind = piece.config(), type(piece).__name__
         with pytest.raises(StateError, match=rf"{kind}: {setting} was fixed.*new {kind}\({setting}="):
             setattr(piece, setting, 3)
         assert piece.config() == before
         assert before.keys() == {setting}
-    assert penalty.l2 == 0.2
+    assert (activation.alpha, penalty.l2) == (0.3, 0.2)
 
 
 @pytest.mark.parametrize("method", ["fit", "train_on_batch"])
@@ -736,16 +738,43 @@ def test_adding_a_layer_for_which_there_is_no_memory_changes_nothing(monkeypatch
     model, layer = classifier(), Dense(2)
     before, keys = model.predict(X), model.state_dict().keys()
 
-    def full(network: object) -> None:
+    class Full(rn.Tensor4D):
+        left = 0  # how many more there is memory for
+
+        @classmethod
+        def zeros(cls, shape: tuple[int, ...]) -> rn.Tensor4D:
+            cls.left -= 1
+            if cls.left < 0:
+                raise MemoryError
+            return rn.Tensor4D.zeros(shape)
+
+    for fits in range(2 * 2 + 2 + 2):  # values and gradients of weight and bias, those of all layers, Adam's arrays
+        Full.left = fits
+        with monkeypatch.context() as patch:
+            patch.setattr(rn._core, "Tensor4D", Full)
+            with pytest.raises(MemoryError):
+                model.add(layer)
+        assert (layer.name, layer.output_shape, len(model.layers), len(model.network.layers)) == ("", None, 2, 2)
+        assert np.array_equal(model.predict(X), before)
+        assert model.state_dict().keys() == keys
+    model.fit(X, CLASSES, verbose=0)
+
+
+def test_compiling_for_an_optimizer_for_which_there_is_no_memory_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = classifier()
+    model.fit(X, CLASSES, verbose=0)
+    optimizer, updates = model.optimizer, model._updates
+
+    def full(network: object, names: object) -> None:
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(rn.models.network.Network, "flatten", full)
+        patch.setattr(rn.models.network.Network, "begin_state", full)
         with pytest.raises(MemoryError):
-            model.add(layer)
-    assert (layer.name, layer.output_shape, len(model.layers)) == ("", None, 2)
-    assert np.array_equal(model.predict(X), before)
-    assert model.state_dict().keys() == keys
+            model.compile("sgd", "mse")
+    assert (model.optimizer, model._updates, model.loss.takes_classes) == (optimizer, updates, True)
     model.fit(X, CLASSES, verbose=0)
 
 
