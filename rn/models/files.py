@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rn import losses, metrics, optimizers, registry
-from rn.errors import FileError, OptionError, RnError
+from rn.errors import FileError, OptionError, RnError, ShapeError
+from rn.initializers import WeightSource
+from rn.layers import Layer
 from rn.layers.base import described, restored
 from rn.models.network import name_layers
 
@@ -31,7 +34,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     network = model._built()
     name_layers(model.layers)  # they may have got other names since they were built
     for layer in model.layers:
-        _readable("layer", described(layer), restored)
+        _readable("layer", described(layer), functools.partial(_alike, layer))
     compiled = None
     if model.optimizer is not None and model.loss is not None:
         compiled = {
@@ -74,6 +77,26 @@ def _readable(kind: str, description: Any, make: Callable[[Any], Any]) -> Any:
             "arguments"
         ) from error
     return description
+
+
+def _alike(layer: Layer, description: dict[str, Any]) -> None:
+    """Raise where what ``load`` makes of ``description`` has other shapes than ``layer``."""
+    made = restored(description)
+    if _in_rn(layer):  # built for nothing, at the cost of drawing its weights
+        return
+    made.built_for(layer.input_shape or (), WeightSource(0, 0))
+    shapes, again = _shapes(layer), _shapes(made)
+    if again != shapes:
+        raise ShapeError(f"it would have the shapes {dict(again - shapes)}, not {dict(shapes - again)}")
+
+
+def _in_rn(layer: Layer) -> bool:
+    return type(layer).__module__.startswith("rn.") and all(map(_in_rn, layer.children))
+
+
+def _shapes(layer: Layer) -> set[tuple[str, Any]]:
+    arrays = {**layer.parameters, **layer.buffers}
+    return {("output", layer.output_shape), *((name, array.shape) for name, array in arrays.items())}
 
 
 def load(path: str | os.PathLike[str]) -> Any:

@@ -418,7 +418,20 @@ def test_what_load_could_not_make_again_is_not_saved(tmp_path: Path) -> None:
         def __init__(self, factor: float) -> None:
             super().__init__(name="mine")
 
+    class Product(rn.layers.Layer):
+        def __init__(self, units: int = 4) -> None:
+            super().__init__(name="product")
+            self.units = units
+
+        def build(self, input_shape: tuple[int, ...], rng: rn.initializers.WeightSource) -> tuple[int, ...]:
+            self.add_parameter("weight", (self.units, *input_shape), "ones", rng)
+            return (self.units,)
+
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            return x @ self.weight.T
+
     rn.register("layer", "times")(Times)
+    rn.register("layer", "product")(Product)
     rn.register("optimizer", "own step")(OwnStep)
     path = tmp_path / "own.rn"
     net("tanh", "mse").save(path)
@@ -429,12 +442,16 @@ def test_what_load_could_not_make_again_is_not_saved(tmp_path: Path) -> None:
     for model, words in (
         (scaled(Times(2.0)), r"layer .*'mine'.* could not be loaded again \(.*factor.*\): config\(\) must return"),
         (scaled(rn.layers.Residual([Times(2.0)])), r"layer .*'residual'.*'factor'"),
+        (scaled(Product(7)), r"layer .*'product'.* \(it would have the shapes .*\(4,.*, not .*\(7,.*config\(\) must"),
+        (scaled(rn.layers.Residual([Product(7)])), r"layer .*'residual'.* shapes .*'0.weight': \(4, 8\).*\(7, 8\)"),
         (stepped, r"optimizer .*'own step'.*learning_rate.*: config\(\) must return its constructor's arguments"),
     ):
         with pytest.raises(rn.errors.OptionError, match=words):
             model.save(path)
     assert [file.name for file in tmp_path.iterdir()] == ["own.rn"]
     assert path.read_bytes() == before
+    scaled(Product(4)).save(path)
+    assert rn.load(path).layers[3].weight.shape == (4, 8)
 
 
 @pytest.mark.parametrize("name", ["factor", "rate", "forward", "input_shape", "kept"])
