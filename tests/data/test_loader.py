@@ -137,6 +137,27 @@ def test_an_exception_names_its_sample_in_the_data_set():
         list(DataLoader(X, Y, batch_size=3, transforms=broken_together))
     assert caught.value.__notes__[0].endswith("samples 0, 1, 2 of the data set")
 
+    def broken_always(x, y, draws):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(DataLoader(X, Y, batch_size=3, transforms=broken_always))
+    assert caught.value.__notes__[0].endswith("samples 0, 1, 2 of the data set")
+
+
+def test_lists_that_a_transform_returns_are_arrays_for_the_next():
+    def listed(x, y, draws):
+        return x.tolist(), y.tolist()
+
+    def shapes(x, y, draws):
+        assert (x.shape, y.shape) == ((5, *X.shape[1:]), (5, *Y.shape[1:]))
+        return x, y
+
+    x, y = DataLoader(X, Y, transforms=[listed, shapes, listed]).batch(range(5))
+    assert np.array_equal(x, X[:5].tolist())
+    assert np.array_equal(y, Y[:5].tolist())
+    assert isinstance(x, np.ndarray)
+
 
 @pytest.mark.parametrize("method", ["fit", "evaluate"])
 def test_what_the_model_refuses_of_a_batch_is_traced_to_the_data_set(method):

@@ -73,31 +73,37 @@ class Compose(Transform):
 
 
 def checked_batch(transform: Any, made: Any, x: Array, y: Array | None) -> Batch:
-    """Return what ``transform`` made of (x, y) if it is a batch of as many rows; else raise, naming the transform."""
+    """Return what ``transform`` made of (x, y), as arrays, if it is as many rows; else raise, naming the transform."""
     name = getattr(transform, "__name__", type(transform).__name__)
     if not isinstance(made, (tuple, list)) or len(made) != 2 or made[0] is None:
         raise DtypeError(f"the transform {name} must return (x, y), two arrays or an array and None, got {made!r:.80}")
-    for what, rows, before in (("x", made[0], x), ("y", made[1], y)):
-        if rows is None:
+    arrays = np.asarray(made[0]), None if made[1] is None else np.asarray(made[1])
+    for what, array, before in (("x", arrays[0], x), ("y", arrays[1], y)):
+        if array is None:
             continue
-        array = np.asarray(rows)
         if array.shape[:1] != (len(x),):
             count = len(array) if array.ndim else "no"
             raise ShapeError(f"the transform {name} was given {len(x)} samples and returned {count} rows of {what}")
         if array.dtype.kind not in "fiub" and before is not None and before.dtype.kind in "fiub":
             raise DtypeError(f"the transform {name} was given numbers and returned {what} of dtype {array.dtype}")
-    return made[0], made[1]
+    return arrays
 
 
 def _failing(transform: Callable[..., Any], x: Array, y: Array | None, draws: Draws) -> str:
-    """Return which sample it is that ``transform`` fails for, trying them one by one; all, where none fails alone."""
+    """Return which sample it is that ``transform`` fails for, trying them one by one.
+
+    All of them, where none fails alone or each does.
+    """
+    failing: list[int] = []
     for row, index in enumerate(draws.indices):
         at = slice(row, row + 1)
         try:
             part = x[at], None if y is None else y[at]
             checked_batch(transform, transform(*part, draws.of(draws.indices[at])), *part)
         except Exception:
-            return f"sample {index} of the data set"
+            failing.append(index)
+        if 0 < len(failing) <= row:  # one fails and another does not
+            return f"sample {failing[0]} of the data set"
     return f"samples {', '.join(map(str, draws.indices))} of the data set"
 
 
