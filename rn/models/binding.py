@@ -79,10 +79,10 @@ def _bind_loss(plan: _core.Plan, model: Model, *, classes: bool, weighted: bool,
     plan.report(value)
     for penalty in penalties:
         plan.report(penalty)
+    # Left out where there is none: a metric of the user's may have a bind of its own that knows of no threshold.
+    options = {} if classes or loss.threshold is None else {"threshold": loss.threshold}
     for metric in model.metrics:
-        numbers = metric.bind(
-            plan, slots["y"], slots["target"], target_classes=classes, threshold=None if classes else loss.threshold
-        )
+        numbers = metric.bind(plan, slots["y"], slots["target"], target_classes=classes, **options)
         plan.report(numbers, sums=metric.sums)
     return slots
 

@@ -37,19 +37,24 @@ class Report:
             self._places.append((metric, begin, self.width))
 
     def values(self, totals: Sequence[float] | NDArray[np.float64], samples: int) -> dict[str, Value]:
-        """Return the loss with its penalties, and each metric, of the ``samples`` samples that gave ``totals``."""
+        """Return the loss with its penalties, and each metric, of the ``samples`` samples that gave ``totals``.
+
+        Raises ``DtypeError`` where a metric's ``finish`` returns neither a number nor an array.
+        """
         loss = self._loss.finish(float(totals[0]) / samples)
         if self._penalties_end > 1:
             loss += float(sum(totals[1 : self._penalties_end])) / samples
         values: dict[str, Value] = {"loss": loss}
         for metric, begin, end in self._places:
-            values[metric.name] = metric.finish(np.asarray(totals[begin:end]), samples)
+            value = metric.finish(np.asarray(totals[begin:end]), samples)
+            if not isinstance(value, (Real, np.ndarray)):
+                raise DtypeError(
+                    f"finish of the metric {metric.name!r} returned {value!r:.80}, expected a number or an array"
+                )
+            values[metric.name] = value
         return values
 
 
 def numbers(values: dict[str, Value]) -> dict[str, float]:
     """Return the values that are numbers: what bars, histories and callbacks can take. Arrays are left out."""
-    for name, value in values.items():
-        if not isinstance(value, (float, Real, np.ndarray)):
-            raise DtypeError(f"finish of the metric {name!r} returned {value!r:.80}, expected a number or an array")
     return {name: float(value) for name, value in values.items() if not isinstance(value, np.ndarray)}
