@@ -52,7 +52,7 @@ class ActivationFunction(registry.Settled):
     def value(self, x: NDArray[np.float32]) -> ArrayLike:
         """Return y = f(x), shaped as ``x``: (n, features), or (n, c, h, w) of images; written in Python.
 
-        ``x`` is read-only, here and in ``gradient``.
+        ``x`` is read-only, here and in ``gradient``. What either returns beyond float32's range becomes an infinity.
         """
         raise NotImplementedError(f"{type(self).__name__} has neither kernel nor value")
 
@@ -79,22 +79,17 @@ class ActivationFunction(registry.Settled):
         def view(slot: _core.Slot) -> NDArray[np.float32]:
             return np.asarray(plan.array(slot)).reshape(shape)
 
-        def read_only(slot: _core.Slot) -> NDArray[np.float32]:
-            array = view(slot)
-            array.flags.writeable = False
-            return array
-
         title = type(self).__name__
 
         def forward() -> None:
-            view(y)[...] = returned(f"{title}.value", self.value(read_only(x)), shape)
+            write(view(y), returned(f"{title}.value", self.value(sealed(view(x))), shape))
 
         plan.callback(title, forward, reads=[x], writes=[y])
         if plan.wants_gradient(x):
             dy, dx = plan.gradient(y), plan.gradient(x)
 
             def backward() -> None:
-                view(dx)[...] = returned(f"{title}.gradient", self.gradient(read_only(x), view(dy)), shape)
+                write(view(dx), returned(f"{title}.gradient", self.gradient(sealed(view(x)), view(dy)), shape))
 
             with plan.backward():
                 plan.callback(f"{title}.gradient", backward, reads=[x, dy], writes=[dx])
@@ -250,6 +245,18 @@ class Argmax(ActivationFunction):
         y = plan.tensor(x.shape)
         _core.one_hot_largest(plan, x, y)
         return y
+
+
+def sealed(view: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Make ``view`` read-only and return it."""
+    view.flags.writeable = False
+    return view
+
+
+def write(target: NDArray[np.float32], values: NDArray[Any]) -> None:
+    """Write ``values`` into ``target``; those beyond float32's range become infinities, as where training diverges."""
+    with np.errstate(over="ignore"):
+        target[...] = values
 
 
 def _not_negative(name: str, alpha: float) -> float:

@@ -1,7 +1,7 @@
 """The exceptions that rn raises, each also the built-in error that a caller would expect.
 
 Every message says which layer or argument is meant, what came, what was expected and, where it helps, what to do.
-``flag``, ``refuse_masked`` and ``returned`` are the checks that several rooms need.
+``flag``, ``refuse_masked`` and ``returned`` are the checks that several modules need.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class MissingExtraError(RnError, RuntimeError):
 
 
 def flag(what: str, value: Any) -> bool:
-    """Return ``value``, True or False, 1 or 0, NumPy's too, as a bool; ``OptionError`` for all else, such as "no"."""
-    if type(value).__name__ in ("bool", "int") and value in (0, 1):  # NumPy's is of that name too
+    """Return ``value``, True or False, NumPy's too, 1 or 0, as a bool; ``OptionError`` for all else, such as "no"."""
+    if isinstance(value, (bool, int, np.bool_)) and value in (0, 1):
         return bool(value)
     raise OptionError(f"{what} must be True or False, got {value!r:.80}")
 

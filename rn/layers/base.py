@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, activations, initializers, registry, regularizers
-from rn.errors import DtypeError, OptionError, ShapeError, StateError, refuse_masked, returned
+from rn.activations import sealed, write
+from rn.errors import DtypeError, OptionError, ShapeError, StateError, flag, refuse_masked, returned
 
 __all__ = ["Layer", "Parameter", "Shape", "described", "restored"]
 
@@ -57,7 +58,7 @@ class Gradients(Mapping[str, FloatArray]):
         if name not in self:
             known = ", ".join(self) or "none"
             raise OptionError(f"layer {self._layer.name!r} has no parameter {name!r}; it has: {known}")
-        self[name][...] = self._layer._numbers(f"the gradient of {name}", array, self[name].shape)
+        write(self[name], self._layer._numbers(f"the gradient of {name}", array, self[name].shape))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layer._parameters)
@@ -75,7 +76,8 @@ class Layer:
 
     A built-in layer writes ``build`` and ``bind``. A user's own layer may write, instead of ``bind``, ``forward(x,
     training)`` and ``backward(grad, input_gradient=True)`` on NumPy arrays of shape (n, *input_shape) and (n,
-    *output_shape); ``backward`` sets ``self.gradients[name]``, 0 before, or adds to it, and returns d loss / d x.
+    *output_shape); ``backward`` sets ``self.gradients[name]``, 0 before, or adds to it, and returns d loss / d x. What
+    they return or set beyond float32's range becomes an infinity, as in any training that diverges.
 
     A layer that keeps an ``rn.activations`` object as ``self.activation`` leaves it to the model to apply: behind what
     ``bind`` or ``forward`` gives, joined with it where a kernel can do both.
@@ -179,8 +181,8 @@ class Layer:
         y = plan.tensor(outputs)
 
         def forward() -> None:
-            made = self.forward(_sealed(_view(plan, x, inputs)), plan.training)
-            _view(plan, y, outputs)[...] = returned(f"layer {self.name!r}: forward", made, outputs)
+            made = self.forward(sealed(_view(plan, x, inputs)), plan.training)
+            write(_view(plan, y, outputs), returned(f"layer {self.name!r}: forward", made, outputs))
 
         plan.callback(f"{type(self).__name__}.forward", forward, reads=[x], writes=[y])
         learns, wants_dx = self.learns(plan), plan.wants_gradient(x)
@@ -199,7 +201,7 @@ class Layer:
                     for name, gradient in kept.items():
                         self.gradients[name][...] = gradient
                 if dx is not None:
-                    _view(plan, dx, inputs)[...] = returned(f"layer {self.name!r}: backward", made, inputs)
+                    write(_view(plan, dx, inputs), returned(f"layer {self.name!r}: backward", made, inputs))
 
             with plan.backward():
                 # What forward saw stays alive until backward has run, since it may have kept a view.
@@ -293,7 +295,7 @@ class Layer:
     @property
     def buffers(self) -> dict[str, FloatArray]:
         """Arrays that are saved with the layer but not trained, by name, read-only; ``set`` writes."""
-        return {name: _sealed(array.view()) for name, array in self._buffers.items()}
+        return {name: sealed(array.view()) for name, array in self._buffers.items()}
 
     def __getattr__(self, name: str) -> FloatArray:
         # Only names that are no ordinary attribute come here: layer.weight, layer.bias, a buffer's name.
@@ -321,6 +323,8 @@ class Layer:
                 f"layer {self.name!r}: {name} was fixed when the model was built; "
                 f"make a model with a new {type(self).__name__}({name}=...)"
             )
+        if name == "trainable":
+            value = flag(f"layer {own.get('name', '')!r}: trainable", value)
         super().__setattr__(name, value)
 
     def _bound_with(self, name: str, value: Any) -> bool:
@@ -419,9 +423,4 @@ def _view(plan: _core.Plan, slot: _core.Slot, shape: Shape) -> FloatArray:
 
 
 def _read_only(tensor: _core.Tensor4D, shape: Shape) -> FloatArray:
-    return _sealed(np.asarray(tensor).reshape(shape))
-
-
-def _sealed(view: FloatArray) -> FloatArray:
-    view.flags.writeable = False
-    return view
+    return sealed(np.asarray(tensor).reshape(shape))

@@ -27,9 +27,9 @@ class Normalization(Layer):
     trained. 8 FLOPs an element.
 
     Arguments: ``mean`` and ``variance``, numbers or one number a feature, in the place of ``adapt``, both or neither;
-    ``name``. Raises ``OptionError`` for what are no finite numbers or for a negative variance; ``ShapeError`` in
-    ``build`` for an input that is neither vector nor image, or of another number of features; ``StateError`` when the
-    model is trained or predicts before the statistics are known.
+    ``name``. Raises ``OptionError`` for what are no finite numbers or for a negative variance, ``DtypeError`` for
+    masked arrays; ``ShapeError`` in ``build`` for an input that is neither vector nor image, or of another number of
+    features; ``StateError`` when the model is trained or predicts before the statistics are known.
     """
 
     def __init__(
@@ -152,6 +152,7 @@ def _batches(data: Any) -> Iterator[Any]:
 
 
 def _numbers(what: str, given: ArrayLike) -> NDArray[np.float64]:
+    refuse_masked(what, given, "Normalization: ")
     try:
         numbers = np.atleast_1d(np.asarray(given, np.float64))
     except (TypeError, ValueError):

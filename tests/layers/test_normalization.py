@@ -134,6 +134,8 @@ def test_numbers_in_the_place_of_data() -> None:
         (lambda: Normalization(1.0, -1.0), OptionError, "variance must be finite numbers"),
         (lambda: Normalization(np.nan, 1.0), OptionError, "mean must be finite"),
         (lambda: Normalization("a", 1.0), OptionError, "mean must be numbers"),
+        (lambda: Normalization(np.ma.array([1.0, 2.0], mask=[0, 1]), 1.0), DtypeError, "mean is a masked array"),
+        (lambda: Normalization(1.0, np.ma.array([1.0, 2.0])), DtypeError, "variance is a masked array"),
         (lambda: model(Normalization([1.0, 2.0], 1.0)), ShapeError, "2 numbers as its mean.*4 features"),
         (lambda: rn.Sequencial([Normalization()], input_shape=(3, 4)), ShapeError, "shape"),
         (lambda: Normalization().adapt(np.zeros((3, 2, 2))), ShapeError, r"got shape \(3, 2, 2\)"),

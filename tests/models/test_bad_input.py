@@ -405,6 +405,8 @@ def test_options_of_fit(options: dict[str, object], words: str) -> None:
         (lambda: rn.losses.CrossEntropy(from_logits="no"), "CrossEntropy: from_logits must be"),
         (lambda: rn.set_winograd("off"), "set_winograd: on must be True or False, got 'off'"),
         (lambda: classifier()(X, training="no"), "training must be"),
+        (lambda: setattr(classifier().layers[0], "trainable", "no"), "layer 'dense_1': trainable must be"),
+        (lambda: setattr(rn.layers.Residual([Dense(4)]), "trainable", "no"), "layer '': trainable must be"),
     ],
 )
 def test_a_text_is_neither_yes_nor_no(make: object, words: str) -> None:

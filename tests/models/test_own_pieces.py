@@ -210,7 +210,20 @@ def test_a_metric_that_ends_in_no_number_is_named() -> None:
 
     with pytest.raises(DtypeError, match="finish of the metric 'own' returned None, expected a number"):
         net("tanh", "mse", [Lost()]).fit(X, T, verbose=0)
+    with pytest.raises(DtypeError, match="finish of the metric 'own' returned None, expected a number"):
+        net("tanh", "mse", [Lost()]).evaluate(X, T)
     assert net("tanh", "mse", [Small()]).fit(X, T, verbose=0).final["own"] == 0.25
+
+
+def test_a_metric_whose_bind_knows_of_no_threshold() -> None:
+    class Bound(rn.metrics.Accuracy):
+        def bind(self, plan: object, prediction: object, target: object, *, target_classes: bool) -> object:
+            return super().bind(plan, prediction, target, target_classes=target_classes)  # type: ignore[arg-type]
+
+    got, expected = (net("tanh", "cross_entropy", [metric], "softmax") for metric in (Bound(), "accuracy"))
+    assert got.evaluate(X, C) == expected.evaluate(X, C)
+    own, rows = net("tanh", "mse", [Bound()]), np.eye(3, dtype=np.float32)[C]
+    assert own.evaluate(X, rows)["accuracy"] == net("tanh", "mse", ["accuracy"]).evaluate(X, rows)["accuracy"]
 
 
 @pytest.mark.parametrize("name", [None, 3, "loss"])
@@ -311,6 +324,34 @@ def test_gradients_that_do_not_fit_are_named() -> None:
         with pytest.raises(error, match=words):
             layer.gradients[name] = array  # type: ignore[assignment]
     assert dict(layer.gradients) == {"factor": np.float32([2.5])}
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_float32_become_infinities_quietly() -> None:
+    """As they do wherever the core computes them, in training that diverges."""
+    huge = np.full((40, 8), 1e40)
+
+    class Assigned(OwnScale):
+        def backward(self, grad: np.ndarray, input_gradient: bool = True) -> np.ndarray:
+            self.gradients["factor"] = [-1e40]
+            return grad
+
+    class Steep(OwnActivation):
+        def value(self, x: np.ndarray) -> np.ndarray:
+            return x.astype(np.float64) + 1e40
+
+        def gradient(self, x: np.ndarray, grad: np.ndarray) -> np.ndarray:
+            return grad.astype(np.float64) + 1e40
+
+    model = scaled(Assigned())
+    model.train_on_batch(X, T)
+    assert model.layers[3].factor.tolist() == [np.inf]
+    made = scaled(Plain(forward=lambda x: huge)).outputs(X, "mine")
+    assert np.isinf(made["mine"]).all()
+    for layer in (Plain(backward=lambda grad: huge), rn.layers.Activation(Steep())):
+        model = scaled(layer)
+        model.train_on_batch(X, T)
+        assert not np.isfinite(model.layers[2].bias).any()
 
 
 def test_what_the_layer_before_has_given_cannot_be_written() -> None:
