@@ -7,7 +7,7 @@ classes enter by the same door, ``register``, so a user's layer loads from a fil
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from rn.errors import DtypeError, OptionError, StateError
 
@@ -37,6 +37,7 @@ class Settled:
     """
 
     _settled = False
+    _free: ClassVar[tuple[str, ...]] = ()  # settings that are read at every step all the same
 
     @property
     def in_python(self) -> bool:
@@ -48,9 +49,11 @@ class Settled:
         self._settled = not self.in_python
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._settled and not name.startswith("_"):
-            kind = type(self).__name__
-            raise StateError(f"{kind}: {name} was fixed when a model took it; give the model a new {kind}({name}=...)")
+        if self._settled and not name.startswith("_") and name not in self._free:
+            kind, free = type(self).__name__, "".join(f", {setting} alone was not" for setting in self._free)
+            raise StateError(
+                f"{kind}: {name} was fixed when a model took it{free}; give the model a new {kind}({name}=...)"
+            )
         super().__setattr__(name, value)
 
     def config(self) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def register(kind: str, name: str) -> Callable[[type[T]], type[T]]:
     """Return a class decorator that files the class under ``name`` for things of ``kind``.
 
     ``kind`` is one of ``"layer" "activation" "initializer" "regularizer" "loss" "metric" "optimizer" "schedule"
-    "callback"``.
+    "callback" "model"``.
     A name is given once: registering another class under a taken name raises ``OptionError``, as an unknown kind does;
     what is no class of that kind, ``DtypeError``.
     """

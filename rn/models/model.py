@@ -6,13 +6,12 @@ How its layers come about is the subclasses' business.
 from __future__ import annotations
 
 import copy
-import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from numbers import Real
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,32 +34,28 @@ from rn.training.loop import run_epochs
 
 __all__ = ["Model"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 FloatArray = NDArray[np.float32]
 # Use, batch size, whether targets are classes and samples weighted, which layers train, the setting of Winograd's form.
 PlanKey = tuple[Use, int, bool, bool, tuple[Any, ...], bool]
 
 
-def _alone_from_the_start(method: Callable[P, T]) -> Callable[P, T]:
-    """Keep out, before a method of a model looks at its arguments, what would change the model they must fit."""
+class _Chosen(Generic[T]):
+    """What plans are bound with. Setting it, which they would not see, raises ``StateError`` that says ``how``."""
 
-    @functools.wraps(method)
-    def alone(*args: P.args, **kwargs: P.kwargs) -> T:
-        model: Any = args[0]
-        with model._alone(method.__name__):
-            return method(*args, **kwargs)
+    def __init__(self, how: str) -> None:
+        self._how = how
 
-    return alone
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+        self.__doc__ = f"The model's {name}; to change it, {self._how}."
 
+    def __get__(self, model: Model, owner: type | None = None) -> T:
+        chosen: T = model._chosen[self._name]
+        return chosen
 
-def _chosen(name: str, how: str) -> Any:
-    """Return a property for what plans are bound with: setting it, which they would not see, says ``how`` it is set."""
-
-    def refuse(model: Model, value: Any) -> None:
-        raise StateError(f"model.{name} cannot be assigned: {how}")
-
-    return property(lambda model: model._chosen[name], refuse, doc=f"The model's {name}; to change it, {how}.")
+    def __set__(self, model: Model, value: object) -> None:
+        raise StateError(f"model.{self._name} cannot be assigned: {self._how}")
 
 
 @registry.contract("model")
@@ -73,11 +68,11 @@ class Model:
     before the first. ``class_names``: what the classes are called, kept in the model's file; see there.
     """
 
-    optimizer = _chosen("optimizer", "call compile(optimizer=...)")
-    loss = _chosen("loss", "call compile(loss=...)")
-    metrics = _chosen("metrics", "call compile(metrics=...)")
-    gradient_chunks = _chosen("gradient_chunks", "call compile(gradient_chunks=...)")
-    seed = _chosen("seed", "give it to a new model")
+    optimizer = _Chosen[optimizers.Optimizer | None]("call compile(optimizer=...)")
+    loss = _Chosen[losses.Loss | None]("call compile(loss=...)")
+    metrics = _Chosen[tuple[metrics_.Metric, ...]]("call compile(metrics=...)")
+    gradient_chunks = _Chosen[int]("call compile(gradient_chunks=...)")
+    seed = _Chosen[int]("give it to a new model")
 
     def __init__(self, *, seed: int | None, name: str | None) -> None:
         drawn = int.from_bytes(os.urandom(8), "little") >> 1
@@ -205,7 +200,6 @@ class Model:
             self._chosen["gradient_chunks"] = chunks
             self._use(self.network)
 
-    @_alone_from_the_start
     def fit(
         self,
         x: ArrayLike | _core.Tensor4D | DataLoader,
@@ -242,6 +236,38 @@ class Model:
         ``LabelError``, ``DtypeError`` and ``OptionError`` for data and options that do not fit, before anything is
         changed.
         """
+        with self._alone("fit"):  # from the start: data and options must fit the model that is trained
+            return self._fit(
+                x,
+                y,
+                epochs=epochs,
+                batch_size=batch_size,
+                validation_data=validation_data,
+                validation_split=validation_split,
+                shuffle=shuffle,
+                class_weight=class_weight,
+                sample_weight=sample_weight,
+                callbacks=callbacks,
+                verbose=verbose,
+                initial_epoch=initial_epoch,
+            )
+
+    def _fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        epochs: int,
+        batch_size: int | None,
+        validation_data: Any,
+        validation_split: float,
+        shuffle: bool | None,
+        class_weight: Mapping[int, float] | None,
+        sample_weight: ArrayLike | None,
+        callbacks: Iterable[Callback | Callable[..., Any]],
+        verbose: int,
+        initial_epoch: int | None,
+    ) -> History:
         epochs = door.count_option("epochs", epochs)
         loud = door.count_option("verbose", int(verbose) if isinstance(verbose, bool) else verbose, 0)
         shuffled = True if shuffle is None else flag("shuffle", shuffle)

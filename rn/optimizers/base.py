@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rn import _core, registry
-from rn.errors import OptionError, StateError, flag
+from rn.errors import OptionError, flag
 from rn.schedules import Schedule
 
 __all__ = ["Optimizer", "above_zero", "at_least", "fraction"]
@@ -21,7 +21,7 @@ FloatArray = NDArray[np.float32]
 
 
 @registry.contract("optimizer")
-class Optimizer:
+class Optimizer(registry.Settled):
     """One update rule. ``learning_rate`` can be set at any time and holds from the next step on.
 
     The other settings of a built-in rule are fixed once a model is compiled with it: setting one raises ``StateError``.
@@ -41,7 +41,7 @@ class Optimizer:
     """
 
     rule: ClassVar[str] = ""
-    _settled = False
+    _free = ("learning_rate",)
     decoupled_weight_decay: bool = False
 
     def __init__(
@@ -63,17 +63,10 @@ class Optimizer:
         if clip_norm is not None and clip_value is not None:
             raise OptionError(f"{name}: choose clip_norm or clip_value, not both")
 
-    def settle(self) -> None:
-        """Fix all settings of a built-in rule but ``learning_rate``: from here on they are part of a model's plans."""
-        self._settled = bool(self.rule)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if self._settled and name != "learning_rate" and name in self.config():
-            raise StateError(
-                f"{type(self).__name__}: {name} was fixed when a model was compiled, learning_rate alone was not; "
-                f"compile with a new {type(self).__name__}({name}=...)"
-            )
-        super().__setattr__(name, value)
+    @property
+    def in_python(self) -> bool:
+        """Whether ``update`` computes it."""
+        return not self.rule
 
     @property
     def learning_rate(self) -> float | Schedule:
@@ -178,11 +171,11 @@ class Optimizer:
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as JSON can hold them."""
         rate = self._learning_rate
-        given = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return {"learning_rate": registry.describe("schedule", rate) if isinstance(rate, Schedule) else rate, **given}
+        described = registry.describe("schedule", rate) if isinstance(rate, Schedule) else rate
+        return {"learning_rate": described, **super().config()}
 
     def __repr__(self) -> str:
-        given = {"learning_rate": self.learning_rate, **{n: v for n, v in vars(self).items() if not n.startswith("_")}}
+        given = {"learning_rate": self.learning_rate, **super().config()}
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in given.items())})"
 
 
