@@ -127,8 +127,8 @@ cdef bint takes_winograd(_Convolution conv, bint gradient):
 
 
 cdef bint scatters_winograd(_Convolution conv):
-    """Whether the gradient by input goes by tiles of dy: where these are fewer by a tenth, adding tiles up costing that, and an
-    image's fit into a unit."""
+    """Whether the gradient by input goes by tiles of dy: where they are at least a tenth fewer (adding tiles up costs that much)
+    and one image fits a unit."""
     cdef Py_ssize_t tiles = tiles_of(conv, conv.grid)
     return (conv.dilation[0] == conv.dilation[1] == 1 and 1.1 * tiles < tiles_of(conv, conv.image)
             and tiles <= tiles_in_unit(conv.filters))
@@ -203,7 +203,7 @@ cdef void cut_winograd(rn_winograd_args *a, double flops, bint whole_images):
     """Fill in units and blocks of filters, from the sizes alone: outputs are the same bits however they are cut.
 
     A unit has as many tiles as stay in the cache together, of several small images, or some rows of a large one. Few images are
-    cut into more rows, and then by filters, so that there is work for several threads.
+    cut into more rows, unless units are to be ``whole_images``, and then by filters, so that there is work for several threads.
     """
     cdef Py_ssize_t tiles = tiles_in_unit(a.channels)
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / (4.0 * TILE_FLOPS)))

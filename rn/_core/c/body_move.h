@@ -7,7 +7,8 @@ KERNEL(fill) {
     for (ptrdiff_t i = begin; i < end; i += VL) vf_store_first(a->y + i, end - i, value);
 }
 
-/* A number less itself is 0, of infinities and NaN NaN: so are sums of these. */
+/* A number less itself is 0, of infinities and NaN NaN: so are sums of these. No store can change `own`, so its pointers stay in
+ * registers. */
 KERNEL(copy_finite) {
     const rn_copy_finite_args own = *(const rn_copy_finite_args *)arguments, *const a = &own;
     (void)scratch;
