@@ -61,8 +61,8 @@ class Metric(registry.Settled):
     def doorway(self) -> Callable[..., None]:
         """Return the core's doorway that records this metric.
 
-        It takes (plan, prediction, target, numbers), where ``takes_classes`` by name ``target_classes``, and
-        ``options()``.
+        It takes (plan, prediction, target, numbers), where ``takes_classes`` by name ``target_classes`` and the loss's
+        ``threshold``, if it has one, and ``options()``.
         """
         raise NotImplementedError
 
@@ -89,10 +89,10 @@ class Metric(registry.Settled):
         """
         if self.in_python:
             return self._bind_python(plan, prediction, target, target_classes)
-        if self.takes_classes and threshold not in (None, 0.5):  # which is where the kernels part
-            prediction, target = (_parted(plan, slot, threshold) for slot in (prediction, target))
         numbers = plan.kept((2 * self.width(prediction.size // max(prediction.shape[0], 1)),))
-        classes = {"target_classes": target_classes} if self.takes_classes else {}
+        classes: dict[str, Any] = {"target_classes": target_classes} if self.takes_classes else {}
+        if self.takes_classes and threshold is not None:
+            classes["threshold"] = threshold
         self.doorway()(plan, prediction, target, numbers, **classes, **self.options())
         return numbers
 
@@ -198,28 +198,6 @@ class ClassCounts(Metric):
     def width(self, outputs: int) -> int:
         return 3 * outputs
 
-    def bind(
-        self,
-        plan: _core.Plan,
-        prediction: _core.Slot,
-        target: _core.Slot,
-        *,
-        target_classes: bool,
-        threshold: float | None = None,
-    ) -> _core.Slot:
-        outputs = prediction.shape[1]
-        if threshold is None or outputs == 1:
-            return super().bind(plan, prediction, target, target_classes=target_classes, threshold=threshold)
-        counts = plan.kept((2 * self.width(outputs),))
-
-        def run() -> None:
-            p, t = (np.asarray(plan.array(slot)).reshape(-1, outputs) > threshold for slot in (prediction, target))
-            found = np.asarray(plan.array(counts)).reshape(-1).view(np.float64).reshape(3, outputs)
-            found[...] = (p & t).sum(axis=0), p.sum(axis=0), t.sum(axis=0)
-
-        plan.callback(self.name, run, reads=[prediction, target], writes=[counts])
-        return counts
-
     def finish(self, totals: NDArray[np.float64], samples: int) -> Value:
         counts = totals.reshape(3, -1)
         if self.average == "micro":
@@ -265,18 +243,6 @@ class F1(ClassCounts):
 
     def share(self, right: Counts, predicted: Counts, actual: Counts) -> Counts:
         return _ratio(2.0 * right, predicted + actual)
-
-
-def _parted(plan: _core.Plan, slot: _core.Slot, threshold: float | None) -> _core.Slot:
-    """Record 1 for the numbers of ``slot`` above ``threshold``, 0 for the others, NaN for NaN; return their slot."""
-    parted = plan.tensor(slot.shape)
-
-    def run() -> None:
-        x = np.asarray(plan.array(slot))
-        np.asarray(plan.array(parted))[...] = np.where(np.isnan(x), x, x > threshold)
-
-    plan.callback("threshold", run, reads=[slot], writes=[parted])
-    return parted
 
 
 def _ratio(part: Counts, whole: Counts) -> Counts:

@@ -429,16 +429,41 @@ def softmax_kl_divergence(
     weights: Slot | None = None,
 ) -> None: ...
 def count_correct(
-    plan: Plan, prediction: Slot, target: Slot, correct: Slot, *, target_classes: bool = False
+    plan: Plan,
+    prediction: Slot,
+    target: Slot,
+    correct: Slot,
+    *,
+    target_classes: bool = False,
+    threshold: float = 0.5,
 ) -> None: ...
 def count_in_top(
-    plan: Plan, prediction: Slot, target: Slot, correct: Slot, *, target_classes: bool = False, k: int = 5
+    plan: Plan,
+    prediction: Slot,
+    target: Slot,
+    correct: Slot,
+    *,
+    target_classes: bool = False,
+    k: int = 5,
+    threshold: float = 0.5,
 ) -> None: ...
 def count_classes(
-    plan: Plan, prediction: Slot, target: Slot, counts: Slot, *, target_classes: bool = False
+    plan: Plan,
+    prediction: Slot,
+    target: Slot,
+    counts: Slot,
+    *,
+    target_classes: bool = False,
+    threshold: float | None = None,
 ) -> None: ...
 def count_confusion(
-    plan: Plan, prediction: Slot, target: Slot, counts: Slot, *, target_classes: bool = False
+    plan: Plan,
+    prediction: Slot,
+    target: Slot,
+    counts: Slot,
+    *,
+    target_classes: bool = False,
+    threshold: float = 0.5,
 ) -> None: ...
 def sum_deviations(plan: Plan, prediction: Slot, target: Slot, sums: Slot) -> None: ...
 

@@ -29,7 +29,9 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t c
         ptrdiff_t rows
         ptrdiff_t k
+        float threshold
         int relative
+        int several
 
     ctypedef struct rn_sum_deviations_args:
         const float *prediction
@@ -237,7 +239,7 @@ cdef int check_classes(str name, Slot prediction, Slot target, bint target_class
 
 cdef int class_loss(Plan plan, str name, rn_kernel kernel, double flops, Slot prediction, Slot target, Slot result,
                     bint target_classes, Slot probabilities, Slot gradient, Slot weights, bint relative=False,
-                    Py_ssize_t k=1) except -1:
+                    Py_ssize_t k=1, float threshold=0.5) except -1:
     check_classes(name, prediction, target, target_classes)
     n, c = prediction.shape[:2]
     check_weights(weights, n)
@@ -257,6 +259,7 @@ cdef int class_loss(Plan plan, str name, rn_kernel kernel, double flops, Slot pr
     a.rows = rows
     a.relative = relative
     a.k = k
+    a.threshold = threshold
     plan.link(&a.prediction, prediction, READ)
     if target_classes:
         plan.link(&a.classes, target, READ)
@@ -314,16 +317,19 @@ def softmax_kl_divergence(Plan plan, Slot logits, Slot target, Slot loss, *, Slo
                gradient, weights, relative=True)
 
 
-def count_correct(Plan plan, Slot prediction, Slot target, Slot correct, *, bint target_classes=False) -> None:
+def count_correct(Plan plan, Slot prediction, Slot target, Slot correct, *, bint target_classes=False,
+                  float threshold=0.5) -> None:
     """Record correct = the share of samples whose class is predicted right, a float64 like a loss.
 
-    The class of a row is the place of its first largest; of a single column, 1 above one half, else 0. ``target`` as for
+    The class of a row is the place of its first largest; of a single column, 1 above ``threshold``, else 0. ``target`` as for
     ``cross_entropy``. A row with NaN is wrong. Raises ``ShapeError``.
     """
-    class_loss(plan, "count_correct", KERNELS.count_correct, 1.0, prediction, target, correct, target_classes, None, None, None)
+    class_loss(plan, "count_correct", KERNELS.count_correct, 1.0, prediction, target, correct, target_classes, None, None, None,
+               False, 1, threshold)
 
 
-def count_in_top(Plan plan, Slot prediction, Slot target, Slot correct, *, bint target_classes=False, Py_ssize_t k=5) -> None:
+def count_in_top(Plan plan, Slot prediction, Slot target, Slot correct, *, bint target_classes=False, Py_ssize_t k=5,
+                 float threshold=0.5) -> None:
     """Record correct = the share of samples whose class is among the ``k`` largest outputs; of equals the first come first.
 
     Target, NaN and a single column as for ``count_correct``. Raises ``ShapeError``, and ``OptionError`` for a k below 1.
@@ -331,11 +337,11 @@ def count_in_top(Plan plan, Slot prediction, Slot target, Slot correct, *, bint 
     if k < 1:
         raise OptionError(f"k must be at least 1, got {k}")
     class_loss(plan, "count_in_top", KERNELS.count_in_top, 3.0, prediction, target, correct, target_classes, None, None, None,
-               False, k)
+               False, k, threshold)
 
 
 cdef int class_counts(Plan plan, str name, rn_kernel kernel, Slot prediction, Slot target, Slot counts, Py_ssize_t wanted,
-                      bint target_classes) except -1:
+                      bint target_classes, float threshold, bint several) except -1:
     """Record `wanted` float64 that one tile counts."""
     check_classes(name, prediction, target, target_classes)
     if counts.size != 2 * wanted:
@@ -343,6 +349,7 @@ cdef int class_counts(Plan plan, str name, rn_kernel kernel, Slot prediction, Sl
     cdef rn_class_loss_args *a = <rn_class_loss_args *> plan.record(
         name, kernel, sizeof(rn_class_loss_args), 1, 0, 1.0 * prediction.size, 4.0 * prediction.size)
     a.n, a.c = prediction.shape[:2]
+    a.threshold, a.several = threshold, several
     plan.link(&a.prediction, prediction, READ)
     if target_classes:
         plan.link(&a.classes, target, READ)
@@ -352,23 +359,29 @@ cdef int class_counts(Plan plan, str name, rn_kernel kernel, Slot prediction, Sl
     return 0
 
 
-def count_classes(Plan plan, Slot prediction, Slot target, Slot counts, *, bint target_classes=False) -> None:
+def count_classes(Plan plan, Slot prediction, Slot target, Slot counts, *, bint target_classes=False, threshold=None) -> None:
     """Record, for each class, how many samples are predicted right, are predicted as it, and are of it.
 
     ``counts`` holds three rows of a float64 a class; a single column has one class, 1. Classes and targets as for
-    ``count_correct``; a row with NaN is predicted as no class. Raises ``ShapeError``.
+    ``count_correct``; a row with NaN is predicted as no class. With a ``threshold`` a sample has each class whose number in the
+    target row is above it, several or none, and is predicted so alike. Raises ``ShapeError``, and ``OptionError`` for a
+    threshold of classes.
     """
+    if threshold is not None and target_classes:
+        raise OptionError("count_classes: a threshold parts rows of numbers, not classes")
     class_counts(plan, "count_classes", KERNELS.count_classes, prediction, target, counts, 3 * prediction.shape[1],
-                 target_classes)
+                 target_classes, 0.5 if threshold is None else threshold, threshold is not None)
 
 
-def count_confusion(Plan plan, Slot prediction, Slot target, Slot counts, *, bint target_classes=False) -> None:
+def count_confusion(Plan plan, Slot prediction, Slot target, Slot counts, *, bint target_classes=False,
+                    float threshold=0.5) -> None:
     """Record counts[t, p] = how many samples of class t are predicted as class p, k x k float64.
 
     k is the number of classes, 2 for a single column; the rest as for ``count_classes``.
     """
     k = max(prediction.shape[1], 2)
-    class_counts(plan, "count_confusion", KERNELS.count_confusion, prediction, target, counts, k * k, target_classes)
+    class_counts(plan, "count_confusion", KERNELS.count_confusion, prediction, target, counts, k * k, target_classes, threshold,
+                 False)
 
 
 def sum_deviations(Plan plan, Slot prediction, Slot target, Slot sums) -> None:

@@ -334,6 +334,36 @@ def test_count_correct_of_one_column() -> None:
     assert share_correct(p, np.float32([[0], [0], [1], [0], [0], [0], [1]])) == pytest.approx(5 / 7)
 
 
+def test_a_threshold_of_ones_own() -> None:
+    """Of a single column it parts 1 from 0; with one, ``count_classes`` takes each number of a row by itself."""
+    p, t = np.float32([[0.0], [1e-30], [-2], [np.nan], [3]]), np.float32([[-1], [1], [1], [-1], [1]])
+    bench = Bench()
+    a, b = bench.put(p), bench.put(t)
+    correct, top, matrix = bench.scalar(), bench.scalar(), bench.plan.kept((8,))
+    _core.count_correct(bench.plan, a, b, correct, threshold=0.0)
+    _core.count_in_top(bench.plan, a, b, top, threshold=0.0)
+    _core.count_confusion(bench.plan, a, b, matrix, threshold=0.0)
+    bench.run()
+    assert bench.plan.scalar(correct) == bench.plan.scalar(top) == pytest.approx(3 / 5)
+    np.testing.assert_array_equal(bench.get(matrix).reshape(-1).view(np.float64), [1, 0, 1, 2])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (40, 1), (7, 3), (300, 17)])
+@pytest.mark.parametrize("threshold", [0.0, 0.5, -1.25])
+def test_counts_of_classes_that_a_sample_may_have_several_of(shape: Any, threshold: float) -> None:
+    rng = np.random.default_rng(0)
+    p, t = (rng.normal(size=shape).astype(np.float32) for _ in range(2))
+    p[0, 0], p[-1, -1], t[-1, 0] = threshold, np.nan, threshold
+    bench = Bench()
+    counts = bench.plan.kept((6 * shape[1],))
+    _core.count_classes(bench.plan, bench.put(p), bench.put(t), counts, threshold=threshold)
+    guess, has = p > threshold, t > threshold
+    np.testing.assert_array_equal(
+        bench.run().get(counts).reshape(-1).view(np.float64).reshape(3, -1),
+        [(guess & has).sum(0), guess.sum(0), has.sum(0)],
+    )
+
+
 def test_count_correct_of_strange_rows() -> None:
     p = np.float32([[np.nan, 1, 0], [0, 1, np.nan], [-np.inf, -np.inf, -np.inf], [-1, -2, np.inf], [-5, -4, -6]])
     assert share_correct(p, np.int32([1, 1, 0, 2, 1])) == pytest.approx(3 / 5)
@@ -549,6 +579,8 @@ def test_refusals() -> None:
         _core.count_in_top(bench.plan, p, vector, loss, target_classes=True, k=0)
     with pytest.raises(errors.ShapeError, match="leaves 9 float64"):
         _core.count_classes(bench.plan, p, vector, loss, target_classes=True)
+    with pytest.raises(errors.OptionError, match="a threshold parts rows of numbers, not classes"):
+        _core.count_classes(bench.plan, p, vector, bench.plan.kept((18,)), target_classes=True, threshold=0.5)
     with pytest.raises(errors.ShapeError, match="leaves 9 float64"):
         _core.count_confusion(bench.plan, p, vector, loss, target_classes=True)
     with pytest.raises(errors.ShapeError, match="leaves 9 float64"):

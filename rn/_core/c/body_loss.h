@@ -312,15 +312,16 @@ static inline ptrdiff_t row_argmax(const float *x, ptrdiff_t n) {
     return places[winner];
 }
 
-/* The class that a row stands for: the place of its largest, or, of a single column, whether it is above one half; -1 for NaN. */
-static inline ptrdiff_t row_class(const float *x, ptrdiff_t c) {
-    if (c > 1) return row_argmax(x, c);
-    return x[0] > 0.5f ? 1 : x[0] <= 0.5f ? 0 : -1;
+/* The class that row x stands for: the place of its largest, or, of a single column, whether it is above the threshold; -1 for
+ * NaN. */
+static inline ptrdiff_t row_class(const rn_class_loss_args *a, const float *x) {
+    if (a->c > 1) return row_argmax(x, a->c);
+    return x[0] > a->threshold ? 1 : x[0] <= a->threshold ? 0 : -1;
 }
 
 /* How the target names the class of row i. */
 static inline ptrdiff_t target_class(const rn_class_loss_args *a, ptrdiff_t i) {
-    return a->classes ? a->classes[i] : row_class(a->target + i * a->c, a->c);
+    return a->classes ? a->classes[i] : row_class(a, a->target + i * a->c);
 }
 
 KERNEL(count_correct) {
@@ -329,7 +330,7 @@ KERNEL(count_correct) {
     const ptrdiff_t end = (tile + 1) * a->rows < a->n ? (tile + 1) * a->rows : a->n;
     ptrdiff_t right = 0;
     for (ptrdiff_t i = tile * a->rows; i < end; i++) {
-        const ptrdiff_t predicted = row_class(a->prediction + i * a->c, a->c);
+        const ptrdiff_t predicted = row_class(a, a->prediction + i * a->c);
         right += predicted >= 0 && predicted == target_class(a, i);
     }
     a->partial[tile] = (double)right / (double)a->n;
@@ -354,7 +355,7 @@ KERNEL(count_in_top) {
         const float *x = a->prediction + i * a->c;
         const ptrdiff_t label = target_class(a, i);
         if (a->c == 1)
-            right += label >= 0 && row_class(x, 1) == label;
+            right += label >= 0 && row_class(a, x) == label;
         else
             right += label >= 0 && label < a->c && row_rank(x, a->c, label) < least(a->k, a->c);
     }
@@ -368,7 +369,16 @@ KERNEL(count_classes) {
     (void)tile, (void)scratch;
     for (ptrdiff_t j = 0; j < 3 * k; j++) a->partial[j] = 0.0;
     for (ptrdiff_t i = 0; i < a->n; i++) {
-        const ptrdiff_t label = target_class(a, i) - first, guess = row_class(a->prediction + i * a->c, a->c) - first;
+        if (a->several) {
+            for (ptrdiff_t j = 0; j < k; j++) {
+                const int label = a->target[i * k + j] > a->threshold, guess = a->prediction[i * k + j] > a->threshold;
+                predicted[j] += guess;
+                actual[j] += label;
+                right[j] += label & guess;
+            }
+            continue;
+        }
+        const ptrdiff_t label = target_class(a, i) - first, guess = row_class(a, a->prediction + i * a->c) - first;
         if (guess >= 0) predicted[guess] += 1.0;
         if (label >= 0 && label < k) actual[label] += 1.0;
         if (guess >= 0 && guess == label) right[label] += 1.0;
@@ -381,7 +391,7 @@ KERNEL(count_confusion) {
     (void)tile, (void)scratch;
     for (ptrdiff_t j = 0; j < k * k; j++) a->partial[j] = 0.0;
     for (ptrdiff_t i = 0; i < a->n; i++) {
-        const ptrdiff_t label = target_class(a, i), guess = row_class(a->prediction + i * a->c, a->c);
+        const ptrdiff_t label = target_class(a, i), guess = row_class(a, a->prediction + i * a->c);
         if (label >= 0 && label < k && guess >= 0) a->partial[label * k + guess] += 1.0;
     }
 }

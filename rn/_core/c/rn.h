@@ -268,11 +268,12 @@ typedef struct {
  * - softmax_cross_entropy, of logits z: l = sum_j t_j (log(sum_k e^z_k) - z_j), computed from the largest logit down and so
  * stable for any finite z; probabilities p = softmax(z); gradient (p_j sum_k t_k - t_j) w / n. Either result may be z;
  * - count_correct: l = 1 where the first largest of the row is the class (or the first largest of the target row), else 0; of a
- *   single column, where both are above 1/2 or both are not. It has no weights and no results but the sum;
+ *   single column, where both are above `threshold` or both are not. It has no weights and no results but the sum;
  * - count_in_top: l = 1 where fewer than k outputs of the row come before that of the class: larger ones, and equal ones to its
  *   left. Of a single column as count_correct.
  * - count_classes, in one tile: partial has three rows of c sums: how many samples of each class are predicted right, are
- *   predicted as it, and are of it; of a single column, of class 1. count_confusion: partial[t, p] of k x k, k = max(c, 2), how
+ *   predicted as it, and are of it; of a single column, of class 1. Where `several`, a sample is of each class whose number in
+ *   the target row is above `threshold`, and predicted so alike. count_confusion: partial[t, p] of k x k, k = max(c, 2), how
  *   many samples of class t are predicted as p. A row with NaN is predicted as no class.
  * About 25, 40 and 1 FLOP an element; 4 bytes for each array read or written. */
 typedef struct {
@@ -282,7 +283,8 @@ typedef struct {
     double *partial;
     ptrdiff_t n, c, rows;
     ptrdiff_t k;
-    int relative;
+    float threshold;
+    int relative, several;
 } rn_class_loss_args;
 
 /* sum_deviations: sums[0, j] = sum_i (p_ij - t_ij)^2, sums[1, j] = sum_i t_ij and sums[2, j] = sum_i t_ij^2 of n rows of
@@ -446,8 +448,8 @@ typedef struct {
  * floats, with t tiles of a unit and channels up to a multiple of 16: 6 RN_WINOGRAD_ROW 16 + 36 (t channels + 16) + 36 (32 t +
  * 16). FLOPs are counted as the direct form's: 2 taps^2 a pair of channels and output.
  *
- * winograd_scattered: the gradient by input from x = dy, over tiles of dy; y has `top` and `left` rows and columns less than dy
- * reaches before its first. Units are whole images, and nothing is dilated. */
+ * winograd_scattered: the gradient by input from x = dy, over tiles of dy; dy reaches `top` rows above and `left` columns before
+ * y's first. Units are whole images, and nothing is dilated. */
 enum { RN_WINOGRAD_MOST_DILATION = 4 };
 #define RN_WINOGRAD_ROW(columns, taps, dilation) ((7 - (taps)) * (columns) + ((taps)-1) * (dilation))
 typedef struct {
