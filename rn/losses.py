@@ -61,7 +61,10 @@ class Loss(registry.Settled):
         raise NotImplementedError(f"{type(self).__name__} writes neither doorway nor value")
 
     def gradient(self, prediction: NDArray[np.float32], target: NDArray[Any]) -> ArrayLike:
-        """Return the derivative of each sample's ``value`` by its prediction, shaped as the prediction."""
+        """Return the derivative of each sample's ``value`` by its prediction, shaped as the prediction.
+
+        Over n, what is beyond float32's range becomes an infinity.
+        """
         raise NotImplementedError(f"{type(self).__name__} writes no gradient, so it cannot be trained with")
 
     def doorway(self) -> Callable[..., None]:
@@ -127,7 +130,9 @@ class Loss(registry.Settled):
             np.asarray(plan.array(loss)).reshape(-1).view(np.float64)[0] = values @ w.astype(np.float64) / n
             if gradient is not None and slopes is not None:
                 factors = (w / np.float32(n)).reshape(-1, *[1] * (len(shape) - 1))
-                np.multiply(slopes, factors, out=np.asarray(plan.array(gradient)).reshape(shape), casting="same_kind")
+                into = np.asarray(plan.array(gradient)).reshape(shape)
+                with np.errstate(over="ignore"):
+                    np.multiply(slopes, factors, out=into, casting="same_kind")
 
         reads = [prediction, target] if weights is None else [prediction, target, weights]
         plan.callback(type(self).__name__, run, reads=reads, writes=[loss] if gradient is None else [loss, gradient])

@@ -50,9 +50,9 @@ class _Chosen(Generic[T]):
         self._name = name
         self.__doc__ = f"The model's {name}; to change it, {self._how}."
 
-    def __get__(self, model: Model, owner: type | None = None) -> T:
-        chosen: T = model._chosen[self._name]
-        return chosen
+    def __get__(self, model: Model | None, owner: type | None = None) -> T:
+        chosen: Any = self if model is None else model._chosen[self._name]
+        return chosen  # type: ignore[no-any-return]
 
     def __set__(self, model: Model, value: object) -> None:
         raise StateError(f"model.{self._name} cannot be assigned: {self._how}")

@@ -679,6 +679,7 @@ def test_what_compile_chose_is_changed_by_compile_alone(setting: str) -> None:
         setattr(model, setting, 2)
     assert getattr(model, setting) is before
     assert copy.deepcopy(model).seed == model.seed
+    assert "to change it" in getattr(rn.Sequencial, setting).__doc__
 
 
 def test_settings_of_what_a_model_took_are_fixed() -> None:

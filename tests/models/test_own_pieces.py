@@ -343,6 +343,13 @@ def test_numbers_beyond_float32_become_infinities_quietly() -> None:
         def gradient(self, x: np.ndarray, grad: np.ndarray) -> np.ndarray:
             return grad.astype(np.float64) + 1e40
 
+    class Far(OwnLoss):
+        def gradient(self, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+            return np.full(prediction.shape, -1e42)
+
+    model = net("linear", Far())
+    model.train_on_batch(X, T)
+    assert np.isinf(model.layers[3].bias).all()
     model = scaled(Assigned())
     model.train_on_batch(X, T)
     assert model.layers[3].factor.tolist() == [np.inf]
