@@ -143,7 +143,9 @@ class Polynomial(Schedule):
         self.end = _number("Polynomial: end", end)
 
     def __call__(self, update: int) -> float:
-        left = 1.0 - min(update / self.steps, 1.0)
+        if update >= self.steps:
+            return self.end
+        left = 1.0 - update / self.steps
         return float(self.end + (self.learning_rate - self.end) * left**self.power)
 
 

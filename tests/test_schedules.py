@@ -59,6 +59,7 @@ def test_known_values() -> None:
     assert [Cosine(2.0, 4, 1.0)(t) for t in (0, 4, 400)] == [2, 1, 1]
     assert Cosine(2.0, 4)(2) == pytest.approx(1.0)
     assert [Polynomial(1.0, 4, end=0.5)(t) for t in range(6)] == [1, 0.875, 0.75, 0.625, 0.5, 0.5]
+    assert [Polynomial(0.1, 2, 0.0)(t) for t in range(4)] == [0.1, 0.1, 0, 0]
     assert [Warmup(2, Polynomial(1.0, 2))(t) for t in range(5)] == [0, 0.5, 1, 0.5, 0]
     cycle = OneCycle(1.0, 10, rising=0.5)
     assert max(cycle(t) for t in range(20)) == cycle(4) == 1.0
