@@ -51,6 +51,8 @@ class Settled:
     def __setattr__(self, name: str, value: Any) -> None:
         if self._settled and not name.startswith("_") and name not in self._free:
             kind, free = type(self).__name__, "".join(f", {setting} alone was not" for setting in self._free)
+            if not hasattr(self, name):
+                raise OptionError(f"{kind} has no setting {name!r}; it has: {', '.join(self.config())}")
             raise StateError(
                 f"{kind}: {name} was fixed when a model took it{free}; give the model a new {kind}({name}=...)"
             )

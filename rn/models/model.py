@@ -81,6 +81,8 @@ class Model:
         self.name = name
         self.epochs = 0
         self.steps = 0
+        if name is not None and not isinstance(name, str):
+            raise OptionError(f"a model's name must be text, got {name!r:.80}")
         self.stop_training = False
         self.history: History | None = None
         self.network: Network | None = None
@@ -104,6 +106,10 @@ class Model:
 
         The model keeps them in its file and makes no use of them itself: ``model.class_names[k]`` is for those who read
         its predictions. Setting them raises ``OptionError`` for what are not names, all different and as many as there
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        raise StateError("model.learning_rate cannot be assigned: set model.optimizer.learning_rate")
+
         are classes, ``StateError`` before the model is built. A layer added later that changes the classes' number
         forgets them.
         """
@@ -273,7 +279,9 @@ class Model:
         shuffled = True if shuffle is None else flag("shuffle", shuffle)
         if validation_data is not None and validation_split != 0:
             raise OptionError("validation_data and validation_split both say what to validate on; give one of them")
-        first_epoch = self.epochs if initial_epoch is None else door.count_option("initial_epoch", initial_epoch, 0)
+        first_epoch = door.count_option("model.epochs", self.epochs, 0)
+        if initial_epoch is not None:
+            first_epoch = door.count_option("initial_epoch", initial_epoch, 0)
         # A checkpoint holds the others' states, as they are after the epoch.
         watchers = sorted(as_callbacks(callbacks), key=lambda watcher: isinstance(watcher, ModelCheckpoint))
         bars = [watcher for watcher in watchers if isinstance(watcher, ProgressBar)]

@@ -670,6 +670,18 @@ def test_settings_of_a_layer_in_python_hold_from_the_next_step_on() -> None:
         model.layers[0].activation = rn.activations.ReLU()
 
 
+def test_misspelt_settings_are_refused() -> None:
+    model = classifier()
+    with pytest.raises(OptionError, match="Adam has no setting 'learning_rte'; it has: learning_rate, "):
+        model.optimizer.learning_rte = 0.5
+    with pytest.raises(StateError, match=r"set model\.optimizer\.learning_rate"):
+        model.learning_rate = 0.5
+    model.epochs = "a"
+    refused(model, OptionError, "model.epochs must be a whole number of at least 0, got 'a'", X, CLASSES, verbose=0)
+    with pytest.raises(OptionError, match="a model's name must be text, got 3"):
+        rn.Sequencial([Dense(3)], name=3)
+
+
 @pytest.mark.parametrize("setting", ["optimizer", "loss", "metrics", "gradient_chunks", "seed"])
 def test_what_compile_chose_is_changed_by_compile_alone(setting: str) -> None:
     model = classifier()
