@@ -20,7 +20,7 @@ PACKAGE = Path(rn.__file__).parent
 # The table of arrows. A room may import itself and the rooms named here; "…" stands for every room of the rows above.
 GROUND = ["_core", "errors", "registry"]
 ARROWS: list[dict[str, list[str]]] = [
-    {"_version": [], "errors": [], "registry": ["errors"]},
+    {"_version": [], "_text": [], "errors": [], "registry": ["errors"]},
     {"_core": ["errors"]},
     {"_threads": ["_core", "errors"]},
     {"_config": ["_core", "_threads", "_version"]},

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, losses, optimizers, registry
 from rn import metrics as metrics_
+from rn._text import for_stdout
 from rn.callbacks import Callback, ModelCheckpoint, ProgressBar, Restoring, as_callbacks, states
 from rn.data import DataLoader
 from rn.errors import OptionError, RnError, ShapeError, StateError, flag
@@ -494,7 +495,7 @@ class Model:
 
     def summary(self, batch_size: int = 32) -> None:
         """Print the layers, output shapes, parameters, and the memory that training on ``batch_size`` samples takes."""
-        print(table.summary(self, door.count_option("batch_size", batch_size)))
+        print(for_stdout(table.summary(self, door.count_option("batch_size", batch_size))))
 
     def parameter_memory(self) -> list[tuple[str, int, int, int]]:
         """Return (layer, weights, gradients, optimizer's state) in bytes; buffers count as weights."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rn import _core
+from rn._text import for_stdout
 
 __all__ = ["LayerMemory", "Memory", "memory_of"]
 
@@ -64,7 +65,7 @@ class Memory:
             lines.append(f"{layer.name[:width]:<{width}}" + "".join(f" {cell:>11}" for cell in cells))
         lines.append(f"{'between tensors':<{width}}{'':60} {size_text(self.gaps):>11}")
         lines.append(f"{'all':<{width}}{'':60} {size_text(self.live):>11}")
-        return "\n".join(lines)
+        return for_stdout("\n".join(lines))
 
 
 def size_text(count: int) -> str:

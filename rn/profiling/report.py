@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from rn._text import for_stdout
 from rn.profiling.roofline import Roofline
 from rn.profiling.rows import Row
 
@@ -30,7 +31,7 @@ def report(profile: Profile) -> str:
     python = max(wall - profile.attributed_seconds, 0.0)
     lines.append(_line("Python", ("", time_text(python), "", "", _percent(python, wall), "", "", "", "")))
     lines += ["", *_legend(roof)]
-    return "\n".join(lines)
+    return for_stdout("\n".join(lines))
 
 
 def _table(head: str, rows: Iterable[Row], profile: Profile, roof: Roofline) -> list[str]:
