@@ -3,7 +3,7 @@
 from rn.callbacks.base import Callback
 from rn.callbacks.csv_logger import CSVLogger
 from rn.callbacks.early_stopping import EarlyStopping
-from rn.callbacks.function import BatchEnd, EpochEnd, as_callbacks
+from rn.callbacks.function import BatchEnd, EpochEnd, as_callbacks, refuse_unreported
 from rn.callbacks.model_checkpoint import ModelCheckpoint
 from rn.callbacks.progress_bar import ProgressBar
 from rn.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
@@ -24,5 +24,6 @@ __all__ = [
     "TensorBoard",
     "TerminateOnNaN",
     "as_callbacks",
+    "refuse_unreported",
     "states",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from rn import registry
@@ -29,6 +30,9 @@ class Callback:
     """
 
     wants_batches: bool = False
+
+    def _refuse(self, names: Collection[str]) -> None:
+        """Raise ``OptionError`` where the callback cannot work in a fit whose epochs report these names."""
 
     def on_train_begin(self, model: Any) -> None:
         """Run once, before the first epoch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,9 @@ class EarlyStopping(Callback):
     def best(self) -> float | None:
         """The best value so far."""
         return self._monitor.best
+
+    def _refuse(self, names: Collection[str]) -> None:
+        self._monitor.refuse_unreported(names)
 
     def on_train_begin(self, model: Any) -> None:
         """Forget an earlier fit."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from rn.callbacks.base import Callback
 from rn.errors import DtypeError
 
-__all__ = ["BatchEnd", "EpochEnd", "as_callbacks"]
+__all__ = ["BatchEnd", "EpochEnd", "as_callbacks", "refuse_unreported"]
 
 
 class EpochEnd(Callback):
@@ -61,6 +61,17 @@ def _as_callback(value: Any) -> Callback:
     if callable(value):
         return EpochEnd(value)
     raise DtypeError(f"callbacks: expected a Callback or a function of (epoch, logs), got {value!r:.80}")
+
+
+def refuse_unreported(callbacks: Iterable[Callback], names: Collection[str]) -> None:
+    """Raise ``OptionError`` where a callback of rn's cannot work in a fit whose epochs report these names.
+
+    Not for those after a user's own, which may add to the logs that they are shown.
+    """
+    for callback in callbacks:
+        if isinstance(callback, EpochEnd) or not type(callback).__module__.startswith("rn."):
+            return
+        callback._refuse(names)
 
 
 def _checked(where: str, function: Any) -> Callable[[int, dict[str, float]], Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rn.callbacks.base import Callback
@@ -20,7 +21,8 @@ class ModelCheckpoint(Callback):
     others are in the epoch's logs. Without any, each file takes the place of the one before, whole or not at all.
     ``save_best_only``: only where ``monitor`` is better than at any epoch before, ``mode`` as in ``EarlyStopping``.
 
-    A fit whose model could not be saved, as the folder is missing, is refused with ``OptionError`` before it trains.
+    A fit whose model could not be saved, as the folder is missing or ``save`` would refuse it, is refused with
+    ``OptionError`` before it trains.
 
     The file holds the state of all callbacks of the fit as well: ``rn.load(path).fit(…)`` with new callbacks of the
     same classes, in the same order, goes on as the fit would have gone on. For this it is called after all others.
@@ -42,6 +44,11 @@ class ModelCheckpoint(Callback):
         self.every = every
         self._monitor = Monitor("ModelCheckpoint", monitor, mode)
 
+    def _refuse(self, names: Collection[str]) -> None:
+        if self.save_best_only:
+            self._monitor.refuse_unreported(names)
+        self._filled_in(0, dict.fromkeys(names, 0.0))
+
     def on_train_begin(self, model: Any) -> None:
         """Forget an earlier fit; refuse a path where nothing can be written."""
         refuse_unwritable("ModelCheckpoint", self.path, replaces=True)
@@ -51,13 +58,15 @@ class ModelCheckpoint(Callback):
         """Save the model where this epoch asks for it."""
         if (epoch + 1) % self.every or (self.save_best_only and not self._monitor.improved(model, logs)):
             return
+        model.save(self._filled_in(epoch, logs))
+
+    def _filled_in(self, epoch: int, logs: Mapping[str, float]) -> str:
         try:
-            path = self.path.format(epoch=epoch + 1, **logs)
+            return self.path.format(epoch=epoch + 1, **logs)
         except (KeyError, IndexError, ValueError) as error:
             raise OptionError(
                 f"ModelCheckpoint: {self.path!r} cannot be filled in ({error}); there are: epoch, {', '.join(logs)}"
             ) from None
-        model.save(path)
 
     def state(self) -> dict[str, Any]:
         return {"best": self._monitor.best}

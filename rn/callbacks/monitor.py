@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from rn.errors import OptionError
@@ -27,14 +28,18 @@ class Monitor:
         self.owner, self.name, self.mode, self.min_delta = owner, name, mode, float(min_delta)
         self.best: float | None = None
 
-    def improved(self, model: Any, logs: dict[str, float]) -> bool:
-        """Whether the value is the best so far, which it then becomes; ``OptionError`` where there is no such value."""
-        if self.name not in logs:
+    def refuse_unreported(self, names: Collection[str]) -> None:
+        """Raise ``OptionError`` where what it looks at is none of the ``names`` that a fit reports."""
+        if self.name not in names:
             hint = "; give fit validation data, or monitor another" if self.name.startswith("val_") else ""
             raise OptionError(
                 f"{self.owner} looks at {self.name!r}, which this fit does not report; it reports: "
-                f"{', '.join(logs)}{hint}"
+                f"{', '.join(names)}{hint}"
             )
+
+    def improved(self, model: Any, logs: dict[str, float]) -> bool:
+        """Whether the value is the best so far, which it then becomes; ``OptionError`` where there is no such value."""
+        self.refuse_unreported(logs)
         value = float(logs[self.name])
         if not math.isfinite(value):
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from rn.callbacks.base import Callback
@@ -43,6 +44,9 @@ class ReduceLROnPlateau(Callback):
     def _begin(self) -> None:
         self._monitor.best = None
         self._waited = self._cooling = 0
+
+    def _refuse(self, names: Collection[str]) -> None:
+        self._monitor.refuse_unreported(names)
 
     def on_train_begin(self, model: Any) -> None:
         """Forget an earlier fit; refuse a schedule."""

@@ -25,12 +25,8 @@ OPTIMIZER = "optimizer."  # what the optimizer's arrays' names begin with; a wei
 CALLBACK = "callback."  # and those of callbacks
 
 
-def save(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write everything that ``load`` needs to go on as if the model had never been saved.
-
-    Raises ``OptionError``, and writes nothing, where a piece is not registered, its ``config()`` does not make it, or
-    two layers have one name.
-    """
+def describe(model: Model) -> dict[str, Any]:
+    """Return all of a model's file but arrays and the states of callbacks; raises ``OptionError`` as ``save`` does."""
     network = model._built()
     name_layers(model.layers)  # they may have got other names since they were built
     for layer in model.layers:
@@ -43,8 +39,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
             "metrics": [_readable("metric", registry.describe("metric", m), metrics.get) for m in model.metrics],
             "gradient_chunks": model.gradient_chunks,
         }
-    callbacks: dict[str, Any] = {}
-    description = {
+    return {
         "class": registry.name_of("model", type(model)),
         "config": model.config(),
         "input_shape": list(network.input_shape),
@@ -53,8 +48,18 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         "steps": model.steps,
         "updates": model._updates,
         "class_names": model.class_names and list(model.class_names),
-        "callbacks": callbacks,
     }
+
+
+def save(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write everything that ``load`` needs to go on as if the model had never been saved.
+
+    Raises ``OptionError``, and writes nothing, where a piece is not registered, its ``config()`` does not make it, or
+    two layers have one name.
+    """
+    callbacks: dict[str, Any] = {}
+    description = {**describe(model), "callbacks": callbacks}
+    network = model._built()
     tensors = network.state_dict()
     for name, array in model._state.items():
         tensors.update({f"{OPTIMIZER}{name}.{key}": piece for key, piece in network.split(array).items()})

@@ -63,6 +63,12 @@ class Fitting:
         self._lent.close()
 
     @property
+    def names(self) -> list[str]:
+        """What each epoch reports, and metrics that are no numbers."""
+        names = ["loss", *(metric.name for metric in self.model.metrics)]
+        return names if self._held_out is None else [*names, *(f"val_{name}" for name in names)]
+
+    @property
     def stop(self) -> bool:
         """Whether a callback has asked to end."""
         return self.model.stop_training

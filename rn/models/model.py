@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from rn import _core, losses, optimizers, registry
 from rn import metrics as metrics_
 from rn._text import for_stdout
-from rn.callbacks import Callback, ModelCheckpoint, ProgressBar, Restoring, as_callbacks, states
+from rn.callbacks import Callback, ModelCheckpoint, ProgressBar, Restoring, as_callbacks, refuse_unreported, states
 from rn.data import DataLoader
 from rn.errors import OptionError, RnError, ShapeError, StateError, flag
 from rn.layers import Layer
@@ -315,30 +315,13 @@ class Model:
                     shuffle=shuffled,
                     held_out=held_out,
                 )
-        with self._watched_by(watchers):
-            self.stop_training = False
-            history = self.history = History()
-            saved, self._callback_states = self._callback_states, {}
-            try:
-                with fitting:
-                    run_epochs(
-                        fitting,
-                        self,
-                        epochs=epochs,
-                        first_epoch=first_epoch,
-                        callbacks=[*watchers, Restoring(watchers, saved)],
-                        progress=bars[0] if bars else ProgressBar() if loud else None,
-                        history=history,
-                    )
-            finally:
-                if not history.epoch:  # refused by a callback, say: the saved states wait for the next fit
-                    self._callback_states = saved
-            return history
-
-    @contextmanager
-    def _watched_by(self, callbacks: list[Callback]) -> Iterator[None]:
-        """Let a model that is saved in the meantime hold the state of these callbacks."""
-        self._callbacks = callbacks
+            refuse_unreported(watchers, fitting.names)
+            if any(isinstance(watcher, ModelCheckpoint) for watcher in watchers):
+                files.describe(self)
+        self.stop_training = False
+        history = self.history = History()
+        saved, self._callback_states = self._callback_states, {}
+        self._callbacks = watchers  # a model that is saved in the meantime holds their state
         try:
             yield
         finally:

@@ -386,6 +386,39 @@ def test_a_fit_that_is_refused_leaves_the_saved_states_for_the_next(tmp_path: Pa
     assert stopping.best == min(model.history.history["val_loss"] + again.history.history["val_loss"])
 
 
+@pytest.mark.parametrize(
+    ("callback", "words"),
+    [
+        (lambda at: EarlyStopping(), "looks at 'val_loss', which this fit does not report; it reports: loss, accuracy"),
+        (lambda at: ReduceLROnPlateau(), "looks at 'val_loss'"),
+        (lambda at: ModelCheckpoint(at / "m.rn", save_best_only=True), "looks at 'val_loss'"),
+        (lambda at: ModelCheckpoint(at / "{foo}.rn"), r"filled in \('foo'\); there are: epoch, loss, accuracy"),
+    ],
+)
+def test_what_a_fit_does_not_report_is_refused_before_it_trains(callback: Any, words: str, tmp_path: Path) -> None:
+    model = net()
+    with pytest.raises(OptionError, match=words):
+        model.fit(X, Y, callbacks=[TerminateOnNaN(), callback(tmp_path)], verbose=0)
+    assert (model.steps, model.history) == (0, None)
+
+
+def test_a_function_may_report_what_the_callbacks_after_it_look_at() -> None:
+    stopping = EarlyStopping("own")
+    net().fit(X, Y, callbacks=[lambda epoch, logs: logs.update(own=7.0), stopping], verbose=0)
+    assert stopping.best == 7.0
+
+
+def test_a_checkpoint_of_what_cannot_be_saved_is_refused_before_it_trains(tmp_path: Path) -> None:
+    class Nameless(Dense):
+        pass
+
+    model = rn.Sequencial([Nameless(3, "softmax")], seed=0)
+    model.compile("sgd", "cross_entropy")
+    with pytest.raises(OptionError, match="Nameless is not registered"):
+        model.fit(X, Y, callbacks=ModelCheckpoint(tmp_path / "m.rn"), verbose=0)
+    assert (model.steps, model.network) == (0, None)
+
+
 # TensorBoard
 
 
