@@ -77,7 +77,9 @@ class Layer:
     A built-in layer writes ``build`` and ``bind``. A user's own layer may write, instead of ``bind``, ``forward(x,
     training)`` and ``backward(grad, input_gradient=True)`` on NumPy arrays of shape (n, *input_shape) and (n,
     *output_shape); ``backward`` sets ``self.gradients[name]``, 0 before, or adds to it, and returns d loss / d x. What
-    they return or set beyond float32's range becomes an infinity, as in any training that diverges.
+    they return or set beyond float32's range becomes an infinity, as in any training that diverges. What they raise
+    ends the step: it is not counted and no weight is changed, but what layers before them took in from the batch, such
+    as ``BatchNorm``'s running statistics, stays.
 
     A layer that keeps an ``rn.activations`` object as ``self.activation`` leaves it to the model to apply: behind what
     ``bind`` or ``forward`` gives, joined with it where a kernel can do both.

@@ -376,8 +376,9 @@ class Model:
     ) -> dict[str, Any]:
         """Return the loss and metrics of all samples together, with dropout off: numbers, but ``confusion_matrix``.
 
-        ``batch_size``: how many are computed at a time, 256 unless given. ``x`` may be a
-        ``rn.data.DataLoader`` with targets, of which all samples are taken, in batches of its own size.
+        ``batch_size``: how many are computed at a time, 256 unless given. ``sample_weight`` (n,): factors w of the
+        samples' losses l; the loss is Σ w l / n, not divided by Σ w, and metrics count all samples alike. ``x`` may be
+        a ``rn.data.DataLoader`` with targets, of which all samples are taken, in batches of its own size.
         """
         if isinstance(x, DataLoader):
             door.refuse_beside_loader(y=y, batch_size=batch_size, sample_weight=sample_weight)
