@@ -120,11 +120,11 @@ cdef Tensor4D view_tensor(Tensor4D t, Py_ssize_t n, Py_ssize_t c, Py_ssize_t h, 
 cdef Tensor4D reshape_tensor(Tensor4D t, tuple shape):
     cdef Py_ssize_t[4] axes
     cdef Py_ssize_t known
-    lengths = shape[0] if len(shape) == 1 and not isinstance(shape[0], (int, Integral)) else shape
+    lengths = shape[0] if len(shape) == 1 and not is_integer(shape[0]) else shape
     if isinstance(lengths, (str, bytes)) or not hasattr(lengths, "__iter__"):
         raise DtypeError(f"a shape is one to four integers, got {lengths!r}")
     lengths = tuple(lengths)
-    unknown = [i for i, length in enumerate(lengths) if isinstance(length, (int, Integral)) and length == -1]
+    unknown = [i for i, length in enumerate(lengths) if is_integer(length) and length == -1]
     if len(unknown) > 1:
         raise ShapeError(f"at most one length of a shape can be -1, got {lengths}")
     read_shape([1 if i in unknown else length for i, length in enumerate(lengths)], axes)
@@ -195,8 +195,9 @@ cdef void transpose_walk(const rn_copy_args *a, Py_ssize_t size) noexcept:
 
 cdef Py_ssize_t read_axis(object axis) except -1:
     """An axis as a number from 0 to 3; negative ones count from the last."""
-    if isinstance(axis, bool) or not isinstance(axis, (int, Integral)):
+    if isinstance(axis, bool) or not is_integer(axis):
         raise DtypeError(f"an axis is an integer, got {axis!r}")
+    axis = operator.index(axis)
     if not -4 <= axis < 4:
         raise OptionError(f"a tensor has the axes 0 to 3 (or -4 to -1), got {axis}")
     return axis % 4
@@ -227,7 +228,7 @@ cdef Tensor4D pad_tensor(Tensor4D t, object widths, object value):
 
 cdef list padding_pairs(object widths):
     """The widths of a padding as four pairs (before, after)."""
-    if isinstance(widths, (int, Integral)) and not isinstance(widths, bool):
+    if is_integer(widths) and not isinstance(widths, bool):
         widths = ((widths, widths), (widths, widths))
     try:
         pairs = [(operator.index(front), operator.index(back)) for front, back in widths]

@@ -1,8 +1,8 @@
 # How a tensor comes to be: from a shape, from numbers, from arrays.
 
+from cpython.number cimport PyIndex_Check
+from cpython.sequence cimport PySequence_Check
 from libc.math cimport INFINITY, ceil, isfinite
-
-from numbers import Integral
 
 cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
@@ -50,19 +50,27 @@ cdef Tensor4D tensor_of_shape(object shape):
     return empty_tensor(axes)
 
 
+cdef bint is_integer(object x):
+    """Whether `x` is an integer, or a boolean, of Python, NumPy or another library; arrays of one element are none.
+
+    No question to `numbers.Integral`: it is answered in Python, and where Ctrl-C breaks that off, an error is a yes.
+    """
+    return PyIndex_Check(x) and not PySequence_Check(x) and type(x) is not numpy.bool_
+
+
 cdef bint is_shape(object x):
     """Whether `x` is a tuple of integers, which means a shape, not data."""
     if not isinstance(x, tuple):
         return False
     for length in x:
-        if isinstance(length, bool) or not isinstance(length, (int, Integral)):
+        if isinstance(length, bool) or not is_integer(length):
             return False
     return True
 
 
 cdef int read_shape(object shape, Py_ssize_t *axes) except -1:
     """Fill `axes` from an integer or a sequence of one to four, with 1 for the axes that lack on the left."""
-    lengths = (shape,) if isinstance(shape, (int, Integral)) else shape
+    lengths = (shape,) if is_integer(shape) else shape
     if isinstance(lengths, (str, bytes)) or not hasattr(lengths, "__iter__"):
         raise DtypeError(f"a shape is an integer or one to four of them, got {shape!r}")
     lengths = tuple(lengths)
@@ -73,8 +81,9 @@ cdef int read_shape(object shape, Py_ssize_t *axes) except -1:
     for i in range(missing):
         axes[i] = 1
     for i, length in enumerate(lengths):
-        if isinstance(length, bool) or not isinstance(length, (int, Integral)):
+        if isinstance(length, bool) or not is_integer(length):
             raise DtypeError(f"the lengths of a shape are integers, got {length!r} in {shape!r}")
+        length = operator.index(length)
         if length < 0:
             raise ShapeError(f"the lengths of a shape are 0 or more, got {length} in {shape!r}")
         if length > PY_SSIZE_T_MAX:

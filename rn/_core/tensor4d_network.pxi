@@ -85,7 +85,7 @@ cdef int multiply_each(Tensor4D a, Tensor4D b, Tensor4D c, Py_ssize_t n, Py_ssiz
 cdef tuple read_pair(object value, str what, int least):
     """A whole number or two, for rows and columns, as a pair; the upper bound keeps all that follows from it inside 64 bits."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    whole_numbers = all([isinstance(x, (int, Integral)) and not isinstance(x, bool) for x in pair])
+    whole_numbers = all([is_integer(x) and not isinstance(x, bool) for x in pair])
     if len(pair) != 2 or not whole_numbers or not least <= min(pair) <= max(pair) <= 1 << 20:
         raise OptionError(f"{what} is a whole number from {least} to {1 << 20}, or two, got {value!r}")
     return int(pair[0]), int(pair[1])
@@ -235,6 +235,6 @@ cdef object seed_or_fresh(object seed):
 
 
 cdef object whole(object value, str what):
-    if isinstance(value, bool) or not isinstance(value, (int, Integral)):
+    if isinstance(value, bool) or not is_integer(value):
         raise DtypeError(f"{what} is a whole number, got {value!r}")
     return int(value)

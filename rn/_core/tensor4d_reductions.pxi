@@ -51,7 +51,7 @@ cdef int read_axes(object axis, bint *reduced) except -1:
         reduced[i] = axis is None
     if axis is None:
         return 0
-    for item in (axis,) if isinstance(axis, (int, Integral)) else axis if isinstance(axis, (tuple, list)) else (axis,):
+    for item in (axis,) if is_integer(axis) else axis if isinstance(axis, (tuple, list)) else (axis,):
         i = read_axis(item)
         if reduced[i]:
             raise OptionError(f"axis {i} is named twice in {axis!r}")

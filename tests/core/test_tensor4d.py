@@ -529,3 +529,17 @@ def test_truth_and_value_need_one_element():
 def test_a_capsule_may_outlive_the_interpreter():
     code = "import sys; from rn import _core; sys.kept = _core.Tensor4D([1]).__dlpack__()"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_shape_is_read_without_running_python():
+    class Interrupted:
+        @property
+        def __class__(self):  # as Ctrl-C would in the middle of numbers.Integral's __instancecheck__
+            raise KeyboardInterrupt
+
+    length = Interrupted()
+    with pytest.raises(DtypeError, match="the lengths of a shape are integers"):
+        Tensor4D.zeros((2, length))
+    for shape in ((np.bool_(True), 2), (np.array([2]), 2), (2.0, 2)):
+        with pytest.raises(DtypeError, match="the lengths of a shape are integers"):
+            Tensor4D.zeros(shape)
