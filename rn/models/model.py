@@ -67,6 +67,11 @@ class Model:
     two fits of one epoch are one fit of two. ``stop_training``: set it in a callback to end ``fit`` after the batch or
     epoch at hand. ``history``: what the last ``fit`` reached, also where an exception or Ctrl-C has ended it; None
     before the first. ``class_names``: what the classes are called, kept in the model's file; see there.
+
+    One thread trains a model at a time. ``save``, ``copy.deepcopy`` and pickling raise ``StateError`` while another one
+    does, and work in callbacks; training that begins while another thread saves or copies the model waits for that.
+    Pickle takes the weights after it has asked: keep a loop of ``train_on_batch`` in another thread out by a lock of
+    your own.
     """
 
     optimizer = _Chosen[optimizers.Optimizer | None]("call compile(optimizer=...)")
@@ -76,14 +81,14 @@ class Model:
     seed = _Chosen[int]("give it to a new model")
 
     def __init__(self, *, seed: int | None, name: str | None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise OptionError(f"a model's name must be text, got {name!r:.80}")
         drawn = int.from_bytes(os.urandom(8), "little") >> 1
         self._chosen: dict[str, Any] = {"optimizer": None, "loss": None, "metrics": (), "gradient_chunks": 1}
         self._chosen["seed"] = drawn if seed is None else door.count_option("seed", seed, 0) & (2**64 - 1)
         self.name = name
         self.epochs = 0
         self.steps = 0
-        if name is not None and not isinstance(name, str):
-            raise OptionError(f"a model's name must be text, got {name!r:.80}")
         self.stop_training = False
         self.history: History | None = None
         self.network: Network | None = None
@@ -93,7 +98,7 @@ class Model:
         self._callback_states: dict[str, dict[str, Any]] = {}  # saved in the middle of a fit, for the next one
         self._plans = PlanPool()
         self._repeated_step: RepeatedStep | None = None
-        self._fitting = threading.Lock()
+        self._fitting = _core.Occupancy()
         self._building = threading.RLock()  # one thread builds; the others wait for what it has built
 
     @property
@@ -101,16 +106,16 @@ class Model:
         """The learning rate of the next step, by the optimizer's number or schedule."""
         return self._compiled("learning_rate")[0].rate(self._updates)
 
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        raise StateError("model.learning_rate cannot be assigned: set model.optimizer.learning_rate")
+
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """What class 0, 1, … are called, or None: one name for each output column, two where there is one column.
 
         The model keeps them in its file and makes no use of them itself: ``model.class_names[k]`` is for those who read
         its predictions. Setting them raises ``OptionError`` for what are not names, all different and as many as there
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        raise StateError("model.learning_rate cannot be assigned: set model.optimizer.learning_rate")
-
         are classes, ``StateError`` before the model is built. A layer added later that changes the classes' number
         forgets them.
         """
@@ -198,14 +203,18 @@ class Model:
         chunks = door.count_option("gradient_chunks", gradient_chunks)
         fusion.refuse_mismatch(self.layers, chosen_loss)
         with self._alone("compile"), self._building:
-            if self.network is not None:  # first of all, as there may be no memory for it
-                self.network.begin_state(chosen_optimizer.state_names)
-            chosen_optimizer.settle()
-            for piece in (chosen_loss, *chosen_metrics):
+            network = self.network  # its new state first of all, as there may be no memory for it
+            state = {} if network is None else network.new_state(chosen_optimizer.state_names)
+            for piece in (chosen_optimizer, chosen_loss, *chosen_metrics):
                 piece.settle()
-            self._chosen.update(optimizer=chosen_optimizer, loss=chosen_loss, metrics=chosen_metrics)
-            self._chosen["gradient_chunks"] = chunks
-            self._use(self.network)
+            pieces = {"optimizer": chosen_optimizer, "loss": chosen_loss, "metrics": chosen_metrics}
+            chosen = {**self._chosen, **pieces, "gradient_chunks": chunks}
+            self._plans.clear()
+            # Nothing is called between these, so that Ctrl-C leaves all or none of them done.
+            self._chosen, self._updates = chosen, 0
+            if network is not None:
+                network.state = state
+            self._plans.clear()  # which other threads have bound in between
 
     def fit(
         self,
@@ -323,9 +332,21 @@ class Model:
         saved, self._callback_states = self._callback_states, {}
         self._callbacks = watchers  # a model that is saved in the meantime holds their state
         try:
-            yield
+            with fitting:
+                run_epochs(
+                    fitting,
+                    self,
+                    epochs=epochs,
+                    first_epoch=first_epoch,
+                    callbacks=[*watchers, Restoring(watchers, saved)],
+                    progress=bars[0] if bars else ProgressBar() if loud else None,
+                    history=history,
+                )
         finally:
             self._callbacks = []
+            if not history.epoch:  # refused by a callback, say: the saved states wait for the next fit
+                self._callback_states = saved
+        return history
 
     def _loader_fitting(
         self, loader: DataLoader, class_weight: Mapping[int, float] | None, validation_data: Any, epoch: int
@@ -505,15 +526,27 @@ class Model:
         The file is replaced whole or not at all.
 
         ``rn.load(path)`` gives a model that goes on training with the bits of one that was never saved. Raises
-        ``OptionError``, and leaves the file as it was, for a piece of your own that it could not make again.
+        ``OptionError``, and leaves the file as it was, for a piece of your own that it could not make again;
+        ``StateError`` while another thread trains the model. A callback may save the model that it watches.
         """
-        files.save(self, path)
+        with _core.Unchanged(self._fitting, "save"):
+            files.save(self, path)
 
     def __copy__(self) -> Model:
         # Two models over the same weights would each train under the other's counters.
         return copy.deepcopy(self)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        with _core.Unchanged(self._fitting, "deepcopy"):
+            made = memo[id(self)] = type(self).__new__(type(self))
+            made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+            return made
+
     def __getstate__(self) -> dict[str, Any]:
+        with _core.Unchanged(self._fitting, "pickle"):
+            return self._parts()
+
+    def _parts(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         for name in ("_plans", "_repeated_step", "_fitting", "_building"):
             del state[name]
@@ -530,7 +563,7 @@ class Model:
         self.__dict__.update(state)
         self._plans = PlanPool()
         self._repeated_step = None
-        self._fitting = threading.Lock()
+        self._fitting = _core.Occupancy()
         self._building = threading.RLock()  # one thread builds; the others wait for what it has built
         if self.network is not None:
             self.network.flatten(pieces)
@@ -553,15 +586,9 @@ class Model:
             raise StateError(f"{method} before compile: call model.compile(optimizer=..., loss=...) first")
         return optimizer, loss
 
-    @contextmanager
-    def _alone(self, method: str) -> Iterator[None]:
+    def _alone(self, method: str) -> _core.Alone:
         """Keep everything out that would train the model or change what training leans on."""
-        if not self._fitting.acquire(blocking=False):
-            raise StateError(f"{method} while this model is being fitted; one fit at a time")
-        try:
-            yield
-        finally:
-            self._fitting.release()
+        return _core.Alone(self._fitting, method)
 
     @contextmanager
     def _unbuilt_again_on_error(self) -> Iterator[None]:

@@ -94,9 +94,9 @@ class Network:
                 new[...] = old
                 setattr(parameter, attribute, new)
 
-    def begin_state(self, names: Iterable[str]) -> None:
-        """Begin ``state`` anew with these arrays; where there is no memory for them, nothing is changed."""
-        self.state = {name: _core.Tensor4D.zeros((1, 1, 1, self.size)) for name in names}
+    def new_state(self, names: Iterable[str]) -> dict[str, _core.Tensor4D]:
+        """Return what ``state`` is at first where it is these arrays."""
+        return {name: _core.Tensor4D.zeros((1, 1, 1, self.size)) for name in names}
 
     def __getstate__(self) -> dict[str, Any]:
         # The layers hold the numbers; whoever restores the network calls flatten().

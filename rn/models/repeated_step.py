@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rn import _core
 from rn.models.report import Report
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class RepeatedStep:
         self._key = model._plan_key("train", len(x), classes=classes)
         self._generation = model._plans.generation
         self._report = Report(model)
+        self._alone = _core.Alone(model._fitting, "train_on_batch")
 
     @staticmethod
     def of(model: Model, x: Any, y: Any, *, classes: bool) -> RepeatedStep | None:
@@ -58,10 +60,9 @@ class RepeatedStep:
             and x.flags.c_contiguous
             and y.flags.c_contiguous
             and self._key == model._plan_key("train", len(x), classes=self._classes > 0)
-            and model._fitting.acquire(blocking=False)
         ):
             return None
-        try:
+        with self._alone:
             if self._generation != model._plans.generation:
                 return None
             rate = model._optimizer().rate(model._updates)
@@ -75,6 +76,4 @@ class RepeatedStep:
                 steps, update = bound.plan.counters
                 model.steps, model._updates = steps, update - 1
                 model._plans.give_back(self._key, bound, generation)
-        finally:
-            model._fitting.release()
         return None if totals is None else self._report.values(totals, len(x))

@@ -786,7 +786,7 @@ def test_compiling_for_an_optimizer_for_which_there_is_no_memory_changes_nothing
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(rn.models.network.Network, "begin_state", full)
+        patch.setattr(rn.models.network.Network, "new_state", full)
         with pytest.raises(MemoryError):
             model.compile("sgd", "mse")
     assert (model.optimizer, model._updates, model.loss.takes_classes) == (optimizer, updates, True)

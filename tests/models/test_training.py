@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+import functools
+import itertools
 import pickle
+import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +19,7 @@ import pytest
 
 import rn
 from rn import _core
+from rn.errors import StateError
 from rn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Input, MaxPool2D, ReLU, Softmax
 from rn.models.fitting import Fitting
 
@@ -630,3 +635,87 @@ def test_idle_plans_hold_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(rn.models.plans, "KEPT_BYTES", 1)
     model.predict(X)
     assert len(model._plans._idle) == 1
+
+
+FEW, LABELS = np.ones((4, 3), np.float32), np.array([0, 1, 0, 1])
+
+
+def perceptron() -> rn.Sequencial:
+    model = rn.Sequencial([Dense(4, "tanh"), Dense(2, "softmax")], input_shape=3, seed=0)
+    model.compile("adam", "cross_entropy")
+    return model
+
+
+def interrupt(work: Callable[[], object], seconds: float) -> None:
+    """Do ``work`` again and again until Ctrl-C comes, after so many seconds."""
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        while True:
+            work()
+    except KeyboardInterrupt:
+        return
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
+def test_a_model_whose_training_was_interrupted_can_be_trained_again() -> None:
+    for i in range(400):
+        model = perceptron()
+        model.train_on_batch(FEW, LABELS)
+        interrupt(functools.partial(model.train_on_batch, FEW, LABELS), 5e-4 + 1e-6 * i)
+        model.train_on_batch(FEW, LABELS)
+        assert model.steps == model._updates
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
+def test_an_interrupted_compile_leaves_an_optimizer_with_its_state() -> None:
+    model, rules = perceptron(), itertools.cycle(["adam", "sgd", "rmsprop"])
+    for i in range(400):
+        interrupt(lambda: model.compile(next(rules), "cross_entropy"), 5e-4 + 1e-6 * i)
+        assert model.optimizer is not None
+        assert tuple(model._state) == model.optimizer.state_names
+
+
+def test_a_model_is_written_down_by_the_thread_that_trains_it_alone(tmp_path: Path) -> None:
+    model, path = perceptron(), tmp_path / "net.rn"
+    begun, over = threading.Event(), threading.Event()
+
+    def during(epoch: int, logs: dict[str, float]) -> None:
+        model.save(path)
+        pickle.dumps(copy.deepcopy(model))
+        begun.set()
+        over.wait()
+
+    fit = threading.Thread(target=model.fit, args=(FEW, LABELS), kwargs={"callbacks": [during], "verbose": 0})
+    fit.start()
+    begun.wait()
+    try:
+        for write in (lambda: model.save(path), lambda: copy.deepcopy(model), lambda: pickle.dumps(model)):
+            with pytest.raises(StateError, match="while another thread trains this model"):
+                write()
+    finally:
+        over.set()
+        fit.join()
+    assert rn.load(path).steps == copy.deepcopy(model).steps == pickle.loads(pickle.dumps(model)).steps == 1
+
+
+def test_training_waits_for_a_copy_of_the_model() -> None:
+    copying, steps = threading.Event(), []
+
+    class Slow(rn.callbacks.Callback):
+        def __deepcopy__(self, memo: object) -> Slow:
+            copying.set()
+            time.sleep(0.05)
+            steps.append(model.steps)
+            return self
+
+    model = perceptron()
+    model.held = Slow()  # type: ignore[attr-defined]
+    thread = threading.Thread(target=copy.deepcopy, args=(model,))
+    thread.start()
+    copying.wait()
+    model.train_on_batch(FEW, LABELS)
+    thread.join()
+    assert (steps, model.steps) == ([0], 1)
