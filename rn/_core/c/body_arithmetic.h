@@ -157,9 +157,11 @@ COMPARISON(not_equal, NOT_EQUAL)
 COMPARISON(near, NEAR)
 #undef COMPARISON
 
+/* `own` copies what no store can change, so that it stays in registers. */
 #define UNARY(name, expression) \
     KERNEL(name) { \
-        const rn_unary_args *a = arguments; \
+        enum { BLOCK = 4 }; \
+        const rn_unary_args own = *(const rn_unary_args *)arguments, *const a = &own; \
         const vf low = vf_set(a->low), high = vf_set(a->high); \
         const ptrdiff_t end = least((tile + 1) * RN_ELEMENT_TILE, a->n); \
         ptrdiff_t i = tile * RN_ELEMENT_TILE; \
@@ -170,6 +172,16 @@ COMPARISON(near, NEAR)
                 vf_stream(a->y + i, expression); \
             } \
             vf_stream_end(); \
+        } \
+        for (; i + BLOCK * VL <= end; i += BLOCK * VL) { \
+            vf block[BLOCK]; \
+            RN_UNROLL \
+            for (int u = 0; u < BLOCK; u++) { \
+                const vf x = vf_load(a->x + i + u * VL); \
+                block[u] = expression; \
+            } \
+            RN_UNROLL \
+            for (int u = 0; u < BLOCK; u++) vf_store(a->y + i + u * VL, block[u]); \
         } \
         for (; i < end; i += VL) { \
             const vf x = vf_load_first(a->x + i, end - i); \
