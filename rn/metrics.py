@@ -285,14 +285,26 @@ class R2(Metric):
         return _core.sum_deviations
 
     def width(self, outputs: int) -> int:
-        return 3 * outputs
+        return 4 * outputs
 
     def finish(self, totals: NDArray[np.float64], samples: int) -> Value:
-        missed, sums, squares = totals.reshape(3, -1)
-        spread = squares - sums**2 / samples
-        constant = spread <= 1e-13 * squares  # what rounding leaves of equal targets
+        missed, sums, high, low = totals.reshape(4, -1)
+        # Σ t² - m (2 Σ t - n m) for an m of few digits near the mean, in products and differences that do not round:
+        # Σ t² alone is larger than the spread by the square of how far the mean is from 0.
+        near = _first_half(sums / samples)
+        rest = 2.0 * sums - samples * near
+        rest_high = _first_half(rest)
+        spread = (high - near * rest_high) + (low - near * (rest - rest_high))
+        spread -= (sums - samples * near) ** 2 / samples
+        constant = spread <= 1e-22 * high  # what rounding leaves of equal targets
         explained = 1.0 - np.divide(missed, spread, out=np.zeros_like(missed), where=~constant)
         return float(np.where(constant & (missed > 0), 0.0, explained).mean())
+
+
+def _first_half(x: Counts) -> Counts:
+    """Return x rounded to 26 digits, so that the product of two such is exact (Veltkamp 1968)."""
+    scaled = 134217729.0 * x
+    return scaled - (scaled - x)
 
 
 @registry.register("metric", "mse")

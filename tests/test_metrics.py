@@ -151,6 +151,29 @@ def test_r2_of_equal_targets_and_large_means() -> None:
     assert evaluated(p, t, "r2", "mse")["r2"] == pytest.approx(expected, abs=1e-7)
 
 
+@pytest.mark.parametrize("mean", [0.0, 1.0, 1e4, -1e7, 1e15])
+def test_r2_keeps_its_digits_where_the_mean_is_large(mean: float) -> None:
+    rng = np.random.default_rng(1)
+    t = (mean + max(abs(mean) * 1e-6, 1.0) * rng.normal(size=(300, 2))).astype(np.float32)
+    p = (t + 0.3 * t.std(axis=0, dtype=np.float64) * rng.normal(size=t.shape)).astype(np.float32)
+    a, b = p.astype(np.float64), t.astype(np.float64)
+    expected = np.mean(1 - ((a - b) ** 2).sum(0) / ((b - b.mean(0)) ** 2).sum(0))
+    assert 0.5 < expected < 1.0
+    model = rn.Sequencial([rn.layers.Activation("linear")], input_shape=2)
+    model.compile("sgd", "mse", ["r2"])
+    for size in (7, 300):
+        assert model.evaluate(p, t, batch_size=size)["r2"] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("value", [3.3, -1e7, 1e-30, 1e30])
+def test_r2_of_equal_targets_in_several_batches(value: float) -> None:
+    t = np.full((1000, 1), value, np.float32)
+    model = rn.Sequencial([rn.layers.Activation("linear")], input_shape=1)
+    model.compile("sgd", "mse", ["r2"])
+    assert model.evaluate(t, t, batch_size=7)["r2"] == 1.0
+    assert model.evaluate(t * 2, t, batch_size=7)["r2"] == 0.0
+
+
 def test_images() -> None:
     rng = np.random.default_rng(0)
     p, t = (rng.normal(size=(9, 2, 3, 2)).astype(np.float32) for _ in range(2))

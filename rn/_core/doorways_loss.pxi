@@ -385,17 +385,18 @@ def count_confusion(Plan plan, Slot prediction, Slot target, Slot counts, *, bin
 
 
 def sum_deviations(Plan plan, Slot prediction, Slot target, Slot sums) -> None:
-    """Record three rows of a float64 for each output: the sums over samples of (p - t)^2, of t and of t^2.
+    """Record four rows of a float64 for each output: the sums over samples of (p - t)^2, of t, and of t^2 in two parts.
 
+    Of the parts, the first adds up the first 26 bits of each square, the second what they leave; see ``rn.h``.
     ``target`` has the shape of ``prediction``. Raises ``ShapeError``.
     """
     same_shape("target", target, "the prediction", prediction)
     n, c, h, w = prediction.shape
     cdef Py_ssize_t outputs = c * h * w
-    if sums.size != 6 * outputs:
-        raise ShapeError(f"sum_deviations of {outputs} outputs leaves {3 * outputs} float64, got shape {sums.shape}")
+    if sums.size != 8 * outputs:
+        raise ShapeError(f"sum_deviations of {outputs} outputs leaves {4 * outputs} float64, got shape {sums.shape}")
     cdef rn_sum_deviations_args *a = <rn_sum_deviations_args *> plan.record(
-        "sum_deviations", KERNELS.sum_deviations, sizeof(rn_sum_deviations_args), 1, 0, 6.0 * prediction.size,
+        "sum_deviations", KERNELS.sum_deviations, sizeof(rn_sum_deviations_args), 1, 0, 11.0 * prediction.size,
         8.0 * prediction.size)
     a.n = n
     a.outputs = outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -537,11 +538,29 @@ def test_sums_of_deviations(shape: Any) -> None:
     rng = np.random.default_rng(0)
     p, t = rng.normal(1e3, 0.1, shape).astype(np.float32), rng.normal(1e3, 0.1, shape).astype(np.float32)
     bench = Bench()
-    sums = bench.plan.kept((6 * shape[1],))
+    sums = bench.plan.kept((8 * shape[1],))
     _core.sum_deviations(bench.plan, bench.put(p), bench.put(t), sums)
-    got = bench.run().get(sums).reshape(-1).view(np.float64).reshape(3, -1)
+    got = bench.run().get(sums).reshape(-1).view(np.float64).reshape(4, -1)
     p, t = p.astype(np.float64), t.astype(np.float64)
-    np.testing.assert_allclose(got, [((p - t) ** 2).sum(0), t.sum(0), (t**2).sum(0)], rtol=1e-13)
+    np.testing.assert_allclose(got[:2], [((p - t) ** 2).sum(0), t.sum(0)], rtol=1e-13)
+    np.testing.assert_allclose(got[2] + got[3], (t**2).sum(0), rtol=1e-13)
+    for j in range(shape[1]):  # exact together
+        assert Fraction(got[2, j]) + Fraction(got[3, j]) == sum(Fraction(number) ** 2 for number in t[:, j])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (70, 9), (3000, 5)])
+@pytest.mark.parametrize("name", ["mse", "rmse"])
+def test_squares_beyond_float32(name: str, shape: Any) -> None:
+    t = np.zeros(shape, np.float32)
+    p = np.random.default_rng(0).normal(scale=1e30, size=shape).astype(np.float32)
+    bench = Bench()
+    loss, gradient = bench.scalar(), bench.out(shape)
+    getattr(_core, name)(bench.plan, bench.put(p), bench.put(t), loss, gradient=gradient)
+    bench.run()
+    mean = (p.astype(np.float64) ** 2).mean()
+    assert bench.get(loss).reshape(-1).view(np.float64)[0] == pytest.approx(mean, rel=1e-12)
+    slope = 2.0 * p if name == "mse" else p / np.sqrt(mean)
+    np.testing.assert_allclose(bench.get(gradient).reshape(shape), slope / p.size, rtol=1e-5)
 
 
 def test_refusals() -> None:
@@ -583,5 +602,5 @@ def test_refusals() -> None:
         _core.count_classes(bench.plan, p, vector, bench.plan.kept((18,)), target_classes=True, threshold=0.5)
     with pytest.raises(errors.ShapeError, match="leaves 9 float64"):
         _core.count_confusion(bench.plan, p, vector, loss, target_classes=True)
-    with pytest.raises(errors.ShapeError, match="leaves 9 float64"):
+    with pytest.raises(errors.ShapeError, match="leaves 12 float64"):
         _core.sum_deviations(bench.plan, p, p, loss)

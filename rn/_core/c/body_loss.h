@@ -60,12 +60,22 @@ static RN_ALWAYS_INLINE vf element_loss(int loss, vf p, vf t, vf delta, vf *slop
     return vf_add(vf_fnma(t, p, vf_max(vf_zero(), p)), v_log1p_unit(e));
 }
 
+/* The sum of (p - t)^2 in float64, for errors whose squares float32 cannot hold. */
+static double large_squares(const float *p, const float *t, ptrdiff_t n) {
+    double sum = 0.0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const double d = (double)p[i] - (double)t[i];
+        sum += d * d;
+    }
+    return sum;
+}
+
 /* Elements of one weight: sum of their losses; gradients and probabilities written where wanted. */
 static RN_ALWAYS_INLINE double element_loss_stretch(int loss, const rn_element_loss_args *a, ptrdiff_t begin, ptrdiff_t end,
                                                     float scale) {
     double sum = 0.0;
     for (ptrdiff_t i = begin; i < end;) {
-        const ptrdiff_t stop = end - i < RN_SUM_VECTORS * VL ? end : i + RN_SUM_VECTORS * VL;
+        const ptrdiff_t first = i, stop = end - i < RN_SUM_VECTORS * VL ? end : i + RN_SUM_VECTORS * VL;
         vf part = vf_zero();
         for (; i < stop; i += VL) {
             const ptrdiff_t rest = end - i;
@@ -76,7 +86,8 @@ static RN_ALWAYS_INLINE double element_loss_stretch(int loss, const rn_element_l
             if (a->gradient) vf_store_first(a->gradient + i, rest, vf_mul(slope, vf_set(scale)));
             if (a->probabilities) vf_store_first(a->probabilities + i, rest, probability);
         }
-        sum += vf_sum_double(part);
+        const double share = vf_sum_double(part);
+        sum += loss != RN_MSE || share < INFINITY ? share : large_squares(a->prediction + first, a->target + first, stop - first);
     }
     return sum;
 }
@@ -401,16 +412,19 @@ KERNEL(count_confusion) {
 KERNEL(sum_deviations) {
     const rn_sum_deviations_args *a = arguments;
     const ptrdiff_t m = a->outputs;
-    double *restrict missed = a->sums, *restrict sum = missed + m, *restrict squares = sum + m;
+    double *restrict missed = a->sums, *restrict sum = missed + m, *restrict high = sum + m, *restrict low = high + m;
     (void)tile, (void)scratch;
-    for (ptrdiff_t j = 0; j < 3 * m; j++) a->sums[j] = 0.0;
+    for (ptrdiff_t j = 0; j < 4 * m; j++) a->sums[j] = 0.0;
     for (ptrdiff_t i = 0; i < a->n; i++) {
         const float *p = a->prediction + i * m, *t = a->target + i * m;
         for (ptrdiff_t j = 0; j < m; j++) {
             const double d = (double)p[j] - (double)t[j];
             missed[j] += d * d;
             sum[j] += t[j];
-            squares[j] += (double)t[j] * (double)t[j];
+            const double square = (double)t[j] * (double)t[j], scaled = 134217729.0 * square; /* 2^27 + 1: Veltkamp 1968 */
+            const double first_half = scaled - (scaled - square);
+            high[j] += first_half;
+            low[j] += square - first_half;
         }
     }
 }

@@ -287,8 +287,9 @@ typedef struct {
     int relative, several;
 } rn_class_loss_args;
 
-/* sum_deviations: sums[0, j] = sum_i (p_ij - t_ij)^2, sums[1, j] = sum_i t_ij and sums[2, j] = sum_i t_ij^2 of n rows of
- * `outputs`, in float64. One tile: the sums stay in its cache. 6 FLOP and 8 bytes an element. */
+/* sum_deviations: sums[0, j] = sum_i (p_ij - t_ij)^2, sums[1, j] = sum_i t_ij and sums[2, j] + sums[3, j] = sum_i t_ij^2 of n
+ * rows of `outputs`, in float64: the first 26 bits of each square in sums[2, j], the others in sums[3, j], so that the sums of
+ * targets of about one size are exact. One tile: the sums stay in its cache. 11 FLOP and 8 bytes an element. */
 typedef struct {
     const float *prediction, *target;
     double *sums;
