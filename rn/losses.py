@@ -45,18 +45,22 @@ class Loss(registry.Settled):
     ``takes_classes``: whether integer labels mean classes; if not, targets are arrays shaped as the prediction.
     ``target_range``: what the numbers of such arrays may be. ``threshold``: where each output is a yes or no of its
     own, above which number it, or its target, means yes: metrics of classes go by it; else None.
+    ``mean_over_samples``: whether a batch's loss is the mean of its samples', so that the gradients of a batch's parts
+    add up to its own.
     """
 
     takes_classes: ClassVar[bool] = False
     target_range: ClassVar[TargetRange] = "any"
     threshold: ClassVar[float | None] = None
+    mean_over_samples: ClassVar[bool] = True
     from_logits: bool = False
 
     def value(self, prediction: NDArray[np.float32], target: NDArray[Any]) -> ArrayLike:
         """Return the loss of each sample, (n,); for losses written in Python, which have no ``doorway``.
 
         ``prediction``: (n, outputs), or (n, c, h, w) of images. ``target``: the same shape, or int32 classes (n,) where
-        the loss takes classes and got some. Means and samples' weights are the base class's business.
+        the loss takes classes and got some. Both can be read only. Means and samples' weights are the base class's
+        business.
         """
         raise NotImplementedError(f"{type(self).__name__} writes neither doorway nor value")
 
@@ -182,6 +186,8 @@ class RootMeanSquaredError(Loss):
 
     Training takes the root of each batch; what is reported is the root of the mean over all samples.
     """
+
+    mean_over_samples = False
 
     def doorway(self) -> Callable[..., None]:
         return _core.rmse

@@ -32,8 +32,7 @@ REGULARIZED = ("0.weight", "1.0.weight", "3.weight")
 
 
 @pytest.mark.parametrize("regularizer", [L1(0.03), L2(0.2), L1L2(0.01, 0.02)])
-@pytest.mark.parametrize("loss", ["mse", "rmse"])
-@pytest.mark.parametrize("chunks", [1, 3])
+@pytest.mark.parametrize(("loss", "chunks"), [("mse", 1), ("mse", 3), ("rmse", 1)])
 def test_loss_and_gradient_hold_the_penalty(regularizer: rn.regularizers.Regularizer, loss: str, chunks: int) -> None:
     x, y = data()
     found = []

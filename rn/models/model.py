@@ -195,12 +195,19 @@ class Model:
         The optimizer's state starts anew. The settings of all three, the learning rate apart, are fixed from here on.
 
         ``gradient_chunks``: a batch's gradient is computed in that many parts, one after the other, and summed in a
-        fixed order: less memory for the same step. Raises ``OptionError`` for unknown names, and for a loss that takes
-        probabilities after a layer that gives none; ``StateError`` while the model is being fitted.
+        fixed order: less memory for the same step; ``BatchNorm`` alone sees another one, for its statistics are those
+        of a part. Raises ``OptionError`` for unknown names, for a loss that takes probabilities after a layer that
+        gives none, and for several parts where the loss is no mean over samples, as "rmse"; ``StateError`` while the
+        model is being fitted.
         """
         chosen_optimizer, chosen_loss = optimizers.get(optimizer), losses.get(loss)
         chosen_metrics = _metric_list(metrics)
         chunks = door.count_option("gradient_chunks", gradient_chunks)
+        if chunks > 1 and not chosen_loss.mean_over_samples:
+            raise OptionError(
+                f"gradient_chunks must be 1 with {type(chosen_loss).__name__}, which is no mean over samples: the "
+                f"gradients of a batch's parts do not add up to its own; got {chunks}"
+            )
         fusion.refuse_mismatch(self.layers, chosen_loss)
         with self._alone("compile"), self._building:
             network = self.network  # its new state first of all, as there may be no memory for it

@@ -251,6 +251,13 @@ def test_gradient_chunks_give_the_gradient_of_the_batch(chunks: int) -> None:
         np.testing.assert_allclose(parts.state_dict()[key], value, rtol=1e-4, atol=1e-6)
 
 
+def test_gradient_chunks_need_a_mean_over_samples() -> None:
+    model = rn.Sequencial([Dense(1)], input_shape=4)
+    with pytest.raises(rn.errors.OptionError, match="gradient_chunks must be 1 with RootMeanSquaredError, which is no"):
+        model.compile("sgd", "rmse", gradient_chunks=4)
+    model.compile("sgd", "rmse", gradient_chunks=1)
+
+
 def test_validation_is_an_evaluate_after_each_epoch() -> None:
     model, other = net(), net()
     history = model.fit(X[:50], Y[:50], epochs=2, validation_data=(X[50:], Y[50:]), verbose=0)
