@@ -1,7 +1,7 @@
 """The exceptions that rn raises, each also the built-in error that a caller would expect.
 
 Every message says which layer or argument is meant, what came, what was expected and, where it helps, what to do.
-``flag``, ``refuse_masked`` and ``returned`` are the checks that several modules need.
+``flag``, ``refuse_masked``, ``read_only`` and ``returned`` guard what several modules take from users and lend them.
 """
 
 from __future__ import annotations
@@ -76,6 +76,13 @@ def refuse_masked(name: str, values: Any, owner: str = "") -> None:
             f"{owner}{name} is a masked array, whose hidden numbers would be taken for data: "
             f"pass {name}.filled(value), or leave out the samples that are masked"
         )
+
+
+def read_only(tensor: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return ``tensor`` as an array of ``shape`` that a user's own method cannot write into."""
+    array = np.asarray(tensor).reshape(shape)
+    array.flags.writeable = False
+    return array
 
 
 def returned(method: str, made: Any, shape: tuple[int, ...], what: str = "") -> NDArray[Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, registry
-from rn.errors import OptionError, flag, returned
+from rn.errors import OptionError, flag, read_only, returned
 
 __all__ = [
     "BinaryCrossEntropy",
@@ -124,9 +124,9 @@ class Loss(registry.Settled):
         shape = prediction.shape if prediction.shape[2:] != (1, 1) else prediction.shape[:2]
 
         def run() -> None:
-            p = np.asarray(plan.array(prediction)).reshape(shape)
-            t = np.asarray(plan.array(target)).reshape(-1).view(np.int32) if target_classes else None
-            t = np.asarray(plan.array(target)).reshape(shape) if t is None else t
+            p = read_only(plan.array(prediction), shape)
+            t = read_only(plan.array(target), (-1,) if target_classes else shape)
+            t = t.view(np.int32) if target_classes else t
             w = np.ones(n, np.float32) if weights is None else np.asarray(plan.array(weights)).reshape(-1)
             values = self._checked("value", self.value(p, t), (n,))
             # Worked out before anything is written: the prediction may end here.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, registry
-from rn.errors import OptionError, returned
+from rn.errors import OptionError, read_only, returned
 
 __all__ = [
     "F1",
@@ -108,9 +108,9 @@ class Metric(registry.Settled):
         shape = prediction.shape if prediction.shape[2:] != (1, 1) else prediction.shape[:2]
 
         def run() -> None:
-            p = np.asarray(plan.array(prediction)).reshape(shape)
-            t = np.asarray(plan.array(target))
-            made = self.value(p, t.reshape(-1).view(np.int32) if target_classes else t.reshape(shape))
+            p = read_only(plan.array(prediction), shape)
+            t = read_only(plan.array(target), (-1,) if target_classes else shape)
+            made = self.value(p, t.view(np.int32) if target_classes else t)
             values = returned(f"{type(self).__name__}.value", made, (plan.batch,), "one number a sample, ")
             np.asarray(plan.array(mean)).reshape(-1).view(np.float64)[0] = values.mean(dtype=np.float64)
 

@@ -138,6 +138,23 @@ def test_settings_of_pieces_in_python_hold_from_the_next_call_on() -> None:
     assert model.evaluate(X, T)["loss"] == pytest.approx(2 * before)
 
 
+@pytest.mark.parametrize("written", ["prediction", "target"])
+@pytest.mark.parametrize("labels", [True, False])
+def test_what_they_are_given_cannot_be_written(written: str, labels: bool) -> None:
+    def write(self: object, prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
+        (prediction if written == "prediction" else target)[:] = 0
+        return np.zeros(len(prediction))
+
+    y = np.int64([0, 1, 2, 0]) if labels else np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    loss = type("Writing", (OwnClassLoss,), {"value": write})
+    metric = type("Writing", (OwnMetric,), {"value": write, "takes_classes": True})
+    for chosen in ({"loss": loss()}, {"loss": "cross_entropy", "metrics": [metric()]}):
+        model = rn.Sequencial([Dense(3, "softmax")], input_shape=2)
+        model.compile("sgd", **chosen)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="read-only"):
+            model.evaluate(np.ones((4, 2), np.float32), y)
+
+
 def test_unregistered_ones_cannot_be_saved(tmp_path: Path) -> None:
     class Unknown(OwnLoss):
         pass
