@@ -128,10 +128,29 @@ def create(kind: str, value: Any, base: type[T]) -> T:
         raise DtypeError(
             f"{kind} must be a name or an object of {base.__name__}, got {type(value).__name__}: {value!r:.80}"
         )
-    made = cls(**arguments)
+    try:
+        made = cls(**arguments)
+    except TypeError as error:
+        wrong = _wrong_arguments(kind, cls, arguments)
+        if wrong is None:
+            raise
+        raise wrong from error
     if not isinstance(made, base):
         raise DtypeError(f"{kind} {value!r} is a {type(made).__name__}, not a {base.__name__}")
     return made
+
+
+def _wrong_arguments(kind: str, cls: type, arguments: dict[str, Any]) -> OptionError | None:
+    """Return what to say where ``cls`` does not take ``arguments``, None where it does."""
+    import inspect  # for errors alone
+
+    taken = inspect.signature(cls)
+    try:
+        taken.bind(**arguments)
+    except TypeError as error:
+        names = ", ".join(taken.parameters) or "none"
+        return OptionError(f"{kind} {cls.__name__}: {error}; its arguments are: {names}")
+    return None
 
 
 def describe(kind: str, thing: Any) -> str | dict[str, Any]:

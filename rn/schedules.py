@@ -12,6 +12,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from rn import registry
 from rn.errors import OptionError
 
@@ -50,7 +52,9 @@ class Step(Schedule):
     def __init__(self, learning_rate: float, steps: int | Sequence[int], factor: float = 0.1) -> None:
         self.learning_rate = _number("Step: learning_rate", learning_rate)
         self.steps: int | list[int]
-        if isinstance(steps, Sequence):
+        if not isinstance(steps, (int, np.integer, list, tuple)):
+            raise OptionError(f"Step: steps must be a whole number or a list of them, got {steps!r:.80}")
+        if isinstance(steps, (list, tuple)):
             self.steps = [_count("Step: each of steps", step) for step in steps]
         else:
             self.steps = _count("Step: steps", steps)
@@ -58,7 +62,7 @@ class Step(Schedule):
 
     def __call__(self, update: int) -> float:
         taken = update // self.steps if isinstance(self.steps, int) else sum(step <= update for step in self.steps)
-        return self.learning_rate * self.factor**taken
+        return _grown(self, update, taken)
 
 
 @registry.register("schedule", "exponential")
@@ -74,7 +78,7 @@ class Exponential(Schedule):
         self.steps = _count("Exponential: steps", steps)
 
     def __call__(self, update: int) -> float:
-        return float(self.learning_rate * self.factor ** (update / self.steps))
+        return _grown(self, update, update / self.steps)
 
 
 @registry.register("schedule", "cosine")
@@ -172,18 +176,30 @@ class Warmup(Schedule):
         return rate * (self.start + (1.0 - self.start) * min(update / self.steps, 1.0))
 
 
+def _grown(schedule: Step | Exponential, update: int, power: float) -> float:
+    """Return η · factor^power; ``OptionError`` where that is beyond the largest float."""
+    try:
+        return float(schedule.learning_rate * schedule.factor**power)
+    except OverflowError:
+        raise OptionError(f"{schedule!r} has no finite learning rate at update {update}") from None
+
+
 def _along_cosine(start: float, end: float, share: float) -> float:
     """Return the rate at ``share`` of the way from ``start`` to ``end``, along half a wave."""
     return end + (start - end) * (1.0 + math.cos(math.pi * min(share, 1.0))) / 2.0
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf:
+    if (
+        isinstance(value, (int, float, np.integer, np.floating))
+        and not isinstance(value, bool)
+        and 0 <= value < math.inf
+    ):
         return float(value)
     raise OptionError(f"{name} must be a finite number of at least 0, got {value!r}")
 
 
 def _count(name: str, value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return value
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1:
+        return int(value)
     raise OptionError(f"{name} must be a whole number of at least 1, got {value!r}")

@@ -151,12 +151,22 @@ def test_a_users_own_schedule(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) ->
         (lambda: OneCycle(0.1, 10, rising=1.0), "OneCycle: rising must lie between"),
         (lambda: Warmup(10, "cosine"), "Warmup: after must be"),  # type: ignore[arg-type]
         (lambda: Polynomial(0.1, True), "Polynomial: steps"),
+        (lambda: Step(0.1, np.array([1, 2])), "Step: steps must be a whole number or a list of them, got array"),  # type: ignore[arg-type]
+        (lambda: Exponential(1, 1e10, 1)(1000), "Exponential.* has no finite learning rate at update 1000"),
+        (lambda: Step(1, 1, 1e10)(1000), "Step.* has no finite learning rate at update 1000"),
         (lambda: optimizers.SGD({"name": "cosin", "steps": 3}), 'unknown schedule "cosin"; did you mean "cosine"'),
     ],
 )
 def test_refusals(make: Any, words: str) -> None:
     with pytest.raises(rn.errors.OptionError, match=words):
         make()
+
+
+def test_numbers_may_be_numpys() -> None:
+    cosine = Cosine(np.float32(0.5), np.int64(10))  # type: ignore[arg-type]
+    assert vars(cosine) == vars(Cosine(0.5, 10))
+    assert all(type(value) in (int, float) for value in vars(cosine).values())
+    assert Step(0.1, [np.int32(1), 2]).steps == [1, 2]  # type: ignore[list-item]
 
 
 def test_an_empty_one_says_what_is_missing() -> None:

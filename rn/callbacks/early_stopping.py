@@ -37,9 +37,9 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best_weights: bool = True,
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 0:
+        if isinstance(patience, bool) or not isinstance(patience, (int, np.integer)) or patience < 0:
             raise OptionError(f"EarlyStopping: patience must be a whole number of at least 0, got {patience!r}")
-        self.patience = patience
+        self.patience = int(patience)
         self.restore_best_weights = flag("EarlyStopping: restore_best_weights", restore_best_weights)
         self._monitor = Monitor("EarlyStopping", monitor, mode, min_delta)
         self._begin()

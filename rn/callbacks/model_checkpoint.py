@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
+
 from rn.callbacks.base import Callback
 from rn.callbacks.monitor import Monitor
 from rn.callbacks.paths import refuse_unwritable
@@ -37,11 +39,11 @@ class ModelCheckpoint(Callback):
         mode: str = "auto",
         every: int = 1,
     ) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        if isinstance(every, bool) or not isinstance(every, (int, np.integer)) or every < 1:
             raise OptionError(f"ModelCheckpoint: every must be a whole number of at least 1, got {every!r}")
         self.path = os.fsdecode(path)
         self.save_best_only = flag("ModelCheckpoint: save_best_only", save_best_only)
-        self.every = every
+        self.every = int(every)
         self._monitor = Monitor("ModelCheckpoint", monitor, mode)
 
     def _refuse(self, names: Collection[str]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+import math
 from typing import Any
+
+import numpy as np
 
 from rn.callbacks.base import Callback
 from rn.callbacks.monitor import Monitor
@@ -32,12 +35,14 @@ class ReduceLROnPlateau(Callback):
         minimum: float = 0.0,
     ) -> None:
         for name, count in (("patience", patience), ("cooldown", cooldown)):
-            if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
                 raise OptionError(f"ReduceLROnPlateau: {name} must be a whole number of at least 0, got {count!r}")
-        if not 0.0 <= factor < 1.0:
+        if not _is_number(factor) or not 0.0 <= factor < 1.0:
             raise OptionError(f"ReduceLROnPlateau: factor must be at least 0 and below 1, got {factor!r}")
+        if not _is_number(minimum) or not 0.0 <= minimum < math.inf:
+            raise OptionError(f"ReduceLROnPlateau: minimum must be a finite number of at least 0, got {minimum!r}")
         self.factor, self.minimum = float(factor), float(minimum)
-        self.patience, self.cooldown = patience, cooldown
+        self.patience, self.cooldown = int(patience), int(cooldown)
         self._monitor = Monitor("ReduceLROnPlateau", monitor, mode, min_delta)
         self._begin()
 
@@ -76,3 +81,7 @@ class ReduceLROnPlateau(Callback):
 
     def restore(self, state: dict[str, Any]) -> None:
         self._monitor.best, self._waited, self._cooling = state["best"], int(state["waited"]), int(state["cooling"])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

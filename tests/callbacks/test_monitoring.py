@@ -488,3 +488,17 @@ def test_tensorboard_writes_files_that_it_reads(tmp_path: Path) -> None:
 def test_refusals(make: Any, words: str) -> None:
     with pytest.raises(OptionError, match=words):
         make()
+
+
+def test_settings_may_be_numpys_numbers(tmp_path: Path) -> None:
+    stopping = EarlyStopping(patience=np.int64(3), min_delta=np.float32(0.5))  # type: ignore[arg-type]
+    assert (type(stopping.patience), stopping.patience) == (int, 3)
+    plateau = ReduceLROnPlateau(patience=np.int32(2), factor=np.float32(0.5), cooldown=np.int8(1))  # type: ignore[arg-type]
+    assert (plateau.patience, plateau.factor, plateau.cooldown) == (2, 0.5, 1)
+    assert ModelCheckpoint(tmp_path / "a.rn", every=np.int64(2)).every == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("setting", [{"factor": "a"}, {"factor": None}, {"minimum": "a"}, {"minimum": -1.0}])
+def test_a_plateau_of_nonsense_is_refused(setting: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=f"ReduceLROnPlateau: {next(iter(setting))} must be"):
+        ReduceLROnPlateau(**setting)

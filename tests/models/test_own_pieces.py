@@ -280,6 +280,20 @@ def test_every_kind_has_its_contract() -> None:
     assert registry._contracts.keys() >= {"callback", *registry._classes}
 
 
+def test_arguments_that_a_class_does_not_take_are_named() -> None:
+    with pytest.raises(OptionError, match=r"optimizer Adam: got an .*'lr'; its arguments are: learning_rate"):
+        rn.optimizers.get({"name": "adam", "lr": 1})
+    with pytest.raises(OptionError, match=r"schedule Step: missing a required argument: 'learning_rate'"):
+        registry.create("schedule", "step", rn.schedules.Schedule)
+
+    class Failing(OwnLoss):
+        def __init__(self) -> None:
+            raise TypeError("its own")
+
+    with pytest.raises(TypeError, match="its own"):
+        rn.losses.get(Failing)
+
+
 @pytest.mark.parametrize("kind", [rn.losses.Loss, rn.metrics.Metric, rn.activations.ActivationFunction])
 def test_an_empty_one_says_what_is_missing(kind: type) -> None:
     class Empty(kind):  # type: ignore[misc]
