@@ -46,8 +46,9 @@ class Normalization(Layer):
     def adapt(self, data: ArrayLike | _core.Tensor4D | Iterable[Any]) -> None:
         """Take the mean and variance of ``data``, in float64: v = mean of (x - m)².
 
-        ``data``: samples (n, features) or (n, channels, h, w); or an iterable of such batches, each alone or first in a
-        tuple, such as a ``DataLoader``. Before or after the layer is part of a model. Raises ``ShapeError`` for
+        ``data``: samples (n, features) or (n, channels, h, w), a ``Tensor4D`` of features as the model takes it, (n,
+        features, 1, 1) or (1, 1, n, features); or an iterable of such batches, each alone or first in a tuple, such as
+        a ``DataLoader`` or a list of arrays. Before or after the layer is part of a model. Raises ``ShapeError`` for
         samples of another shape than the layer's, and for no samples; ``DtypeError`` for what are no numbers;
         ``OptionError`` for NaN and infinities, and where mean or variance are beyond float32's range.
         """
@@ -79,11 +80,15 @@ class Normalization(Layer):
     def _samples(self, batch: Any, features: int | None) -> NDArray[np.float64]:
         samples = batch[0] if isinstance(batch, tuple) and len(batch) else batch
         refuse_masked("data", samples)
-        x = np.asarray(samples)
+        try:
+            x = np.asarray(samples)
+        except ValueError:
+            raise ShapeError(f"layer {self._title()} adapts to samples of one shape, got several") from None
         if x.dtype.kind not in "fiub":
             raise DtypeError(f"layer {self._title()} adapts to numbers, got dtype {x.dtype}")
-        if isinstance(batch, _core.Tensor4D) and self.input_shape is not None:
-            x = x.reshape(len(x), *self.input_shape) if x[0].size == np.prod(self.input_shape) else x
+        if isinstance(samples, _core.Tensor4D) and (self.input_shape is None or len(self.input_shape) == 1):
+            matrix = x.shape[:2] == (1, 1)
+            x = x[0, 0] if matrix else x[:, :, 0, 0] if x.shape[2:] == (1, 1) else x
         if x.ndim not in (2, 4):
             raise ShapeError(
                 f"layer {self._title()} adapts to samples (n, features) or (n, channels, height, width), got shape "
@@ -143,12 +148,20 @@ class Normalization(Layer):
 
 def _batches(data: Any) -> Iterator[Any]:
     """Yield the batches of ``data``, which may be one itself."""
-    if isinstance(data, (_core.Tensor4D, np.ndarray, list)) or hasattr(data, "__array__"):
+    if isinstance(data, list) and data and _is_batch(data[0]):
+        yield from data
+    elif isinstance(data, (_core.Tensor4D, np.ndarray, list)) or hasattr(data, "__array__"):
         yield data
     elif isinstance(data, Iterable):
         yield from data
     else:
         raise DtypeError(f"Normalization adapts to an array of samples or to batches, got {type(data).__name__}")
+
+
+def _is_batch(item: Any) -> bool:
+    """Whether the first item of a list is a batch, alone or first in a tuple, rather than a sample."""
+    first = item[0] if isinstance(item, tuple) and len(item) else item
+    return isinstance(first, _core.Tensor4D) or getattr(first, "ndim", 0) in (2, 4)
 
 
 def _numbers(what: str, given: ArrayLike) -> NDArray[np.float64]:

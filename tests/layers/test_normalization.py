@@ -74,6 +74,32 @@ def test_a_tensor_does_too() -> None:
     assert np.isfinite(net.predict(x)).all()
 
 
+@pytest.mark.parametrize("built", [False, True])
+@pytest.mark.parametrize("shape", [(50, 4, 1, 1), (1, 1, 50, 4)])
+def test_a_tensor_of_features_is_taken_as_the_model_takes_it(shape: tuple[int, ...], built: bool) -> None:
+    x = table(50).astype(np.float32)
+    layer = Normalization()
+    if built:
+        model(layer)
+    layer.adapt(rn.Tensor4D(x.reshape(shape)))
+    if not built:
+        model(layer)
+    np.testing.assert_allclose(layer.mean, x.astype(np.float64).mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(layer.variance[:3], x.astype(np.float64).var(axis=0)[:3], rtol=1e-5)
+
+
+def test_lists_of_batches_and_of_samples() -> None:
+    x, y = table(50), np.zeros(50)
+    forms: list[Any] = [[x[:20], x[20:]], [(x[:20], y[:20]), (x[20:], y[20:])], x.tolist(), list(x)]
+    for form in forms:
+        layer = Normalization()
+        layer.adapt(form)
+        model(layer)
+        np.testing.assert_allclose(layer.mean, x.mean(axis=0), rtol=1e-6)
+    with pytest.raises(ShapeError, match="samples of one shape"):
+        Normalization().adapt([[1.0, 2.0], [3.0]])
+
+
 @pytest.mark.peers
 def test_as_scikit_learn_scales() -> None:
     from sklearn.preprocessing import StandardScaler
