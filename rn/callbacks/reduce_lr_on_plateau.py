@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np

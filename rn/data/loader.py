@@ -93,15 +93,25 @@ class DataLoader:
 
     def batches(self, epoch: int) -> Generator[Batch, None, None]:
         """Yield the batches of ``epoch``; ``self.epoch`` is left as it is."""
+        epoch = whole("epoch", epoch, 0)
         return self._prepared(self.order(epoch), epoch)
 
     def in_order(self, epoch: int = 0) -> Generator[Batch, None, None]:
         """Yield batches of all samples in the order of the data, as ``evaluate`` and ``predict`` take them."""
+        epoch = whole("epoch", epoch, 0)
         return self._prepared(np.arange(len(self.x), dtype=np.int64), epoch)
 
     def batch(self, indices: npt.ArrayLike, epoch: int = 0) -> Batch:
-        """Return (x, y) of the samples at ``indices``, as the transforms leave them in ``epoch``."""
-        chosen = np.asarray(indices, np.int64)
+        """Return (x, y) of the samples at ``indices``, a list of them, as the transforms leave them in ``epoch``."""
+        chosen = np.asarray(indices)
+        if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iu"):
+            hint = "; of a mask, pass np.flatnonzero(mask)" if chosen.dtype.kind == "b" else ""
+            raise OptionError(f"indices must be a list of whole numbers, got {indices!r:.80}{hint}")
+        if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self.x):
+            raise OptionError(f"indices must go from 0 to {len(self.x) - 1}, the samples of x, got {indices!r:.80}")
+        return self._batch(chosen.astype(np.int64), whole("epoch", epoch, 0))
+
+    def _batch(self, chosen: npt.NDArray[np.int64], epoch: int) -> Batch:
         draws = Draws(self.seed, epoch, chosen, total=len(self.x), samples=self._raw)
         return self.transforms(*self._raw(chosen), draws)
 
@@ -113,9 +123,9 @@ class DataLoader:
         parts = [order[begin : begin + self.batch_size] for begin in range(0, len(order), self.batch_size)]
         # Leaving the block, also when a loop is broken off, waits for the batch at work and ends the thread.
         with ThreadPoolExecutor(1, thread_name_prefix="rn-loader") as background:
-            ahead = background.submit(self.batch, parts[0], epoch)
+            ahead = background.submit(self._batch, parts[0], epoch)
             for part in parts[1:]:
                 ready = ahead.result()
-                ahead = background.submit(self.batch, part, epoch)
+                ahead = background.submit(self._batch, part, epoch)
                 yield ready
             yield ahead.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ def as_samples(name: str, values: npt.ArrayLike) -> Array:
         array = np.asarray(values)
     except ValueError as error:
         raise ShapeError(f"{name} is not an array: {error}") from error
+    if array.ndim == 0 and isinstance(values, Iterable) and array.dtype.kind == "O":
+        raise DtypeError(f"{name} must be an array or a list of samples, got {type(values).__name__}")
     if array.ndim == 0:
         raise ShapeError(f"{name} must have an axis of samples, got the single value {values!r:.80}")
     return array

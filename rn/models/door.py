@@ -94,7 +94,9 @@ def numbers(values: Any, what: str, advice: str = "") -> NDArray[Any]:
     if array.dtype.kind == "O" and array.ndim == 0:
         raise DtypeError(f"{what} must hold numbers, got {type(values).__name__}")
     if array.dtype.kind not in "fiub":
-        kind = "Python objects" if array.dtype.kind == "O" else f"dtype {array.dtype}"
+        kind = f"dtype {array.dtype}"
+        if array.dtype.kind == "O":
+            kind = f"Python objects; if these are all numbers, pass {what}.astype(float)"
         raise DtypeError(f"{what} must hold numbers, got an array of {kind}{advice}")
     return array
 

@@ -221,6 +221,34 @@ def test_refusals(arguments, error, message):
         DataLoader(*arguments)
 
 
+def test_what_is_no_array_is_refused():
+    with pytest.raises(DtypeError, match="x must be an array or a list of samples, got generator"):
+        DataLoader((row for row in X), Y)
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        (np.arange(23) < 5, r"whole numbers, got (?s:.*); of a mask, pass np.flatnonzero\(mask\)"),
+        ([5.9], r"indices must be a list of whole numbers, got \[5.9\]"),
+        (3, "indices must be a list of whole numbers, got 3"),
+        ([99], r"indices must go from 0 to 22, the samples of x, got \[99\]"),
+        ([-1], "indices must go from 0 to 22"),
+    ],
+)
+def test_indices_that_name_no_samples(indices, message):
+    with pytest.raises(OptionError, match=message):
+        DataLoader(X, Y).batch(indices)
+
+
+@pytest.mark.parametrize("epoch", [-1, 1.5, True])
+def test_epochs_that_are_no_number_of_one(epoch):
+    loader = DataLoader(X, Y)
+    for ask in (loader.batches, loader.in_order, lambda epoch: loader.batch([0], epoch)):
+        with pytest.raises(OptionError, match="epoch must be a whole number of at least 0"):
+            ask(epoch)
+
+
 # ---- models
 
 

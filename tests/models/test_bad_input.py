@@ -682,6 +682,11 @@ def test_misspelt_settings_are_refused() -> None:
         rn.Sequencial([Dense(3)], name=3)
 
 
+def test_frames_of_objects_are_told_what_to_do() -> None:
+    with pytest.raises(DtypeError, match=r"Python objects; if these are all numbers, pass x\.astype\(float\)"):
+        classifier().predict(X.astype(object))
+
+
 @pytest.mark.parametrize("setting", ["optimizer", "loss", "metrics", "gradient_chunks", "seed"])
 def test_what_compile_chose_is_changed_by_compile_alone(setting: str) -> None:
     model = classifier()
