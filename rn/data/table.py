@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,7 @@ __all__ = ["Table", "read_csv"]
 
 # What stands for a value that nobody knows, whatever its case.
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+TOO_LARGE = (2 - 2**-24) * 2.0**127  # the least number that is not rounded to a finite float32
 NAMED = 10  # how many missing values a message names
 
 Rows = list[list[str]]
@@ -52,16 +57,21 @@ def read_csv(
 
     ``target``: the column to predict, by name or by number from 0 (-1 is the last); all others become x. ``header``:
     whether the first row names the columns; without one they are called "0", "1" and so on. ``classes``: whether the
-    target holds class labels; unless given it does where one of its values is not a number. A column of x must hold
-    numbers alone.
+    target holds class labels; unless given it does where one of its values is not a number. Labels that are numbers are
+    compared as numbers: 1 and 1.0 are one class. A column of x must hold finite numbers alone.
 
     Missing values (an empty cell, NA, N/A, NaN, null, None or ?) make ``missing="refuse"`` raise ``FileError``, which
     names their rows and columns. With ``"drop"`` such rows are left out; with ``"nan"`` a feature becomes NaN, and only
     a missing target is refused.
 
-    Raises ``FileError`` for a file that cannot be read, has no rows, rows of different lengths, one column name twice
-    or text among the numbers; ``OptionError`` for an unknown target or option. Files are read as UTF-8.
+    Raises ``FileError`` for a file that cannot be read, has no rows, rows of different lengths, one column name twice,
+    text among the numbers or one beyond float32; ``OptionError`` for an unknown target or option. Files are read as
+    UTF-8.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise OptionError(f"path must be the name of a file, got {path!r:.80}")
+    if not isinstance(delimiter, str) or len(delimiter) != 1:
+        raise OptionError(f"delimiter must be one character, got {delimiter!r:.80}")
     if missing not in ("refuse", "drop", "nan"):
         raise OptionError(f'missing must be "refuse", "drop" or "nan", got {missing!r}')
     classes = None if classes is None else flag("classes", classes)
@@ -99,8 +109,8 @@ def read_rows(path: str | os.PathLike[str], header: bool, delimiter: str) -> tup
         raise FileError(f"{os.fspath(path)} cannot be read: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise FileError(f"{os.fspath(path)} is not a table of comma-separated values in UTF-8: {error}") from error
-    except TypeError as error:
-        raise OptionError(f"delimiter must be one character, got {delimiter!r}") from error
+    except ValueError as error:
+        raise OptionError(f"{os.fspath(path)!r} cannot be read with the delimiter {delimiter!r}: {error}") from error
     rows = table[1:] if header else table
     if not rows:
         raise FileError(f"{os.fspath(path)} has no rows of values")
@@ -120,8 +130,8 @@ def target_column(target: str | int | None, names: list[str]) -> int | None:
         return None
     if isinstance(target, str) and target in names:
         return names.index(target)
-    if isinstance(target, int) and not isinstance(target, bool) and -len(names) <= target < len(names):
-        return target % len(names)
+    if isinstance(target, Integral) and not isinstance(target, bool) and -len(names) <= target < len(names):
+        return int(target) % len(names)
     raise OptionError(f"target {target!r} is not a column; there are {', '.join(map(repr, names))}")
 
 
@@ -133,16 +143,22 @@ def described(gaps: list[tuple[int, int]], names: list[str]) -> str:
 
 
 def numbers(rows: Rows, kept: list[int], j: int, name: str, path: str | os.PathLike[str]) -> list[float]:
-    """Return column ``j`` of the rows ``kept`` as numbers, NaN for missing ones; ``FileError`` where one is text."""
+    """Return column ``j`` of the rows ``kept`` as numbers, NaN for missing ones.
+
+    ``FileError`` where one is text or beyond float32.
+    """
     values = []
     for i in kept:
         cell = rows[i][j]
-        try:
-            values.append(float("nan") if cell.lower() in MISSING else float(cell))
-        except ValueError:
+        missing = cell.lower() in MISSING
+        if not missing and not is_number(cell):
+            raise FileError(f"{os.fspath(path)} has {cell!r} in row {i + 1}, column {name!r}, expected a number")
+        value = math.nan if missing else float(cell)
+        if abs(value) >= TOO_LARGE:
             raise FileError(
-                f"{os.fspath(path)} has {cell!r} in row {i + 1}, column {name!r}, expected a number"
-            ) from None
+                f"{os.fspath(path)} has {cell!r} in row {i + 1}, column {name!r}, beyond 3.4e38, the end of float32"
+            )
+        values.append(value)
     return values
 
 
@@ -155,17 +171,17 @@ def targets(
         classes = not all(map(is_number, cells))
     if not classes:
         return np.array(numbers(rows, kept, j, name, path), np.float32), None
-    # Labels that are numbers keep their order as numbers: 2 before 10.
-    key = (lambda label: (float(label), label)) if all(map(is_number, cells)) else None
-    names = sorted(set(cells), key=key)
-    order = {label: number for number, label in enumerate(names)}
-    return np.array([order[cell] for cell in cells], np.int64), tuple(names)
+    # Labels that are numbers keep their order as numbers, 2 before 10; of 1 and 1.0 the shortest names the class.
+    label: Callable[[str], Any] = Decimal if all(map(is_number, cells)) else str
+    shortest_last = sorted(set(cells), key=lambda cell: (-len(cell), cell))
+    names = dict(sorted({label(cell): cell for cell in shortest_last}.items()))
+    order = {value: number for number, value in enumerate(names)}
+    return np.array([order[label(cell)] for cell in cells], np.int64), tuple(names.values())
 
 
 def is_number(cell: str) -> bool:
     """Whether ``cell`` is written as a number."""
     try:
-        float(cell)
+        return not math.isnan(float(cell))
     except ValueError:
         return False
-    return True

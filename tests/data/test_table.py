@@ -99,6 +99,10 @@ def test_missing_values_dropped_or_kept(file):
         ),
         (FLOWERS, {"target": 3}, OptionError, "target 3 is not a column"),
         (FLOWERS, {"missing": "guess"}, OptionError, 'missing must be "refuse", "drop" or "nan", got \'guess\''),
+        (FLOWERS, {"target": True}, OptionError, "target True is not a column"),
+        ("a,b\n1,2\n1e300,3\n", {}, FileError, "has '1e300' in row 2, column 'a', beyond 3.4e38, the end of float32"),
+        ("a,b\n1,2\n1,-inf\n", {"target": "b"}, FileError, "has '-inf' in row 2, column 'b', beyond 3.4e38"),
+        ("a,b\n1,-nan\n", {}, FileError, "has '-nan' in row 1, column 'b', expected a number"),
         (FLOWERS, {"delimiter": "--"}, OptionError, "delimiter must be one character, got '--'"),
     ],
 )
@@ -107,7 +111,20 @@ def test_refusals(file, text, options, error, message):
         read_csv(file(text), **options)
 
 
+def test_the_largest_float32_is_read(file):
+    assert read_csv(file("a\n3.4028235e+38\n")).x == np.finfo(np.float32).max
+
+
+def test_labels_that_are_numbers_are_compared_as_numbers(file):
+    table = read_csv(file("a,y\n0,1.0\n0,10\n0,2\n0,1\n0,2.00\n"), np.int64(-1), classes=True)
+    assert (table.y.tolist(), table.class_names) == ([0, 2, 1, 0, 1], ("1", "2", "10"))
+    large = read_csv(file("a,y\n0,9007199254740993\n0,9007199254740992\n"), "y", classes=True)
+    assert large.y.tolist() == [1, 0]
+
+
 def test_files_that_are_none(tmp_path):
+    with pytest.raises(OptionError, match="path must be the name of a file, got None"):
+        read_csv(None)
     with pytest.raises(FileError, match=r"none\.csv cannot be read: No such file"):
         read_csv(tmp_path / "none.csv")
     (tmp_path / "latin.csv").write_bytes(b"a\n\xe9\n")
