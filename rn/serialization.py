@@ -77,7 +77,7 @@ def write_file(path: str | os.PathLike[str], tensors: Mapping[str, NDArray[Any]]
         content = save(arrays, {"rn": json.dumps(about, allow_nan=False, separators=(",", ":"))})
     except SafetensorError as error:
         raise OptionError(f"the description or the arrays' names are too long for safetensors: {error}") from None
-    with _replacing(os.fsdecode(path)) as file:
+    with _replacing(_file_name(path)) as file:
         file.write(content)
         file.seek(content.index(_NO_DIGEST))
         file.write(hashlib.sha256(content).hexdigest().encode())
@@ -92,7 +92,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str,
     Raises ``FileNotFoundError`` where there is no such file, and ``FileError`` with the reason for every other trouble:
     the file cannot be read, is not a ``.rn`` file, comes from a newer rn, or differs in any bit from what was written.
     """
-    name = os.fsdecode(path)
+    name = _file_name(path)
     try:
         # Asked before opening: to open a named pipe is to wait for someone who writes to it.
         if not stat.S_ISREG(os.stat(name).st_mode):
@@ -107,6 +107,13 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str,
         raise FileError(f"{name}: there is no memory for it; reading takes twice the file's length") from None
     except FileError as reason:
         raise FileError(f"{name}: {reason}") from None
+
+
+def _file_name(path: str | os.PathLike[str]) -> str:
+    name = os.fsdecode(path)
+    if "\0" in name:
+        raise FileError(f"{name!r} names no file: it holds a null character")
+    return name
 
 
 def _read(file: io.BufferedReader) -> tuple[dict[str, Array], dict[str, Any]]:

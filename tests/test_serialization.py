@@ -301,6 +301,11 @@ class TestForeignFiles:
         with pytest.raises(FileNotFoundError, match=r"absent\.rn"):
             read_file(tmp_path / "absent.rn")
 
+    def test_null_characters_in_names(self) -> None:
+        for use in (read_file, lambda path: write_file(path, {}, {})):
+            with pytest.raises(FileError, match="names no file: it holds a null character"):
+                use("a\0b.rn")
+
     def test_folder(self, tmp_path: Path) -> None:
         with pytest.raises(FileError, match="is a folder"):
             read_file(tmp_path)

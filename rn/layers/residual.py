@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rn import activations, initializers, registry
@@ -93,6 +93,8 @@ class Residual(Layer):
 
 
 def _stack(what: str, layers: Sequence[Layer | dict[str, Any]]) -> tuple[Layer, ...]:
+    if isinstance(layers, (str, dict)) or not isinstance(layers, Iterable):
+        raise DtypeError(f"Residual: {what} must be a list of layers, got {layers!r:.80}")
     made = tuple(restored(layer) if isinstance(layer, dict) else layer for layer in layers)
     for layer in made:
         if not isinstance(layer, Layer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from numbers import Integral
 
 from rn import _core
 from rn.errors import OptionError
@@ -46,8 +47,8 @@ def roofline(threads: int) -> Roofline:
 
     Raises ``OptionError`` for a number below 1.
     """
-    if threads < 1:
-        raise OptionError(f"a roofline is that of 1 thread or more, got {threads}")
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
+        raise OptionError(f"a roofline is that of 1 thread or more, got {threads!r}")
     return Roofline(
         threads=threads,
         flops=_core.measure_arithmetic(threads),

@@ -338,3 +338,6 @@ def test_refused_samples():
         LabelSmoothing()(x, y, draws())
     with pytest.raises(OptionError, match="needs a DataLoader"):
         Mixup()(x, y, draws())
+    names = DataLoader(x, np.array(list("abc"))[y], transforms=Mixup(classes=3))
+    with pytest.raises(LabelError, match="Mixup takes integer labels or rows of numbers, got targets of dtype <U1"):
+        names.batch([0])

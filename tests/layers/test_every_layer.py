@@ -186,6 +186,11 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         "global_avg_pool2d_1.*images",
     ),
     "layer norm": (lambda: rn.layers.LayerNorm(-1.0), rn.errors.OptionError, "LayerNorm: epsilon"),
+    "residual of one layer": (
+        lambda: rn.layers.Residual(rn.layers.Dense(3)),  # type: ignore[arg-type]
+        rn.errors.DtypeError,
+        "layers must be a list of layers, got",
+    ),
     "residual of no layer": (lambda: rn.layers.Residual([3]), rn.errors.DtypeError, "must hold layers"),
     "residual that shrinks": (
         lambda: net((1, 8, 8), rn.layers.Residual([rn.layers.Conv2D(4, 3)])),

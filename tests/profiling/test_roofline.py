@@ -29,6 +29,8 @@ def test_everything_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (two.threads, two.flops) == (2, 2e9)
     with pytest.raises(OptionError, match="1 thread or more"):
         roofline(0)
+    with pytest.raises(OptionError, match="1 thread or more, got '2'"):
+        roofline("2")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -66,6 +66,11 @@ class LabelSmoothing(Transform):
 
 def as_rows(y: Array, classes: int | None, name: str) -> NDArray[np.float32]:
     """Return integer labels as rows of zeros and a one, other targets as float32."""
+    if y.dtype.kind not in "fiub":
+        raise LabelError(
+            f"{name} takes integer labels or rows of numbers, got targets of dtype {y.dtype}; names become labels by "
+            "names, labels = np.unique(y, return_inverse=True)"
+        )
     if y.dtype.kind not in "iu" or y.ndim != 1:
         return y.astype(np.float32)
     if classes is None:
