@@ -65,7 +65,7 @@ def main() -> None:
 
     load = mnist
     padding: Literal["valid", "same"] = "valid"
-    epochs = options.epochs or 3
+    epochs = 3 if options.epochs is None else options.epochs
     if options.data == "mnist":
         try:
             load(options, 0)
@@ -73,7 +73,7 @@ def main() -> None:
             print(f"{error}\nTraining on the 8x8 digits that come with rn instead.")
             options.data = "digits"
     if options.data == "digits":
-        load, padding, epochs = digits, "same", options.epochs or 30
+        load, padding, epochs = digits, "same", 30 if options.epochs is None else options.epochs
 
     accuracies = []
     for seed in options.seeds:
