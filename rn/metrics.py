@@ -289,7 +289,7 @@ class R2(Metric):
 
     def finish(self, totals: NDArray[np.float64], samples: int) -> Value:
         missed, sums, high, low = totals.reshape(4, -1)
-        # Σ t² - m (2 Σ t - n m) for an m of few digits near the mean, in products and differences that do not round:
+        # Σ t² - m (2 Σ t - n m) for an m of few bits near the mean, in products and differences that do not round:
         # Σ t² alone is larger than the spread by the square of how far the mean is from 0.
         near = _first_half(sums / samples)
         rest = 2.0 * sums - samples * near
@@ -302,7 +302,7 @@ class R2(Metric):
 
 
 def _first_half(x: Counts) -> Counts:
-    """Return x rounded to 26 digits, so that the product of two such is exact (Veltkamp 1968)."""
+    """Return x rounded to 26 bits, so that the product of two such is exact (Veltkamp 1968)."""
     scaled = 134217729.0 * x
     return scaled - (scaled - x)
 

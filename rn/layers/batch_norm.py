@@ -25,6 +25,7 @@ class BatchNorm(Layer):
     A training step normalises by its batch, v being the mean of (x - m)², and moves the running ones: running ← (1 -
     momentum) running + momentum (m or, as PyTorch has it, v k / (k - 1) for k values; a single value has no such
     variance, and ``running_var`` stays). ``model(x, training=True)`` normalises by its batch and moves nothing.
+    Where ``compile(gradient_chunks=...)`` cuts a batch into parts, each part is a batch here.
     Everything else, and training while ``trainable`` is False (as in Keras), normalises by the running ones.
 
     Arguments: ``momentum`` (0.1), from 0 to 1, and ``epsilon`` ε (1e-5), at least 0, or ``OptionError``;
