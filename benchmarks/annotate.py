@@ -32,7 +32,7 @@ INCLUDE = re.compile(r'include "(.+)"$')
 MARKED = re.compile(r'<pre class="cython line score-(\d+)"[^>]*>[^<]*<span class="">(\d+)</span>')
 LOOP = re.compile(r"(for .+ in range\((?!\d+\):|len\()|while )")  # over data, not over four axes or the items of a list
 WITH_GIL = re.compile(r"with gil:")
-# Python's own business: one turn for each tensor, phase or row of a table, a user's function, where threads begin or wait.
+# Python's own business: a turn for each tensor, phase or row, a user's function, where threads begin or wait.
 ON_PURPOSE = (
     *("raise ", "return ", "number(function(", "row_of(", "plan.link(", "self.rows.append(", "numbers.append("),
     *("root = root.over", "slot = slot.base", "prange(", "sleep("),
