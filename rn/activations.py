@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, registry
-from rn.errors import OptionError, returned
+from rn.errors import OptionError, read_only, returned
 
 __all__ = [
     "ELU",
@@ -82,14 +82,15 @@ class ActivationFunction(registry.Settled):
         title = type(self).__name__
 
         def forward() -> None:
-            write(view(y), returned(f"{title}.value", self.value(sealed(view(x))), shape))
+            write(view(y), returned(f"{title}.value", self.value(read_only(plan.array(x), shape)), shape))
 
         plan.callback(title, forward, reads=[x], writes=[y])
         if plan.wants_gradient(x):
             dy, dx = plan.gradient(y), plan.gradient(x)
 
             def backward() -> None:
-                write(view(dx), returned(f"{title}.gradient", self.gradient(sealed(view(x)), view(dy)), shape))
+                made = self.gradient(read_only(plan.array(x), shape), view(dy))
+                write(view(dx), returned(f"{title}.gradient", made, shape))
 
             with plan.backward():
                 plan.callback(f"{title}.gradient", backward, reads=[x, dy], writes=[dx])
@@ -245,12 +246,6 @@ class Argmax(ActivationFunction):
         y = plan.tensor(x.shape)
         _core.one_hot_largest(plan, x, y)
         return y
-
-
-def sealed(view: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Make ``view`` read-only and return it."""
-    view.flags.writeable = False
-    return view
 
 
 def write(target: NDArray[np.float32], values: NDArray[Any]) -> None:

@@ -1,7 +1,8 @@
 """The exceptions that rn raises, each also the built-in error that a caller would expect.
 
 Every message says which layer or argument is meant, what came, what was expected and, where it helps, what to do.
-``flag``, ``refuse_masked``, ``read_only`` and ``returned`` guard what several modules take from users and lend them.
+``flag``, ``is_real``, ``refuse_masked``, ``read_only`` and ``returned`` guard what several modules take from users and
+lend them.
 """
 
 from __future__ import annotations
@@ -66,6 +67,11 @@ def flag(what: str, value: Any) -> bool:
     if isinstance(value, (bool, int, np.bool_)) and value in (0, 1):
         return bool(value)
     raise OptionError(f"{what} must be True or False, got {value!r:.80}")
+
+
+def is_real(value: Any) -> bool:
+    """Whether ``value`` is a whole or floating number of Python's or NumPy's, and no bool."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def refuse_masked(name: str, values: Any, owner: str = "") -> None:

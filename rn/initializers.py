@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rn import _core, registry
-from rn.errors import OptionError, ShapeError
+from rn.errors import OptionError, ShapeError, is_real
 
 __all__ = [
     "Constant",
@@ -267,11 +267,7 @@ class Identity(Initializer):
 
 
 def _finite(name: str, value: float) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float, np.integer, np.floating))
-        or not math.isfinite(value)
-    ):
+    if not is_real(value) or not math.isfinite(value):
         raise OptionError(f"{name} must be a finite number, got {value!r}")
     return float(value)
 

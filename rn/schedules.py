@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rn import registry
-from rn.errors import OptionError
+from rn.errors import OptionError, is_real
 
 __all__ = ["Cosine", "Exponential", "OneCycle", "Polynomial", "Schedule", "Step", "Warmup"]
 
@@ -190,11 +190,7 @@ def _along_cosine(start: float, end: float, share: float) -> float:
 
 
 def _number(name: str, value: Any) -> float:
-    if (
-        isinstance(value, (int, float, np.integer, np.floating))
-        and not isinstance(value, bool)
-        and 0 <= value < math.inf
-    ):
+    if is_real(value) and 0 <= value < math.inf:
         return float(value)
     raise OptionError(f"{name} must be a finite number of at least 0, got {value!r}")
 

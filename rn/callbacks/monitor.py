@@ -6,9 +6,7 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-import numpy as np
-
-from rn.errors import OptionError
+from rn.errors import OptionError, is_real
 
 __all__ = ["Monitor"]
 
@@ -25,8 +23,7 @@ class Monitor:
             raise OptionError(f'{owner}: mode must be "auto", "min" or "max", got {mode!r}')
         if not isinstance(name, str) or not name:
             raise OptionError(f'{owner}: monitor must be a name such as "val_loss", got {name!r}')
-        number = isinstance(min_delta, (int, float, np.integer, np.floating)) and not isinstance(min_delta, bool)
-        if not number or not 0 <= min_delta < math.inf:
+        if not is_real(min_delta) or not 0 <= min_delta < math.inf:
             raise OptionError(f"{owner}: min_delta must be a finite number of at least 0, got {min_delta!r}")
         self.owner, self.name, self.mode, self.min_delta = owner, name, mode, float(min_delta)
         self.best: float | None = None

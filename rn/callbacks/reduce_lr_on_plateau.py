@@ -10,7 +10,7 @@ import numpy as np
 
 from rn.callbacks.base import Callback
 from rn.callbacks.monitor import Monitor
-from rn.errors import OptionError
+from rn.errors import OptionError, is_real
 
 __all__ = ["ReduceLROnPlateau"]
 
@@ -37,9 +37,9 @@ class ReduceLROnPlateau(Callback):
         for name, count in (("patience", patience), ("cooldown", cooldown)):
             if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
                 raise OptionError(f"ReduceLROnPlateau: {name} must be a whole number of at least 0, got {count!r}")
-        if not _is_number(factor) or not 0.0 <= factor < 1.0:
+        if not is_real(factor) or not 0.0 <= factor < 1.0:
             raise OptionError(f"ReduceLROnPlateau: factor must be at least 0 and below 1, got {factor!r}")
-        if not _is_number(minimum) or not 0.0 <= minimum < math.inf:
+        if not is_real(minimum) or not 0.0 <= minimum < math.inf:
             raise OptionError(f"ReduceLROnPlateau: minimum must be a finite number of at least 0, got {minimum!r}")
         self.factor, self.minimum = float(factor), float(minimum)
         self.patience, self.cooldown = int(patience), int(cooldown)
@@ -81,7 +81,3 @@ class ReduceLROnPlateau(Callback):
 
     def restore(self, state: dict[str, Any]) -> None:
         self._monitor.best, self._waited, self._cooling = state["best"], int(state["waited"]), int(state["cooling"])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rn import _core
-from rn.errors import DtypeError, LabelError, OptionError, ShapeError, refuse_masked
+from rn.errors import DtypeError, LabelError, OptionError, ShapeError, is_real, refuse_masked
 
 __all__ = ["train_test_split"]
 
@@ -71,7 +71,7 @@ def as_samples(name: str, values: npt.ArrayLike) -> Array:
 
 def samples_for_testing(n: int, test_size: float) -> int:
     """Return how many of n samples are for testing; ``OptionError`` if that leaves a part without any."""
-    if isinstance(test_size, bool) or not isinstance(test_size, int | float | np.integer | np.floating):
+    if not is_real(test_size):
         raise OptionError(f"test_size must be a share between 0 and 1 or a number of samples, got {test_size!r}")
     if isinstance(test_size, int | np.integer):
         tests = int(test_size)

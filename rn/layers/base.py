@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, activations, initializers, registry, regularizers
-from rn.activations import sealed, write
-from rn.errors import DtypeError, OptionError, ShapeError, StateError, flag, refuse_masked, returned
+from rn.activations import write
+from rn.errors import DtypeError, OptionError, ShapeError, StateError, flag, read_only, refuse_masked, returned
 
 __all__ = ["Layer", "Parameter", "Shape", "described", "restored"]
 
@@ -183,7 +183,7 @@ class Layer:
         y = plan.tensor(outputs)
 
         def forward() -> None:
-            made = self.forward(sealed(_view(plan, x, inputs)), plan.training)
+            made = self.forward(read_only(plan.array(x), inputs), plan.training)
             write(_view(plan, y, outputs), returned(f"layer {self.name!r}: forward", made, outputs))
 
         plan.callback(f"{type(self).__name__}.forward", forward, reads=[x], writes=[y])
@@ -287,7 +287,7 @@ class Layer:
     @property
     def parameters(self) -> dict[str, FloatArray]:
         """The trained arrays by name, read-only; ``set`` writes."""
-        return {name: _read_only(p.value, p.shape) for name, p in self._parameters.items()}
+        return {name: read_only(p.value, p.shape) for name, p in self._parameters.items()}
 
     @property
     def gradients(self) -> Gradients:
@@ -297,7 +297,7 @@ class Layer:
     @property
     def buffers(self) -> dict[str, FloatArray]:
         """Arrays that are saved with the layer but not trained, by name, read-only; ``set`` writes."""
-        return {name: sealed(array.view()) for name, array in self._buffers.items()}
+        return {name: read_only(array, array.shape) for name, array in self._buffers.items()}
 
     def __getattr__(self, name: str) -> FloatArray:
         # Only names that are no ordinary attribute come here: layer.weight, layer.bias, a buffer's name.
@@ -422,7 +422,3 @@ def restored(description: dict[str, Any]) -> Layer:
 def _view(plan: _core.Plan, slot: _core.Slot, shape: Shape) -> FloatArray:
     view: FloatArray = np.asarray(plan.array(slot)).reshape(shape)
     return view
-
-
-def _read_only(tensor: _core.Tensor4D, shape: Shape) -> FloatArray:
-    return sealed(np.asarray(tensor).reshape(shape))
