@@ -385,6 +385,19 @@ def test_transforms_give_batches_alike():
 
 
 @pytest.mark.peers
+def test_a_library_chooses_its_own_kernels_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("threadpoolctl")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")  # a processor of 2008, before AVX
+    process = turns.Process("numpy", 1)
+    try:
+        versions = process.ask("versions")
+    finally:
+        process.close()
+    assert "openblas" in versions
+    assert "Nehalem" not in versions
+
+
+@pytest.mark.peers
 def test_products_agree():
     assert_alike(results(Gemm(5, 7, 9)))
 

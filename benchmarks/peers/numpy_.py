@@ -17,7 +17,9 @@ def versions() -> str:
     except ImportError:
         return f"NumPy {np.__version__}"
     blas = ", ".join(
-        f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"
+        f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".rstrip()
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
     )
     return f"NumPy {np.__version__} ({blas or 'no BLAS known'})"
 
