@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WARM_UP = 0.03  # seconds at least that a call is repeated before it is timed
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RN_NUM_THREADS")
-# What would hold a library to other kernels than those it chooses for this processor: none is measured with a hand tied.
+# What would hold a library to other kernels than it chooses for this processor: none is measured with a hand tied.
 RESTRAINTS = (
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",
