@@ -23,6 +23,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t row_block
         ptrdiff_t column_block
         ptrdiff_t column_tiles
+        ptrdiff_t strip
         int left_packed
         int right_in_place
         int right_panels
@@ -49,8 +50,11 @@ cdef extern from "rn.h" nogil:
 cdef Py_ssize_t WANTED_TILES = 16
 cdef double TILE_FLOPS = 1e6
 # Rows of a that a panel of b passes, so that it is packed once for them; above half of these it passes alone, with its columns
-# of c in the second cache. Rows below which packing a panel of b costs too much.
+# of c in the second cache, or, where rows of a are long, for strips of this many rows, beside panels of this many columns in
+# all. Rows below which packing a panel of b costs too much.
 cdef Py_ssize_t MOST_ROWS = 1024
+cdef Py_ssize_t STRIP_ROWS = 24
+cdef Py_ssize_t STRIP_COLUMNS = 128
 cdef Py_ssize_t FEWEST_ROWS = 48
 # Columns of b for each tile where rows of a are not contiguous, so that reading a again costs more.
 cdef Py_ssize_t FEWEST_COLUMNS = 64
@@ -138,7 +142,7 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     if not panels and args.right_column != 1 and args.row_block < args.m:
         right, args.right_panels = packed_columns(plan, right, args.n, k), True
 
-    cdef Py_ssize_t scratch = RN_KC * RN_PANEL
+    cdef Py_ssize_t scratch = RN_KC * (args.column_block if args.strip < args.row_block else RN_PANEL)
     if args.left_packed:
         scratch += args.row_block * RN_KC
     if args.transposed:
@@ -170,16 +174,19 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     """Fill in the blocks and what is packed, from the sizes alone; return the number of tiles."""
     cdef double flops = 2.0 * a.m * a.n * a.k
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
+    cdef bint many_rows = a.m > MOST_ROWS // 2, strips = many_rows and a.left_step == 1 and a.k >= RN_KC
     cdef Py_ssize_t row_tiles = max(1, divide_up(a.m, MOST_ROWS))
-    cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, 512 if a.m <= MOST_ROWS // 2 else RN_PANEL)), most
-    if row_tiles * column_tiles < wanted:
+    cdef Py_ssize_t widest = STRIP_COLUMNS if strips else RN_PANEL if many_rows else 512
+    cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, widest)), most
+    if row_tiles * column_tiles < wanted and not strips:
         most = divide_up(a.n, RN_PANEL if a.left_step == 1 else FEWEST_COLUMNS)
         column_tiles = max(column_tiles, min(most, divide_up(wanted, row_tiles)))
-    if row_tiles * column_tiles < wanted:
+    if row_tiles * column_tiles < (wanted // 2 if strips else wanted):
         row_tiles = max(row_tiles, min(a.m // FEWEST_ROWS, divide_up(wanted, column_tiles)))
-    a.row_block = even_block(a.m, row_tiles, 6)
+    a.row_block = even_block(a.m, row_tiles, STRIP_ROWS if a.m >= 4 * STRIP_ROWS else 6)
     a.column_block = even_block(a.n, column_tiles, RN_PANEL)
     a.column_tiles = divide_up(a.n, a.column_block)
+    a.strip = STRIP_ROWS if strips and a.column_block > RN_PANEL else a.row_block
     # Steps of 4 KiB and more cross many pages; rows, even those that meet in one set of the cache, are read six at a time.
     a.left_packed = a.left_step >= 1024 and a.k >= 64 and a.column_block >= 64
     cdef bint right_collides = a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0

@@ -597,10 +597,16 @@ cdef class Plan:
         """The learning rate of the step at hand, for updates written in Python."""
         return self.step.learning_rate
 
-    def run(self, phase="update") -> None:
+    def run(self, str phase="update") -> None:
         """Run the calls once, up to and including ``phase``: ``"forward"``, ``"backward"`` or ``"update"``."""
         self._ready()
-        cdef Py_ssize_t end = {"forward": self.forward_end, "backward": self.backward_end, "update": self.update_end}[phase]
+        cdef Py_ssize_t end = self.update_end
+        if phase == "forward":
+            end = self.forward_end
+        elif phase == "backward":
+            end = self.backward_end
+        elif phase != "update":
+            raise OptionError(f"a plan runs up to 'forward', 'backward' or 'update', not {phase!r}")
         cdef int threads = current_threads()
         try:
             with nogil:

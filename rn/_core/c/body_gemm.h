@@ -2,13 +2,33 @@
 
 #include "micro_kernel.h"
 
+/* Where the panel of `columns` columns from `column` on lies, right[begin + p, column + j], and how many floats from one p to the
+ * next: in place, or in `own`, where it is packed unless an earlier strip of rows did that. */
+static const float *right_panel(const rn_gemm_args *a, ptrdiff_t begin, ptrdiff_t k, ptrdiff_t column, ptrdiff_t columns,
+                                int turned, int packed, float *own, ptrdiff_t *step) {
+    const float *right = a->right + begin * a->right_step + column * a->right_column;
+    *step = PANEL;
+    if (a->right_panels) return a->right + column * a->k + begin * PANEL;
+    if (turned || (a->right_in_place && columns == PANEL)) {
+        *step = turned ? a->right_column : a->right_step;
+        return right;
+    }
+    if (packed) return own;
+    if (a->right_column == 1)
+        pack_panel(right, a->right_step, k, columns, own);
+    else
+        pack_transposed(right, a->right_column, k, columns, own, PANEL);
+    return own;
+}
+
 KERNEL(gemm) {
     const rn_gemm_args *a = arguments;
     const ptrdiff_t first_row = tile / a->column_tiles * a->row_block, first_column = tile % a->column_tiles * a->column_block;
     const ptrdiff_t rows = least(a->row_block, a->m - first_row), columns = least(a->column_block, a->n - first_column);
-    float *panel = scratch;
-    float *packed = panel + RN_KC * RN_PANEL;                             /* [rows, RN_KC] where left is packed */
-    float *turned = packed + (a->left_packed ? a->row_block * RN_KC : 0); /* [rows, column_block] where c is transposed */
+    const int strips = a->strip < rows;
+    float *panels = scratch;                                                /* one, or of all columns for all strips */
+    float *packed = panels + RN_KC * (strips ? a->column_block : RN_PANEL); /* [rows, RN_KC] where left is packed */
+    float *turned = packed + (a->left_packed ? a->row_block * RN_KC : 0);   /* [rows, column_block] where c is transposed */
 
     micro_tile t = {.a_step = a->left_packed ? 1 : a->left_step, .runs = 1, .activation = a->activation, .alpha = a->alpha};
     float *c = a->c + first_row * a->c_row + first_column;
@@ -34,30 +54,19 @@ KERNEL(gemm) {
             left = packed;
             left_row = RN_KC;
         }
-        for (ptrdiff_t j = 0; j < columns; j += PANEL) {
-            t.columns = least(PANEL, columns - j);
-            const float *right = a->right + begin * a->right_step + (first_column + j) * a->right_column;
-            const int turned = rows <= FEW_ROWS && a->right_column != 1 && t.columns == PANEL && !a->right_panels;
-            t.b = panel;
-            t.b_step = PANEL;
-            if (a->right_panels) {
-                t.b = a->right + (first_column + j) * a->k + begin * PANEL;
-            } else if (turned) {
-                t.b = right;
-                t.b_step = a->right_column;
-            } else if (a->right_in_place && t.columns == PANEL) {
-                t.b = right;
-                t.b_step = a->right_step;
-            } else if (a->right_column == 1) {
-                pack_panel(right, a->right_step, k, t.columns, panel);
-            } else {
-                pack_transposed(right, a->right_column, k, t.columns, panel, PANEL);
+        for (ptrdiff_t i = 0; i < rows; i += a->strip) {
+            for (ptrdiff_t j = 0; j < columns; j += PANEL) {
+                float *own = panels + (strips ? j * RN_KC : 0);
+                t.columns = least(PANEL, columns - j);
+                const int turn = rows <= FEW_ROWS && a->right_column != 1 && t.columns == PANEL && !a->right_panels;
+                t.b = right_panel(a, begin, k, first_column + j, t.columns, turn, i > 0, own, &t.b_step);
+                t.next = a->right + begin * a->right_step + (first_column + j) * a->right_column + PANEL;
+                t.next_step = a->right_step;
+                t.next_rows = i == 0 && t.b == own && a->right_column == 1 && j + 2 * PANEL <= columns ? k : 0;
+                t.column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
+                multiply_panel(&t, turn, left + i * left_row, left_row, least(a->strip, rows - i), c + i * t.c_row + j,
+                               row_bias != NULL ? row_bias + i : NULL);
             }
-            t.next = right + PANEL;
-            t.next_step = a->right_step;
-            t.next_rows = t.b == panel && a->right_column == 1 && j + 2 * PANEL <= columns ? k : 0;
-            t.column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
-            multiply_panel(&t, turned, left, left_row, rows, c + j, row_bias);
         }
         begin += k;
     } while (begin < a->k);

@@ -1,15 +1,16 @@
 /* The heart of matrix products and convolutions: a small tile of C held in registers while k runs.
  *
- *   c[i, j] (+)= sum_k a[i, k] b[k, j],   i < rows <= 6,   j < columns <= vectors * VL
+ *   c[i, j] (+)= sum_k a[i, k] b[k, j],   i < rows <= ROWS,   j < columns <= vectors * VL
  *
  * Every output is one chain of fused multiply-adds over k, started from 0, whatever rows and vectors are: the bits of an output
  * do not depend on the tile it was computed in. Callers cut k in blocks of RN_KC, counted from 0, and add each block's chain to
  * c: that order, too, is the same everywhere.
  *
  * Registers (16): rows * vectors sums, vectors of b, one broadcast of a. 6 * 2 + 2 + 1 = 15. Two multiply-adds a cycle of latency
- * 4 want 8 chains at least: 6 x 2, 5 x 2, 4 x 2 and 3 x 3, 4 x 3 have them. */
+ * 4 want 8 chains at least: 6 x 2, 5 x 2, 4 x 2 and 3 x 3, 4 x 3 have them. AVX-512 has 32 registers, and 8 rows read b less
+ * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them. */
 
-enum { ROWS = 6, VECTORS = 3 };
+enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 64, VECTORS = 3 };
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
 typedef struct {
@@ -122,6 +123,7 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
             }
             at += a_step;
             b += b_step;
+            if (rows > SHORT_ROWS) RN_OPAQUE(at);
         }
     }
 
@@ -183,15 +185,25 @@ MICRO(1, 3)
 MICRO(2, 3)
 MICRO(3, 3)
 MICRO(4, 3)
+#if VL == 16
+MICRO(7, 1)
+MICRO(8, 1)
+MICRO(7, 2)
+MICRO(8, 2)
+#define TALL(vectors) , multiply_7x##vectors, multiply_8x##vectors
+#else
+#define TALL(vectors)
+#endif
 #undef MICRO
 
-/* By vectors and rows, and how many rows there are for each number of vectors. */
-static const int MOST_ROWS[VECTORS] = {6, 6, 4};
+/* By vectors and rows, and how many rows there are for each number of vectors where chains may be short. */
+static const int MOST_ROWS[VECTORS] = {SHORT_ROWS, SHORT_ROWS, 4};
 static const micro_kernel MICRO_KERNELS[VECTORS][ROWS] = {
-    {multiply_1x1, multiply_2x1, multiply_3x1, multiply_4x1, multiply_5x1, multiply_6x1},
-    {multiply_1x2, multiply_2x2, multiply_3x2, multiply_4x2, multiply_5x2, multiply_6x2},
+    {multiply_1x1, multiply_2x1, multiply_3x1, multiply_4x1, multiply_5x1, multiply_6x1 TALL(1)},
+    {multiply_1x2, multiply_2x2, multiply_3x2, multiply_4x2, multiply_5x2, multiply_6x2 TALL(2)},
     {multiply_1x3, multiply_2x3, multiply_3x3, multiply_4x3},
 };
+#undef TALL
 
 #define MICRO(rows) \
     static RN_NO_INLINE void multiply_turned_##rows(const micro_tile *t) { multiply_turned_panel(rows, t); }
@@ -221,12 +233,13 @@ static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t rows, ptrdiff_
 static void multiply_panel(micro_tile *t, int turned, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
                            const float *row_bias) {
     const micro_kernel *kernels = turned ? TURNED_KERNELS : MICRO_KERNELS[t->columns > VL];
+    const ptrdiff_t most = t->a_step == 1 && t->run >= LONG_CHAIN ? ROWS : SHORT_ROWS;
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
-        take = next_rows(left, ROWS);
+        take = next_rows(left, most);
         for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
-        if (t->c_far || t->next_rows > 0) ask_ahead(t, take, (rows - left) / ROWS, (rows + ROWS - 1) / ROWS);
+        if (t->c_far || t->next_rows > 0) ask_ahead(t, take, (rows - left) / most, (rows + most - 1) / most);
         kernels[take - 1](t);
         t->c += take * t->c_row;
         if (row_bias != NULL) t->row_bias += take;

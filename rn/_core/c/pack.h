@@ -17,6 +17,14 @@
 #define RN_NO_INLINE
 #endif
 
+/* What i is by now the compiler shall not reason about: an index into many rows stays one, instead of a pointer for each of them,
+ * for which registers do not suffice. */
+#if defined(__GNUC__)
+#define RN_OPAQUE(i) __asm__("" : "+r"(i))
+#else
+#define RN_OPAQUE(i) ((void)(i))
+#endif
+
 /* Ask for the cache line at p, which need not be readable: for the first cache, for the second, or to write to it. */
 #if defined(__GNUC__)
 #define RN_PREFETCH(p) __builtin_prefetch(p)

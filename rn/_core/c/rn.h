@@ -322,14 +322,16 @@ enum { RN_KC = 256, RN_PANEL = 32 };
  * left[i, p] = left[i * left_row + p * left_step], right[p, j] = right[p * right_step + j * right_column]; one stride of each
  * is 1. c[i, j] = c[i * c_row + j], or c[j * c_row + i] where transposed: the caller may swap the operands so that the smaller
  * one is packed. right_panels: right is what pack_columns made. Bias: row_bias[i] or column_bias[j] or none. A tile is row_block
- * x column_block of c; column_tiles of them lie side by side. Scratch, in floats: RN_KC * RN_PANEL, row_block * RN_KC where left
- * is packed, row_block * column_block where transposed. 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
+ * x column_block of c; column_tiles of them lie side by side. Its rows pass one panel of right after the other, all of them or,
+ * where they do not fit into the second cache, strip by strip. Scratch, in floats: RN_KC * RN_PANEL, or RN_KC * column_block
+ * where there are several strips; row_block * RN_KC where left is packed, row_block * column_block where transposed.
+ * 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
 typedef struct {
     const float *left, *right, *row_bias, *column_bias;
     float *c;
     ptrdiff_t m, n, k;
     ptrdiff_t left_row, left_step, right_step, right_column, c_row;
-    ptrdiff_t row_block, column_block, column_tiles;
+    ptrdiff_t row_block, column_block, column_tiles, strip;
     int left_packed, right_in_place, right_panels, transposed, accumulate;
     int activation;
     float alpha;
