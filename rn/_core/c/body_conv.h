@@ -71,7 +71,7 @@ KERNEL(convolve) {
                 t.b = part.origin + x + i;
                 t.b_step = part.plane;
             }
-            multiply_panel(&t, 0, left, left_row, a->rows, c + i, bias);
+            multiply_panel(&t, ONE_PANEL, left, left_row, a->rows, c + i, bias);
         }
         begin += k;
     } while (begin < k_all);

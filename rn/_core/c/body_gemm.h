@@ -2,15 +2,22 @@
 
 #include "micro_kernel.h"
 
+/* How `rows` pass the first of the columns left. */
+static panel_way way_of(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t left) {
+    if (rows > FEW_ROWS) return ONE_PANEL;
+    if (a->right_panels) return left >= 2 * PANEL && a->left_step == 1 ? PAIR_OF_PANELS : ONE_PANEL;
+    return a->right_column != 1 && left >= PANEL ? TURNED_PANEL : ONE_PANEL;
+}
+
 /* Where the panel of `columns` columns from `column` on lies, right[begin + p, column + j], and how many floats from one p to the
  * next: in place, or in `own`, where it is packed unless an earlier strip of rows did that. */
 static const float *right_panel(const rn_gemm_args *a, ptrdiff_t begin, ptrdiff_t k, ptrdiff_t column, ptrdiff_t columns,
-                                int turned, int packed, float *own, ptrdiff_t *step) {
+                                panel_way way, int packed, float *own, ptrdiff_t *step) {
     const float *right = a->right + begin * a->right_step + column * a->right_column;
     *step = PANEL;
     if (a->right_panels) return a->right + column * a->k + begin * PANEL;
-    if (turned || (a->right_in_place && columns == PANEL)) {
-        *step = turned ? a->right_column : a->right_step;
+    if (way == TURNED_PANEL || (a->right_in_place && columns == PANEL)) {
+        *step = way == TURNED_PANEL ? a->right_column : a->right_step;
         return right;
     }
     if (packed) return own;
@@ -55,16 +62,17 @@ KERNEL(gemm) {
             left_row = RN_KC;
         }
         for (ptrdiff_t i = 0; i < rows; i += a->strip) {
-            for (ptrdiff_t j = 0; j < columns; j += PANEL) {
+            for (ptrdiff_t j = 0; j < columns; j += t.columns) {
                 float *own = panels + (strips ? j * RN_KC : 0);
-                t.columns = least(PANEL, columns - j);
-                const int turn = rows <= FEW_ROWS && a->right_column != 1 && t.columns == PANEL && !a->right_panels;
-                t.b = right_panel(a, begin, k, first_column + j, t.columns, turn, i > 0, own, &t.b_step);
+                const panel_way way = way_of(a, rows, columns - j);
+                t.columns = least(way == PAIR_OF_PANELS ? 2 * PANEL : PANEL, columns - j);
+                t.b = right_panel(a, begin, k, first_column + j, t.columns, way, i > 0, own, &t.b_step);
+                t.b_beside = t.b + a->k * PANEL;
                 t.next = a->right + begin * a->right_step + (first_column + j) * a->right_column + PANEL;
                 t.next_step = a->right_step;
                 t.next_rows = i == 0 && t.b == own && a->right_column == 1 && j + 2 * PANEL <= columns ? k : 0;
                 t.column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
-                multiply_panel(&t, turn, left + i * left_row, left_row, least(a->strip, rows - i), c + i * t.c_row + j,
+                multiply_panel(&t, way, left + i * left_row, left_row, least(a->strip, rows - i), c + i * t.c_row + j,
                                row_bias != NULL ? row_bias + i : NULL);
             }
         }

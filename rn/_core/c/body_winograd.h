@@ -218,7 +218,8 @@ static void multiply_places(const rn_winograd_args *a, const winograd_unit *u, p
             t.run = least(RN_KC, a->channels - begin);
             t.b = b + begin * PANEL;
             t.add = begin > 0;
-            multiply_panel(&t, 0, u->v + place * u->plane + begin, u->channels, u->block.tiles, u->m + place * u->m_plane, NULL);
+            multiply_panel(&t, ONE_PANEL, u->v + place * u->plane + begin, u->channels, u->block.tiles, u->m + place * u->m_plane,
+                           NULL);
         }
     }
 }

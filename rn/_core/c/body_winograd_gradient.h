@@ -130,7 +130,7 @@ static RN_ALWAYS_INLINE void winograd_gradient_tile(const rn_winograd_gradient_a
                 for (ptrdiff_t j = 0; j < channels; j += PANEL) {
                     t.columns = least(PANEL, channels - j);
                     t.b = v + place * plane + j;
-                    multiply_panel(&t, 0, u + place * filter_plane, 1, filters, c + j, NULL);
+                    multiply_panel(&t, ONE_PANEL, u + place * filter_plane, 1, filters, c + j, NULL);
                 }
             }
             add_tile_sums(u + 7 * filter_plane, b.tiles, filter_lanes, filters, t.add, sums);

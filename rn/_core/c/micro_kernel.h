@@ -18,6 +18,7 @@ typedef struct {
     ptrdiff_t a_step, a_turn; /* floats of a from one k to the next, and from one run of k to the next */
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
+    const float *b_beside;    /* the panel after b, of a pair */
     ptrdiff_t b_step, b_turn; /* b_turn more from the last k of a run to the first of the next */
     float *c;                 /* c[i, j], c_row floats from one row to the next; exactly columns of it are touched */
     ptrdiff_t c_row, columns; /* (vectors - 1) * VL < columns <= vectors * VL */
@@ -167,6 +168,33 @@ static RN_ALWAYS_INLINE void multiply_turned_panel(const int rows, const micro_t
     finish_tile(rows, 2, tile, t);
 }
 
+/* The same for few rows and two whole packed panels: one alone has too few chains to hide their waits. One run of k, rows of a
+ * contiguous. */
+static RN_ALWAYS_INLINE void multiply_pair(const int rows, const micro_tile *t) {
+    vf sum[2][ROWS][VECTORS];
+    RN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        RN_UNROLL
+        for (int v = 0; v < 4; v++) sum[v / 2][i][v % 2] = vf_zero();
+    }
+    const float *b = t->b, *beside = t->b_beside;
+    for (ptrdiff_t p = 0; p < t->run; p++, b += PANEL, beside += PANEL) {
+        const vf line[4] = {vf_load(b), vf_load(b + VL), vf_load(beside), vf_load(beside + VL)};
+        RN_UNROLL
+        for (int i = 0; i < rows; i++) {
+            vf value = vf_set(t->row[i][p]);
+            RN_UNROLL
+            for (int v = 0; v < 4; v++) sum[v / 2][i][v % 2] = vf_fma(value, line[v], sum[v / 2][i][v % 2]);
+        }
+    }
+    micro_tile half = *t;
+    half.columns = PANEL;
+    finish_tile(rows, 2, sum[0], &half);
+    half.c += PANEL;
+    if (half.column_bias != NULL) half.column_bias += PANEL;
+    finish_tile(rows, 2, sum[1], &half);
+}
+
 #define MICRO(rows, vectors) \
     static RN_NO_INLINE void multiply_##rows##x##vectors(const micro_tile *t) { multiply_tile(rows, vectors, t); }
 MICRO(1, 1)
@@ -212,6 +240,13 @@ MICRO(2)
 #undef MICRO
 static const micro_kernel TURNED_KERNELS[FEW_ROWS] = {multiply_turned_1, multiply_turned_2};
 
+#define MICRO(rows) \
+    static RN_NO_INLINE void multiply_pair_##rows(const micro_tile *t) { multiply_pair(rows, t); }
+MICRO(1)
+MICRO(2)
+#undef MICRO
+static const micro_kernel PAIR_KERNELS[FEW_ROWS] = {multiply_pair_1, multiply_pair_2};
+
 /* How many of the rows left go into the next tile: as many as there can be, and what is less than twice that in two even parts,
  * for a tile of one or two rows keeps the multipliers waiting. */
 static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
@@ -229,10 +264,13 @@ static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t rows, ptrdiff_
 }
 
 /* All rows of a, a_row floats apart, times one panel into rows of c; then what is left of the activation. t holds the rest.
- * turned: b is stored by columns, and rows are few. */
-static void multiply_panel(micro_tile *t, int turned, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
+ * Of few rows, the panel may be TURNED: b is stored by columns, or a PAIR of panels. */
+typedef enum { ONE_PANEL, TURNED_PANEL, PAIR_OF_PANELS } panel_way;
+static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
                            const float *row_bias) {
-    const micro_kernel *kernels = turned ? TURNED_KERNELS : MICRO_KERNELS[t->columns > VL];
+    const micro_kernel *kernels = way == TURNED_PANEL     ? TURNED_KERNELS
+                                  : way == PAIR_OF_PANELS ? PAIR_KERNELS
+                                                          : MICRO_KERNELS[t->columns > VL];
     const ptrdiff_t most = t->a_step == 1 && t->run >= LONG_CHAIN ? ROWS : SHORT_ROWS;
     t->c = c;
     t->row_bias = row_bias;
