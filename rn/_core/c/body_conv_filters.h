@@ -126,6 +126,26 @@ static inline void store_pixels(float *out, ptrdiff_t out_column, ptrdiff_t pixe
     }
 }
 
+/* Filters by pixels into their planes, a row of outputs each. */
+static RN_ALWAYS_INLINE void store_block(const rn_convolve_args *a, const vf block[VL], ptrdiff_t filters, ptrdiff_t pixels,
+                                         float *out) {
+    if (filters < VL || pixels < VL || a->out_column > 2) {
+        for (ptrdiff_t l = 0; l < least(VL, filters); l++, out += a->out_plane)
+            store_pixels(out, a->out_column, pixels, block[l]);
+    } else if (a->out_column == 1) {
+        RN_UNROLL
+        for (int l = 0; l < VL; l++) vf_store(out + l * a->out_plane, block[l]);
+    } else {
+        const vm even = vi_eq(vi_and(vi_lanes(), vi_set(1)), vi_set(0));
+        RN_UNROLL
+        for (int l = 0; l < VL; l++) {
+            vf high, low = vf_interleave(block[l], block[l], &high);
+            vf_store_masked(out + l * a->out_plane, even, low);
+            vf_store_masked(out + l * a->out_plane + VL, even, high);
+        }
+    }
+}
+
 /* act(total + bias) of pixels x filters, turned into the filters' planes. Lines of several planes may collide in the cache, so
  * that none is left half written: that is why tiles are collected first. */
 static void store_filters(const rn_convolve_args *a, float *total, const float *bias, ptrdiff_t pixels, ptrdiff_t filters,
@@ -141,19 +161,21 @@ static void store_filters(const rn_convolve_args *a, float *total, const float *
         bias = NULL;
     }
     for (ptrdiff_t m = 0; m < filters; m += VL) {
-        const vf add = bias != NULL ? vf_load_first(bias + m, filters - m) : vf_zero();
         for (ptrdiff_t i = 0; i < pixels; i += VL) {
             vf block[VL];
             RN_UNROLL
-            for (int l = 0; l < VL; l++) {
-                const vf value = vf_load(total + (i + l) * PANEL + m);
-                block[l] = bias != NULL ? vf_add(value, add) : value;
-                if (relu) block[l] = vf_max(vf_zero(), block[l]);
+            for (int l = 0; l < VL; l++) block[l] = vf_load(total + (i + l) * PANEL + m);
+            if (bias != NULL) {
+                const vf add = vf_load_first(bias + m, filters - m);
+                RN_UNROLL
+                for (int l = 0; l < VL; l++) block[l] = vf_add(block[l], add);
+            }
+            if (relu) {
+                RN_UNROLL
+                for (int l = 0; l < VL; l++) block[l] = vf_max(vf_zero(), block[l]);
             }
             vf_transpose(block);
-            float *to = out + m * a->out_plane + i * a->out_column;
-            for (ptrdiff_t l = 0; l < least(VL, filters - m); l++, to += a->out_plane)
-                store_pixels(to, a->out_column, pixels - i, block[l]);
+            store_block(a, block, filters - m, pixels - i, out + m * a->out_plane + i * a->out_column);
         }
     }
 }
