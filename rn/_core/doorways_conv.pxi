@@ -25,8 +25,10 @@ cdef extern from "rn.h" nogil:
 
     ctypedef struct rn_convolve_args:
         rn_window window
+        rn_window beside
         const float *source
         const float *weight
+        const float *weight_beside
         const float *bias
         float *out
         ptrdiff_t images
@@ -39,6 +41,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t out_first
         ptrdiff_t block
         ptrdiff_t blocks
+        int phases
         int in_place
         int scattered
         int weight_packed
@@ -278,7 +281,10 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
     cdef Py_ssize_t products = a.channels * taps, offsets = RN_KC
     if filters_in_lanes:
         offsets = RN_TAP_LIST(products, w.tap_rows, w.tap_columns)
-    cdef Py_ssize_t scratch = RN_COLLECTED * RN_PANEL if filters_in_lanes else RN_KC * RN_PANEL, grid_rows
+        if a.phases == 2:
+            products = a.channels * a.beside.tap_rows * a.beside.tap_columns
+            offsets += RN_TAP_LIST(products, a.beside.tap_rows, a.beside.tap_columns)
+    cdef Py_ssize_t scratch = a.phases * RN_COLLECTED * RN_PANEL if filters_in_lanes else RN_KC * RN_PANEL, grid_rows
     if a.weight_packed and not filters_in_lanes:
         scratch += a.rows * RN_KC
     if a.scattered and not filters_in_lanes:
@@ -363,7 +369,7 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
         return
     cdef rn_convolve_args wanted
     memset(&wanted, 0, sizeof(wanted))
-    wanted.window = conv.window()
+    wanted.window, wanted.phases = conv.window(), 1
     wanted.images, wanted.groups, wanted.channels, wanted.rows = conv.n, groups, conv.channels, conv.filters
     wanted.out_plane, wanted.out_row, wanted.out_column = conv.grid[0] * conv.grid[1], conv.grid[1], 1
     wanted.activation = code
@@ -469,10 +475,12 @@ cdef void record_transposed(Plan plan, str name, _Convolution conv, Slot dy, Slo
         if bias is not None:
             plan.link(&depthwise.bias, bias, READ)
         return
+    # Two phases side by side write whole lines.
+    cdef bint pairs = form == DIRECT_FILTERS and conv.stride[1] == 2 and conv.image[1] % 2 == 0
     cdef Py_ssize_t i, j
     for i in range(min(conv.stride[0], conv.image[0])):
-        for j in range(min(conv.stride[1], conv.image[1])):
-            phase = record_phase(plan, name, form, conv, dy, weight, dx, i, j)
+        for j in range(0, min(conv.stride[1], conv.image[1]), 2 if pairs else 1):
+            phase = record_phase(plan, name, form, conv, dy, weight, dx, i, j, pairs)
             phase.activation, phase.alpha = activation, alpha
             if bias is not None:
                 plan.link(&phase.bias, bias, READ)
@@ -518,15 +526,19 @@ cdef rn_window phase_window(_Convolution conv, PhaseTaps down, PhaseTaps across,
 
 
 cdef rn_convolve_args *record_phase(Plan plan, str name, ConvForm form, _Convolution conv, Slot dy, Slot weight, Slot dx,
-                                    Py_ssize_t i, Py_ssize_t j) except NULL:
-    """Record the gradient of the pixels (i + stride y, j + stride x)."""
-    cdef PhaseTaps down = phase_taps(conv, 0, i), across = phase_taps(conv, 1, j)
+                                    Py_ssize_t i, Py_ssize_t j, bint pair) except NULL:
+    """Record the gradient of the pixels (i + stride y, j + stride x), and with `pair` of those at j + 1 too."""
+    cdef PhaseTaps down = phase_taps(conv, 0, i), across = phase_taps(conv, 1, j), beside
     cdef Py_ssize_t taps = down.count * across.count
-    cdef Slot turned = (phase_filters(plan, conv, weight, down, across) if form == DIRECT_FILTERS
-                        else turned_weights(plan, conv, weight, down, across))
+    cdef Slot turned = phase_weights(plan, form, conv, weight, down, across), turned_beside = None
     cdef rn_convolve_args wanted
     memset(&wanted, 0, sizeof(wanted))
-    wanted.window = phase_window(conv, down, across, i, j)
+    wanted.window, wanted.phases = phase_window(conv, down, across, i, j), 1
+    if pair:
+        beside = phase_taps(conv, 1, j + 1)
+        taps += down.count * beside.count
+        turned_beside = phase_weights(plan, form, conv, weight, down, beside)
+        wanted.beside, wanted.phases = phase_window(conv, down, beside, i, j + 1), 2
     wanted.images, wanted.groups, wanted.channels, wanted.rows = conv.n, conv.groups, conv.filters, conv.channels
     wanted.out_plane = conv.image[0] * conv.image[1]
     wanted.out_row, wanted.out_column = conv.stride[0] * conv.image[1], conv.stride[1]
@@ -536,9 +548,18 @@ cdef rn_convolve_args *record_phase(Plan plan, str name, ConvForm form, _Convolu
         plan, name, form, &wanted, conv.flops() * share, conv.bytes() * share)
     plan.link(&a.source, dy, READ)
     plan.link(&a.weight, turned, READ)
+    if pair:
+        plan.link(&a.weight_beside, turned_beside, READ)
     # One phase is all of dx; of several, each writes its own pixels.
     plan.link(&a.out, dx, WRITE if conv.stride[0] == conv.stride[1] == 1 else UPDATE)
     return a
+
+
+cdef Slot phase_weights(Plan plan, ConvForm form, _Convolution conv, Slot weight, PhaseTaps down, PhaseTaps across):
+    """A phase's weights in the order in which they are read."""
+    if form == DIRECT_FILTERS:
+        return phase_filters(plan, conv, weight, down, across)
+    return turned_weights(plan, conv, weight, down, across)
 
 
 def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbias=None, stride=(1, 1),

@@ -129,53 +129,73 @@ static inline void store_pixels(float *out, ptrdiff_t out_column, ptrdiff_t pixe
 /* Filters by pixels into their planes, a row of outputs each. */
 static RN_ALWAYS_INLINE void store_block(const rn_convolve_args *a, const vf block[VL], ptrdiff_t filters, ptrdiff_t pixels,
                                          float *out) {
-    if (filters < VL || pixels < VL || a->out_column > 2) {
-        for (ptrdiff_t l = 0; l < least(VL, filters); l++, out += a->out_plane)
-            store_pixels(out, a->out_column, pixels, block[l]);
-    } else if (a->out_column == 1) {
+    if (filters >= VL && pixels >= VL && a->out_column == 1) {
         RN_UNROLL
         for (int l = 0; l < VL; l++) vf_store(out + l * a->out_plane, block[l]);
-    } else {
-        const vm even = vi_eq(vi_and(vi_lanes(), vi_set(1)), vi_set(0));
-        RN_UNROLL
-        for (int l = 0; l < VL; l++) {
-            vf high, low = vf_interleave(block[l], block[l], &high);
-            vf_store_masked(out + l * a->out_plane, even, low);
-            vf_store_masked(out + l * a->out_plane + VL, even, high);
-        }
+        return;
+    }
+    for (ptrdiff_t l = 0; l < least(VL, filters); l++, out += a->out_plane) store_pixels(out, a->out_column, pixels, block[l]);
+}
+
+/* The same of two phases: their pixels by turns. */
+static RN_ALWAYS_INLINE void store_pair(const rn_convolve_args *a, const vf block[VL], const vf beside[VL], ptrdiff_t filters,
+                                        ptrdiff_t pixels, float *out) {
+    const ptrdiff_t floats = 2 * pixels;
+    for (ptrdiff_t l = 0; l < least(VL, filters); l++, out += a->out_plane) {
+        vf high, low = vf_interleave(block[l], beside[l], &high);
+        vf_store_first(out, floats, low);
+        if (floats > VL) vf_store_first(out + VL, floats - VL, high);
     }
 }
 
-/* act(total + bias) of pixels x filters, turned into the filters' planes. Lines of several planes may collide in the cache, so
- * that none is left half written: that is why tiles are collected first. */
+/* act(total + bias) of VL filters of VL pixels, turned: block[l] holds the pixels of filter l. */
+static RN_ALWAYS_INLINE void finish_block(const float *total, const float *bias, ptrdiff_t filters, int relu, vf block[VL]) {
+    RN_UNROLL
+    for (int l = 0; l < VL; l++) block[l] = vf_load(total + l * PANEL);
+    if (bias != NULL) {
+        const vf add = vf_load_first(bias, filters);
+        RN_UNROLL
+        for (int l = 0; l < VL; l++) block[l] = vf_add(block[l], add);
+    }
+    if (relu) {
+        RN_UNROLL
+        for (int l = 0; l < VL; l++) block[l] = vf_max(vf_zero(), block[l]);
+    }
+    vf_transpose(block);
+}
+
+/* The activations that store_filters does not know. */
+static void activate_total(const rn_convolve_args *a, float *total, const float *bias, ptrdiff_t pixels, ptrdiff_t filters) {
+    for (ptrdiff_t i = 0; i < pixels; i++, total += PANEL) {
+        if (bias != NULL)
+            for (ptrdiff_t m = 0; m < filters; m++) total[m] += bias[m];
+        activate_span(a->activation, a->alpha, total, total, filters);
+    }
+}
+
+/* act(total + bias) of pixels x filters, of each phase, turned into the filters' planes. Lines of several planes may collide in
+ * the cache, so that none is left half written: that is why tiles are collected first. */
 static void store_filters(const rn_convolve_args *a, float *total, const float *bias, ptrdiff_t pixels, ptrdiff_t filters,
                           float *out) {
     const int relu = a->activation == RN_RELU;
+    float *beside = total + RN_COLLECTED * RN_PANEL;
     if (a->activation > RN_RELU) {
-        for (ptrdiff_t i = 0; i < pixels; i++) {
-            float *row = total + i * PANEL;
-            if (bias != NULL)
-                for (ptrdiff_t m = 0; m < filters; m++) row[m] += bias[m];
-            activate_span(a->activation, a->alpha, row, row, filters);
-        }
+        activate_total(a, total, bias, pixels, filters);
+        if (a->phases == 2) activate_total(a, beside, bias, pixels, filters);
         bias = NULL;
     }
     for (ptrdiff_t m = 0; m < filters; m += VL) {
+        const float *add = bias != NULL ? bias + m : NULL;
         for (ptrdiff_t i = 0; i < pixels; i += VL) {
-            vf block[VL];
-            RN_UNROLL
-            for (int l = 0; l < VL; l++) block[l] = vf_load(total + (i + l) * PANEL + m);
-            if (bias != NULL) {
-                const vf add = vf_load_first(bias + m, filters - m);
-                RN_UNROLL
-                for (int l = 0; l < VL; l++) block[l] = vf_add(block[l], add);
+            float *to = out + m * a->out_plane + i * a->out_column;
+            vf block[VL], other[VL];
+            finish_block(total + i * PANEL + m, add, filters - m, relu, block);
+            if (a->phases == 1) {
+                store_block(a, block, filters - m, pixels - i, to);
+                continue;
             }
-            if (relu) {
-                RN_UNROLL
-                for (int l = 0; l < VL; l++) block[l] = vf_max(vf_zero(), block[l]);
-            }
-            vf_transpose(block);
-            store_block(a, block, filters - m, pixels - i, out + m * a->out_plane + i * a->out_column);
+            finish_block(beside + i * PANEL + m, add, filters - m, relu, other);
+            store_pair(a, block, other, filters - m, pixels - i, to);
         }
     }
 }
@@ -197,8 +217,20 @@ static grid_range common_range(const grid_range *ranges, ptrdiff_t n, ptrdiff_t 
     return (grid_range){first, end > first ? end - first : 0};
 }
 
-static void list_taps(tap_list *list, const rn_window *w, ptrdiff_t channels) {
-    filter_tap *tap = list->tap;
+/* One set of taps and their weights: those of the window, or of one of two phases. */
+typedef struct {
+    const rn_window *window;
+    const float *weight; /* of the group */
+    ptrdiff_t k;
+    tap_list list;
+} filter_phase;
+
+/* In `room`, of which the rest is returned. */
+static ptrdiff_t *list_taps(tap_list *list, const rn_window *w, ptrdiff_t channels, ptrdiff_t *room) {
+    filter_tap *tap = list->tap = (filter_tap *)room;
+    list->rows = (grid_range *)(list->tap + channels * w->tap_rows * w->tap_columns);
+    list->columns = list->rows + w->tap_rows;
+    list->inside = (unsigned *)(list->columns + w->tap_columns);
     for (ptrdiff_t c = 0; c < channels; c++)
         for (ptrdiff_t i = 0; i < w->tap_rows; i++) {
             const ptrdiff_t row = (c * w->height + w->first_y + i * w->tap_step_y) * w->width + w->first_x;
@@ -208,6 +240,7 @@ static void list_taps(tap_list *list, const rn_window *w, ptrdiff_t channels) {
     find_column_ranges(list->columns, w);
     list->whole_rows = common_range(list->rows, w->tap_rows, w->grid_height);
     list->whole_columns = common_range(list->columns, w->tap_columns, w->grid_width);
+    return room + RN_TAP_LIST(channels * w->tap_rows * w->tap_columns, w->tap_rows, w->tap_columns);
 }
 
 static inline int is_in_range(ptrdiff_t first, ptrdiff_t count, grid_range range) {
@@ -243,22 +276,24 @@ static rows_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile) {
     const ptrdiff_t rows = reach((end - 1) / w->grid_width - first / w->grid_width + 1, w->stride_y, w->tap_step_y, w->tap_rows);
     const ptrdiff_t from = top > 0 ? top : 0, size = (least(top + rows, w->height) - from) * w->width;
     const float *planes = a->source + (image * a->groups + group) * a->channels * plane + from * w->width;
-    const ptrdiff_t work = a->block * ((a->rows + PANEL - 1) / PANEL);
+    const ptrdiff_t work = a->block * ((a->rows + PANEL - 1) / PANEL) * a->phases;
     return (rows_ahead){planes, image < a->images ? a->channels : 0, plane, size, work, 0, 0};
 }
 
-/* The sums of a run of positions, in `total`: rows of the grid in even tiles. */
-static void sum_pixels(const rn_convolve_args *a, tap_list *list, const float *planes, const float *weight, ptrdiff_t filters,
+/* The sums of a run of positions over a phase's taps, in `total`: rows of the grid in even tiles. m: the first of the filters. */
+static void sum_pixels(const rn_convolve_args *a, filter_phase *phase, const float *planes, ptrdiff_t m, ptrdiff_t filters,
                        const pixel_run *run, rows_ahead *next, float *total) {
-    const rn_window *w = &a->window;
-    const ptrdiff_t k = a->channels * w->tap_rows * w->tap_columns;
+    const rn_window *w = phase->window;
+    const float *weight = phase->weight + m / RN_PANEL * phase->k * RN_PANEL + m % RN_PANEL;
+    tap_list *list = &phase->list;
     ptrdiff_t y = run->y, x = run->x;
     for (ptrdiff_t i = 0, take; i < run->pixels; i += take) {
         const ptrdiff_t left = least(w->grid_width - x, run->pixels - i), tiles = (left + MOST_PIXELS - 1) / MOST_PIXELS;
         take = (left + tiles - 1) / tiles;
         ask_on(ASK_FAR, next, take);
-        ask_for_rows(ASK_TO_WRITE, run->out, a->out_plane, run->pixels * a->out_column, i * filters / run->pixels,
-                     (i + take) * filters / run->pixels);
+        if (w == &a->window)
+            ask_for_rows(ASK_TO_WRITE, run->out, a->out_plane, run->pixels * a->out_column, i * filters / run->pixels,
+                         (i + take) * filters / run->pixels);
         const int border = find_border(list, w, y, x, take);
         const pixel_kernel kernel = PIXEL_KERNELS[w->stride_x - 1][border][filters > VL][take - 1];
         pixel_tile t = {
@@ -267,11 +302,11 @@ static void sum_pixels(const rn_convolve_args *a, tap_list *list, const float *p
         do {
             t.weight = weight + begin * RN_PANEL;
             t.tap = list->tap + begin;
-            t.end = list->tap + least(begin + RN_KC, k);
+            t.end = list->tap + least(begin + RN_KC, phase->k);
             t.add = begin > 0;
             kernel(&t);
             begin += RN_KC;
-        } while (begin < k);
+        } while (begin < phase->k);
         x += take;
         if (x < w->grid_width) continue;
         x = 0;
@@ -284,17 +319,18 @@ KERNEL(convolve_filters) {
     const rn_window *w = &a->window;
     const ptrdiff_t image = tile / (a->groups * a->blocks), group = tile / a->blocks % a->groups;
     const ptrdiff_t first = tile % a->blocks * a->block, end = least(first + a->block, w->grid_height * w->grid_width);
-    const ptrdiff_t k = a->channels * w->tap_rows * w->tap_columns;
 
-    tap_list list = {.tap = scratch};
-    list.rows = (grid_range *)(list.tap + k);
-    list.columns = list.rows + w->tap_rows;
-    list.inside = (unsigned *)(list.columns + w->tap_columns);
-    list_taps(&list, w, a->channels);
-    float *total = (float *)((ptrdiff_t *)scratch + RN_TAP_LIST(k, w->tap_rows, w->tap_columns));
+    filter_phase phases[2] = {{.window = w, .weight = a->weight}, {.window = &a->beside, .weight = a->weight_beside}};
+    ptrdiff_t *room = scratch;
+    for (int p = 0; p < a->phases; p++) {
+        filter_phase *phase = &phases[p];
+        phase->k = a->channels * phase->window->tap_rows * phase->window->tap_columns;
+        phase->weight += group * ((a->rows + RN_PANEL - 1) / RN_PANEL) * phase->k * RN_PANEL;
+        room = list_taps(&phase->list, phase->window, a->channels, room);
+    }
+    float *total = (float *)room;
 
     const float *planes = a->source + (image * a->groups + group) * a->channels * w->height * w->width;
-    const float *weight = a->weight + group * ((a->rows + RN_PANEL - 1) / RN_PANEL) * k * RN_PANEL;
     const float *bias = a->bias != NULL ? a->bias + group * a->rows : NULL;
     float *out = a->out + (image * a->groups + group) * a->rows * a->out_plane + a->out_first;
     /* Whole rows where they are short; where the output has gaps, one at a time. */
@@ -304,14 +340,14 @@ KERNEL(convolve_filters) {
     rows_ahead next = next_image(a, tile + 1);
     for (ptrdiff_t m = 0; m < a->rows; m += PANEL) {
         const ptrdiff_t filters = least(PANEL, a->rows - m);
-        const float *panel = weight + m / RN_PANEL * k * RN_PANEL + m % RN_PANEL;
         pixel_run run = {.y = 0};
         for (ptrdiff_t i = first; i < end; i += run.pixels) {
             run.y = i / w->grid_width;
             run.x = i % w->grid_width;
             run.pixels = least(collected, a->scattered ? least(w->grid_width - run.x, end - i) : end - i);
             run.out = out + m * a->out_plane + run.y * a->out_row + run.x * a->out_column;
-            sum_pixels(a, &list, planes, panel, filters, &run, &next, total);
+            for (int p = 0; p < a->phases; p++)
+                sum_pixels(a, &phases[p], planes, m, filters, &run, &next, total + p * RN_COLLECTED * RN_PANEL);
             store_filters(a, total, bias == NULL ? NULL : bias + m, run.pixels, filters, run.out);
         }
     }

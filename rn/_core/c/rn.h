@@ -378,13 +378,13 @@ typedef struct {
  * block where scattered; the block's part of the image for the channels of RN_KC rows, where padded. 2 images groups rows
  * positions channels taps FLOPs; 4 (source + weight + out) bytes. */
 typedef struct {
-    rn_window window;
-    const float *source, *weight, *bias;
+    rn_window window, beside;
+    const float *source, *weight, *weight_beside, *bias;
     float *out;
     ptrdiff_t images, groups, channels, rows;
     ptrdiff_t out_plane, out_row, out_column, out_first;
     ptrdiff_t block, blocks;
-    int in_place, scattered, weight_packed, activation;
+    int phases, in_place, scattered, weight_packed, activation;
     float alpha;
 } rn_convolve_args;
 
@@ -400,8 +400,9 @@ typedef struct {
 } rn_turn_weights_args;
 
 /* convolve_filters: as convolve, from pack_filters' weights, at stride_x 1 or 2. Lanes are filters: pixels are read where they
- * lie, and taps beside the image are left out. Scratch: RN_TAP_LIST(channels * taps, tap_rows, tap_columns) ptrdiff_t, then
- * RN_COLLECTED * RN_PANEL floats. */
+ * lie, and taps beside the image are left out. With 2 phases, `beside` and weight_beside make the outputs one float after those
+ * of the window, on a grid of the same size, so that out_column = 2 leaves no gaps. Scratch: for each phase RN_TAP_LIST(channels
+ * * taps, tap_rows, tap_columns) ptrdiff_t, then for each RN_COLLECTED * RN_PANEL floats. */
 enum { RN_COLLECTED = 128 };
 #define RN_TAP_LIST(k, tap_rows, tap_columns) ((2 * ((k) + (tap_rows) + (tap_columns)) + (tap_rows) * (tap_columns) + 7) / 8 * 8)
 
