@@ -9,23 +9,31 @@ static panel_way way_of(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t left) {
     return a->right_column != 1 && left >= PANEL ? TURNED_PANEL : ONE_PANEL;
 }
 
-/* Where the panel of `columns` columns from `column` on lies, right[begin + p, column + j], and how many floats from one p to the
- * next: in place, or in `own`, where it is packed unless an earlier strip of rows did that. */
-static const float *right_panel(const rn_gemm_args *a, ptrdiff_t begin, ptrdiff_t k, ptrdiff_t column, ptrdiff_t columns,
-                                panel_way way, int packed, float *own, ptrdiff_t *step) {
+/* Let t read the panel of t->columns from `column` on, right[begin + p, column + j]: in place, or in `own`, where it is packed
+ * unless an earlier strip of rows did that. Where many rows follow, the first of them pack it on their way. */
+static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrdiff_t begin, ptrdiff_t column, int packed,
+                       float *own) {
     const float *right = a->right + begin * a->right_step + column * a->right_column;
-    *step = PANEL;
-    if (a->right_panels) return a->right + column * a->k + begin * PANEL;
-    if (way == TURNED_PANEL || (a->right_in_place && columns == PANEL)) {
-        *step = way == TURNED_PANEL ? a->right_column : a->right_step;
-        return right;
+    const ptrdiff_t columns = t->columns;
+    t->pack = NULL;
+    t->b = own;
+    t->b_step = PANEL;
+    if (a->right_panels) {
+        t->b = a->right + column * a->k + begin * PANEL;
+    } else if (way == TURNED_PANEL || (a->right_in_place && columns == PANEL)) {
+        t->b = right;
+        t->b_step = way == TURNED_PANEL ? a->right_column : a->right_step;
+    } else if (packed) {
+        return;
+    } else if (a->right_column != 1) {
+        pack_transposed(right, a->right_column, t->run, columns, own, PANEL);
+    } else if (columns == PANEL || (PACKS_PARTS && columns > VL)) {
+        t->b = right;
+        t->b_step = a->right_step;
+        t->pack = own;
+    } else {
+        pack_panel(right, a->right_step, t->run, columns, own);
     }
-    if (packed) return own;
-    if (a->right_column == 1)
-        pack_panel(right, a->right_step, k, columns, own);
-    else
-        pack_transposed(right, a->right_column, k, columns, own, PANEL);
-    return own;
 }
 
 KERNEL(gemm) {
@@ -66,11 +74,11 @@ KERNEL(gemm) {
                 float *own = panels + (strips ? j * RN_KC : 0);
                 const panel_way way = way_of(a, rows, columns - j);
                 t.columns = least(way == PAIR_OF_PANELS ? 2 * PANEL : PANEL, columns - j);
-                t.b = right_panel(a, begin, k, first_column + j, t.columns, way, i > 0, own, &t.b_step);
+                take_panel(&t, a, way, begin, first_column + j, i > 0, own);
                 t.b_beside = t.b + a->k * PANEL;
                 t.next = a->right + begin * a->right_step + (first_column + j) * a->right_column + PANEL;
                 t.next_step = a->right_step;
-                t.next_rows = i == 0 && t.b == own && a->right_column == 1 && j + 2 * PANEL <= columns ? k : 0;
+                t.next_rows = i == 0 && t.pack == own && j + 2 * PANEL <= columns ? k : 0;
                 t.column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
                 multiply_panel(&t, way, left + i * left_row, left_row, least(a->strip, rows - i), c + i * t.c_row + j,
                                row_bias != NULL ? row_bias + i : NULL);

@@ -11,6 +11,7 @@
  * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them. */
 
 enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 64, VECTORS = 3 };
+enum { PACKS_PARTS = VL == 16 }; /* whether a panel's last vector may be less than whole where it is packed */
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
 typedef struct {
@@ -19,6 +20,7 @@ typedef struct {
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
     const float *b_beside;    /* the panel after b, of a pair */
+    float *pack;              /* NULL, or where the first rows leave b, packed, for those after them */
     ptrdiff_t b_step, b_turn; /* b_turn more from the last k of a run to the first of the next */
     float *c;                 /* c[i, j], c_row floats from one row to the next; exactly columns of it are touched */
     ptrdiff_t c_row, columns; /* (vectors - 1) * VL < columns <= vectors * VL */
@@ -98,7 +100,8 @@ static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf s
     }
 }
 
-static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, const micro_tile *t) {
+/* packing: each vector of b is stored as it is read, which costs next to nothing beside the products. */
+static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, const int packing, const micro_tile *t) {
     vf sum[ROWS][VECTORS];
     const float *row[ROWS];
     RN_UNROLL
@@ -108,6 +111,8 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
     }
     const float *b = t->b;
+    float *pack = t->pack;
+    const vm last = vm_first(t->columns - (vectors - 1) * VL);
     const ptrdiff_t b_step = t->b_step, a_step = t->a_step;
     for (ptrdiff_t r = 0; r < t->runs; r++) {
         if (r > 0) b += t->b_turn;
@@ -115,7 +120,11 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
         for (ptrdiff_t p = t->run; p > 0; p--) {
             vf line[VECTORS];
             RN_UNROLL
-            for (int j = 0; j < vectors; j++) line[j] = vf_load(b + j * VL);
+            for (int j = 0; j < vectors; j++) {
+                line[j] = packing && PACKS_PARTS && j == vectors - 1 ? vf_load_masked(b + j * VL, last) : vf_load(b + j * VL);
+                if (packing) vf_store(pack + j * VL, line[j]);
+            }
+            if (packing) pack += PANEL;
             RN_UNROLL
             for (int i = 0; i < rows; i++) {
                 vf value = vf_set(row[i][at]);
@@ -196,7 +205,7 @@ static RN_ALWAYS_INLINE void multiply_pair(const int rows, const micro_tile *t) 
 }
 
 #define MICRO(rows, vectors) \
-    static RN_NO_INLINE void multiply_##rows##x##vectors(const micro_tile *t) { multiply_tile(rows, vectors, t); }
+    static RN_NO_INLINE void multiply_##rows##x##vectors(const micro_tile *t) { multiply_tile(rows, vectors, 0, t); }
 MICRO(1, 1)
 MICRO(2, 1)
 MICRO(3, 1)
@@ -231,6 +240,26 @@ static const micro_kernel MICRO_KERNELS[VECTORS][ROWS] = {
     {multiply_1x2, multiply_2x2, multiply_3x2, multiply_4x2, multiply_5x2, multiply_6x2 TALL(2)},
     {multiply_1x3, multiply_2x3, multiply_3x3, multiply_4x3},
 };
+#undef TALL
+
+#define MICRO(rows) \
+    static RN_NO_INLINE void multiply_packing_##rows(const micro_tile *t) { multiply_tile(rows, 2, 1, t); }
+MICRO(1)
+MICRO(2)
+MICRO(3)
+MICRO(4)
+MICRO(5)
+MICRO(6)
+#if VL == 16
+MICRO(7)
+MICRO(8)
+#define TALL , multiply_packing_7, multiply_packing_8
+#else
+#define TALL
+#endif
+#undef MICRO
+static const micro_kernel PACKING_KERNELS[ROWS] = {multiply_packing_1, multiply_packing_2, multiply_packing_3,
+                                                   multiply_packing_4, multiply_packing_5, multiply_packing_6 TALL};
 #undef TALL
 
 #define MICRO(rows) \
@@ -278,7 +307,14 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
         take = next_rows(left, most);
         for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
         if (t->c_far || t->next_rows > 0) ask_ahead(t, take, (rows - left) / most, (rows + most - 1) / most);
-        kernels[take - 1](t);
+        if (t->pack == NULL) {
+            kernels[take - 1](t);
+        } else {
+            PACKING_KERNELS[take - 1](t);
+            t->b = t->pack;
+            t->b_step = PANEL;
+            t->pack = NULL;
+        }
         t->c += take * t->c_row;
         if (row_bias != NULL) t->row_bias += take;
     }
