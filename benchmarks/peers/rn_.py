@@ -191,7 +191,7 @@ def step(model: rn.Sequencial | rn.RedeNeural, net: nets.Net, work: Step) -> Cal
     load(model, net)
     x, y = nets.samples(net, work.batch)
     if work.mode == "predict":
-        return lambda: model.predict(x, batch_size=work.batch)
+        return lambda: model.predict(x)
     sgd = rn.optimizers.SGD(nets.LEARNING_RATE, momentum=nets.MOMENTUM)
     model.compile(sgd if work.optimizer == "sgd" else rn.optimizers.Adam(), net.loss)
     return lambda: model.train_on_batch(x, y)["loss"]

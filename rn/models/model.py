@@ -404,16 +404,22 @@ class Model:
     ) -> dict[str, Any]:
         """Return the loss and metrics of all samples together, with dropout off: numbers, but ``confusion_matrix``.
 
-        ``batch_size``: how many are computed at a time, 256 unless given. ``sample_weight`` (n,): factors w of the
-        samples' losses l; the loss is Σ w l / n, not divided by Σ w, and metrics count all samples alike. ``x`` may be
-        a ``rn.data.DataLoader`` with targets, of which all samples are taken, in batches of its own size.
+        ``batch_size``: how many are computed at a time; unless given, up to 256, and fewer of large ones, whose
+        activations then stay in the caches. ``sample_weight`` (n,): factors w of the samples' losses l; the loss is
+        Σ w l / n, not divided by Σ w, and metrics count all samples alike. ``x`` may be a ``rn.data.DataLoader`` with
+        targets, of which all samples are taken, in batches of its own size.
         """
         if isinstance(x, DataLoader):
             door.refuse_beside_loader(y=y, batch_size=batch_size, sample_weight=sample_weight)
             return self._evaluate_loader(x)
         inputs, targets, classes = self._enter_pair("evaluate", x, y)
         factors = door.weights(sample_weight, None, targets, self._class_count(classes))
-        return self._evaluate(inputs, targets, factors, classes, door.batch_size_option(batch_size, 256, len(inputs)))
+        size = door.batch_size_option(batch_size, self._usual_size(len(inputs)), len(inputs))
+        return self._evaluate(inputs, targets, factors, classes, size)
+
+    def _usual_size(self, samples: int) -> int:
+        """Return how many samples to evaluate at a time: by their sizes alone, for the sums depend on it."""
+        return self._built().samples_at_a_time(samples, threads=2)
 
     def _evaluate(
         self, x: FloatArray, y: NDArray[Any], factors: FloatArray | None, classes: bool, batch_size: int
@@ -446,9 +452,10 @@ class Model:
     def predict(self, x: ArrayLike | DataLoader, *, batch_size: int | None = None) -> FloatArray:
         """Return the model's output for every sample, float32 of shape (n, *output_shape), with dropout off.
 
-        ``batch_size``: how many are computed at a time, 256 unless given. A row of the result does not depend on the
-        batch it was computed in. Several threads may predict at once. Of a
-        ``rn.data.DataLoader`` all samples are taken, in the order of its data and in batches of its own size.
+        ``batch_size``: how many are computed at a time; unless given, up to 256, and fewer of large ones, whose
+        activations then stay in the caches. A row of the result does not depend on the batch it was computed in.
+        Several threads may predict at once. Of a ``rn.data.DataLoader`` all samples are taken, in the order of its
+        data and in batches of its own size.
         """
         if isinstance(x, DataLoader):
             door.refuse_beside_loader(batch_size=batch_size)
@@ -457,7 +464,10 @@ class Model:
         network, inputs = self._enter(x)
         samples = len(inputs)
         output = np.empty((samples, *network.output_shape), np.float32)
-        size = door.batch_size_option(batch_size, 256, samples)
+        size = samples
+        if batch_size is not None or samples > network.near_samples:  # a tiny net is done before these are asked
+            usual = network.samples_at_a_time(samples, _core.get_num_threads())
+            size = door.batch_size_option(batch_size, usual, samples)
         if size == samples:
             with self._lend("predict", size) as bound:
                 bound.transform(inputs, output)

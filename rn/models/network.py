@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,10 @@ __all__ = ["Network"]
 
 FloatArray = NDArray[np.float32]
 LINE = 16  # floats in a cache line: every parameter begins one
+# Samples are computed in parts whose activations stay near the core that works on them: of as many as have this many
+# bytes, but not so few that reading the weights again would take longer.
+NEAR_BYTES = 2 << 20
+FEWEST_SAMPLES, MOST_SAMPLES = 16, 256
 
 
 class Network:
@@ -24,8 +29,8 @@ class Network:
 
     Parameters lie in the order of the layers, each on a cache line of its own with zeros between, so that one kernel
     call updates all of them. ``state``: the optimizer's arrays ``state_names``, laid out as the parameters and 0 at
-    first. ``version`` counts the writes to parameters and buffers, whoever makes them. Raises ``ShapeError`` with the
-    layer's name where shapes do not fit.
+    first. ``version`` counts the writes to parameters and buffers, whoever makes them. ``near_samples``: of how many
+    samples the activations stay near a core. Raises ``ShapeError`` with the layer's name where shapes do not fit.
     """
 
     def __init__(
@@ -72,10 +77,17 @@ class Network:
         self.output_shape = layer.built_for(self.output_shape, WeightSource(self.seed, len(self.layers)))
         self.layers.append(layer)
 
+    def samples_at_a_time(self, samples: int, threads: int) -> int:
+        """Return how many of ``samples`` to compute at a time: what one layer hands the next stays in the caches."""
+        most = min(self.near_samples * threads, MOST_SAMPLES)
+        return most if samples >= 2 * most else samples
+
     def flatten(self, state_names: Iterable[str]) -> None:
         """Move the parameters and gradients of all layers into flat buffers, side by side; begin a new ``state``."""
         for layer in self.layers:
             share_version(layer, self.version)
+        near = NEAR_BYTES // max(4 * sum(map(output_size, self.layers)), 1)
+        self.near_samples = min(max(near // FEWEST_SAMPLES, 1) * FEWEST_SAMPLES, MOST_SAMPLES)
         names = tuple(state_names)
         places: list[tuple[int, str, int, int]] = []  # layer, name, begin, end in the buffers
         end = 0
@@ -204,6 +216,11 @@ def kind_of(layer: Layer) -> str:
         return registry.name_of("layer", type(layer))
     except OptionError:
         return type(layer).__name__.lower()
+
+
+def output_size(layer: Layer) -> int:
+    """Return how many numbers a built layer, or all those inside it, put out for a sample."""
+    return sum(map(output_size, layer.children)) or math.prod(layer.output_shape or ())
 
 
 def share_version(layer: Layer, version: _core.Version) -> None:

@@ -152,6 +152,22 @@ def test_rede_neural_has_the_bits_of_the_sequencial_of_its_layers(tmp_path: Path
     assert np.array_equal(again.predict(x), light.predict(x))
 
 
+def test_large_activations_are_computed_in_parts() -> None:
+    layers = [Conv2D(12, 3, activation="relu"), MaxPool2D(2), Flatten(), Dense(4)]
+    model = rn.Sequencial(layers, input_shape=(2, 44, 44), seed=3)
+    network = model.network
+    assert network is not None
+    # 12 x 42 x 42 + 2 x 12 x 21 x 21 + 4 floats a sample: 21 of them have 2 MiB, and 16 are taken for each thread
+    assert [network.samples_at_a_time(samples, threads=1) for samples in (1, 31, 32, 500)] == [1, 31, 16, 16]
+    assert [network.samples_at_a_time(600, threads) for threads in (2, 8, 100)] == [32, 128, 256]
+    x = np.random.default_rng(5).standard_normal((37, 2, 44, 44)).astype(np.float32)
+    y = np.random.default_rng(6).standard_normal((37, 4)).astype(np.float32)
+    assert np.array_equal(model.predict(x), model.predict(x, batch_size=37))
+    model.compile("sgd", "mse")
+    np.testing.assert_allclose(model.evaluate(x, y)["loss"], model.evaluate(x, y, batch_size=37)["loss"], rtol=1e-6)
+    assert net().network.samples_at_a_time(5000, threads=1) == 256  # type: ignore[union-attr]
+
+
 def test_rede_neural_compiles_to_sgd_with_momentum_and_mse() -> None:
     model = rn.RedeNeural([2, 3, 1])
     model.compile()
