@@ -195,23 +195,33 @@ KERNEL(reduce_moments) {
 
 /* best, or x where that is larger; a NaN in either stays. */
 static RN_ALWAYS_INLINE vf larger(vf best, vf x) { return vf_select(vf_is_nan(best), best, vf_max(best, x)); }
-static inline float largest_lane(vf x) { return vm_any(vf_is_nan(x)) ? NAN : vf_largest(x); }
 static RN_ALWAYS_INLINE vf signed_load(int sign, const float *x, ptrdiff_t count) {
     const vf value = vf_load_first(x, count);
     return sign < 0 ? vf_neg(value) : value;
 }
 
+/* NaNs are looked for beside the chains of maxima, which they would make longer. */
 static RN_ALWAYS_INLINE float largest_along(int sign, const float *x, ptrdiff_t n, float best) {
     enum { CHAINS = 4 };
     vf b[CHAINS];
+    vm any_nan = vf_is_nan(vf_set(best));
     for (int c = 0; c < CHAINS; c++) b[c] = vf_set(best);
     ptrdiff_t i = 0;
     for (; i + CHAINS * VL <= n; i += CHAINS * VL) {
+        vf values[CHAINS];
         RN_UNROLL
-        for (int c = 0; c < CHAINS; c++) b[c] = larger(b[c], signed_load(sign, x + i + c * VL, VL));
+        for (int c = 0; c < CHAINS; c++) values[c] = signed_load(sign, x + i + c * VL, VL);
+        RN_UNROLL
+        for (int c = 0; c < CHAINS; c++) b[c] = vf_max(b[c], values[c]);
+        RN_UNROLL
+        for (int c = 0; c < CHAINS; c += 2) any_nan = vm_or(any_nan, vf_either_nan(values[c], values[c + 1]));
     }
-    for (; i < n; i += VL) b[0] = larger(b[0], vf_select(vm_first(n - i), signed_load(sign, x + i, n - i), b[0]));
-    return largest_lane(larger(larger(b[0], b[1]), larger(b[2], b[3])));
+    for (; i < n; i += VL) {
+        const vf last = vf_select(vm_first(n - i), signed_load(sign, x + i, n - i), b[0]);
+        any_nan = vm_or(any_nan, vf_is_nan(last));
+        b[0] = vf_max(b[0], last);
+    }
+    return vm_any(any_nan) ? NAN : vf_largest(vf_max(vf_max(b[0], b[1]), vf_max(b[2], b[3])));
 }
 
 /* Over rows of `width` columns, each for itself. */

@@ -77,7 +77,8 @@ static inline vi vf_to_int(vf a) { return _mm256_cvtps_epi32(a); } /* to the nea
 static inline vm vf_lt(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
 static inline vm vf_le(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_LE_OQ)); }
 static inline vm vf_eq(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
-static inline vm vf_is_nan(vf a) { return vf_as_int(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)); }
+static inline vm vf_either_nan(vf a, vf b) { return vf_as_int(_mm256_cmp_ps(a, b, _CMP_UNORD_Q)); }
+static inline vm vf_is_nan(vf a) { return vf_either_nan(a, a); }
 static inline vm vm_all(void) { return _mm256_set1_epi32(-1); }
 static inline vm vm_none(void) { return _mm256_setzero_si256(); }
 static inline vm vm_and(vm a, vm b) { return _mm256_and_si256(a, b); }

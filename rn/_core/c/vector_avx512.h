@@ -96,7 +96,8 @@ static inline vf vf_lookup(const float table[16], vi index) {
 static inline vm vf_lt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 static inline vm vf_le(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
 static inline vm vf_eq(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
-static inline vm vf_is_nan(vf a) { return _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q); }
+static inline vm vf_either_nan(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q); }
+static inline vm vf_is_nan(vf a) { return vf_either_nan(a, a); }
 static inline vm vm_all(void) { return 0xFFFF; }
 static inline vm vm_none(void) { return 0; }
 static inline vm vm_and(vm a, vm b) { return _kand_mask16(a, b); }

@@ -163,6 +163,7 @@ COMPARE(vf, vf_le, <=)
 COMPARE(vf, vf_eq, ==)
 COMPARE(vf, vf_differs, !=)
 static inline vm vf_is_nan(vf a) { return vf_differs(a, a); }
+static inline vm vf_either_nan(vf a, vf b) { return vm_or(vf_is_nan(a), vf_is_nan(b)); }
 static inline vf vf_where(vm mask, vf a) { return vi_as_float(vi_and(mask, vf_as_int(a))); } /* a, or 0 */
 static inline vf vf_select(vm mask, vf yes, vf no) {
     return vi_as_float(vi_or(vi_and(mask, vf_as_int(yes)), vi_and(vm_not(mask), vf_as_int(no))));
