@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 
 WARM_UP = 0.03  # seconds at least that a call is repeated before it is timed
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RN_NUM_THREADS")
-# What would hold a library to other kernels than it chooses for this processor: none is measured with a hand tied.
+# What would hold a peer to other kernels than it chooses for this processor: none is measured with a hand tied.
 RESTRAINTS = (
     "OPENBLAS_CORETYPE",
     "OPENBLAS_L2_SIZE",
+    "BLIS_ARCH_TYPE",
     "MKL_CBWR",
     "MKL_DEBUG_CPU_TYPE",
     "MKL_ENABLE_INSTRUCTIONS",
     "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
     "ATEN_CPU_CAPABILITY",
     "NPY_DISABLE_CPU_FEATURES",
 )

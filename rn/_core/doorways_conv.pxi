@@ -550,8 +550,8 @@ cdef rn_convolve_args *record_phase(Plan plan, str name, ConvForm form, _Convolu
     plan.link(&a.weight, turned, READ)
     if pair:
         plan.link(&a.weight_beside, turned_beside, READ)
-    # One phase is all of dx; of several, each writes its own pixels.
-    plan.link(&a.out, dx, WRITE if conv.stride[0] == conv.stride[1] == 1 else UPDATE)
+    # Where there is one call, it writes all of dx; of several, each writes its own pixels.
+    plan.link(&a.out, dx, WRITE if conv.stride[0] == 1 and conv.stride[1] == wanted.phases else UPDATE)
     return a
 
 

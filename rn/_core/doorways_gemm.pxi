@@ -50,12 +50,13 @@ cdef extern from "rn.h" nogil:
 cdef Py_ssize_t WANTED_TILES = 16
 cdef double TILE_FLOPS = 1e6
 # Rows of a that a panel of b passes, so that it is packed once for them; above half of these it passes alone, with its columns
-# of c in the second cache, or, where rows of a are long, for strips of this many rows, beside panels of this many columns in
-# all. Rows below which packing a panel of b costs too much.
+# of c in the second cache. Rows below which packing a panel of b costs too much.
 cdef Py_ssize_t MOST_ROWS = 1024
+cdef Py_ssize_t FEWEST_ROWS = 48
+# Where many rows of a are long, so that they do not stay in the second cache, all panels of this many columns of b do instead,
+# and strips of a pass them one after the other. A strip has whole tiles of 6 rows and of 8.
 cdef Py_ssize_t STRIP_ROWS = 24
 cdef Py_ssize_t STRIP_COLUMNS = 128
-cdef Py_ssize_t FEWEST_ROWS = 48
 # Columns of b for each tile where rows of a are not contiguous, so that reading a again costs more.
 cdef Py_ssize_t FEWEST_COLUMNS = 64
 # b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache.
@@ -142,13 +143,8 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     if not panels and args.right_column != 1 and args.row_block < args.m:
         right, args.right_panels = packed_columns(plan, right, args.n, k), True
 
-    cdef Py_ssize_t scratch = RN_KC * (args.column_block if args.strip < args.row_block else RN_PANEL)
-    if args.left_packed:
-        scratch += args.row_block * RN_KC
-    if args.transposed:
-        scratch += args.row_block * args.column_block
     cdef rn_gemm_args *call = <rn_gemm_args *> plan.record(
-        "gemm", KERNELS.gemm, sizeof(rn_gemm_args), tiles, scratch * sizeof(float), 2.0 * m * n * k,
+        "gemm", KERNELS.gemm, sizeof(rn_gemm_args), tiles, gemm_scratch(&args), 2.0 * m * n * k,
         4.0 * (<double> m * k + <double> k * n + <double> m * n))
     call[0] = args
     call.left = call.right = call.row_bias = call.column_bias = call.c = NULL
@@ -174,24 +170,37 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     """Fill in the blocks and what is packed, from the sizes alone; return the number of tiles."""
     cdef double flops = 2.0 * a.m * a.n * a.k
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
-    cdef bint many_rows = a.m > MOST_ROWS // 2, strips = many_rows and a.left_step == 1 and a.k >= RN_KC
+    cdef bint many_rows = a.m > MOST_ROWS // 2
+    cdef bint strips = many_rows and a.left_step == 1 and a.k >= RN_KC and a.n > RN_PANEL
     cdef Py_ssize_t row_tiles = max(1, divide_up(a.m, MOST_ROWS))
     cdef Py_ssize_t widest = STRIP_COLUMNS if strips else RN_PANEL if many_rows else 512
     cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, widest)), most
-    if row_tiles * column_tiles < wanted and not strips:
+    if strips:
+        wanted //= 2  # more tiles would pack b more often
+    elif row_tiles * column_tiles < wanted:
         most = divide_up(a.n, RN_PANEL if a.left_step == 1 else FEWEST_COLUMNS)
         column_tiles = max(column_tiles, min(most, divide_up(wanted, row_tiles)))
-    if row_tiles * column_tiles < (wanted // 2 if strips else wanted):
+    if row_tiles * column_tiles < wanted:
         row_tiles = max(row_tiles, min(a.m // FEWEST_ROWS, divide_up(wanted, column_tiles)))
-    a.row_block = even_block(a.m, row_tiles, STRIP_ROWS if a.m >= 4 * STRIP_ROWS else 6)
+    a.row_block = even_block(a.m, row_tiles, STRIP_ROWS if strips else 6)
     a.column_block = even_block(a.n, column_tiles, RN_PANEL)
     a.column_tiles = divide_up(a.n, a.column_block)
-    a.strip = STRIP_ROWS if strips and a.column_block > RN_PANEL else a.row_block
+    a.strip = STRIP_ROWS if strips else a.row_block
     # Steps of 4 KiB and more cross many pages; rows, even those that meet in one set of the cache, are read six at a time.
     a.left_packed = a.left_step >= 1024 and a.k >= 64 and a.column_block >= 64
     cdef bint right_collides = a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0
     a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
     return a.column_tiles * divide_up(a.m, a.row_block)
+
+
+cdef Py_ssize_t gemm_scratch(const rn_gemm_args *a):
+    """The bytes that a tile of a product needs, after cut_gemm."""
+    cdef Py_ssize_t floats = RN_KC * (a.column_block if a.strip < a.row_block else RN_PANEL)
+    if a.left_packed:
+        floats += a.row_block * RN_KC
+    if a.transposed:
+        floats += a.row_block * a.column_block
+    return floats * <Py_ssize_t> sizeof(float)
 
 
 def sum_rows(Plan plan, Slot x, Slot total, bint accumulate=False) -> None:

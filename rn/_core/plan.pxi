@@ -599,7 +599,7 @@ cdef class Plan:
 
     def run(self, str phase="update") -> None:
         """Run the calls once, up to and including ``phase``: ``"forward"``, ``"backward"`` or ``"update"``."""
-        self._ready()
+        cdef int threads = self._ready()
         cdef Py_ssize_t end = self.update_end
         if phase == "forward":
             end = self.forward_end
@@ -607,7 +607,6 @@ cdef class Plan:
             end = self.backward_end
         elif phase != "update":
             raise OptionError(f"a plan runs up to 'forward', 'backward' or 'update', not {phase!r}")
-        cdef int threads = current_threads()
         try:
             with nogil:
                 self._replay(self.prepare_end, end, threads)
@@ -616,8 +615,7 @@ cdef class Plan:
 
     def run_update(self) -> None:
         """Run the update's calls alone."""
-        self._ready()
-        cdef int threads = current_threads()
+        cdef int threads = self._ready()
         try:
             with nogil:
                 self._replay(self.backward_end, self.update_end, threads)
@@ -632,9 +630,8 @@ cdef class Plan:
         """
         self._placed(x)
         self._placed(y)
-        self._ready()
+        cdef int threads = self._ready()
         cdef Py_ssize_t x_bytes = 4 * x.size, y_bytes = 4 * y.size, batch, batches
-        cdef int threads = current_threads()
         cdef Py_buffer source, target
         cdef char *batch_rows
         cdef Readers readers = self._readers_of(x.root, y.root)
@@ -674,19 +671,21 @@ cdef class Plan:
             self._readers = Readers(x, links)
         return self._readers
 
-    cdef void _ready(self) except *:
+    cdef int _ready(self) except -1:
+        """Get ready to run, and return on how many threads: the setting may change at any time, the scratch does not."""
         if not self.sealed:
             raise StateError("seal() the plan before it runs")
         if rn_watching:
             note_plan(self)
-        self._reserve_scratch(current_threads())
+        cdef int threads = current_threads()
+        self._reserve_scratch(threads)
         if self.prepare_end > 0 and (self.preparations == 0 or self.prepared_version != self.version.count):
-            self._run_prepare()
+            self._run_prepare(threads)
+        return threads
 
-    cdef void _run_prepare(self) except *:
+    cdef void _run_prepare(self, int threads) except *:
         # Read before the weights are: a write meanwhile must not go unnoticed.
         cdef uint64_t version = self.version.count
-        cdef int threads = current_threads()
         with nogil:
             self._replay(0, self.prepare_end, threads)
         self.prepared_version = version
@@ -747,11 +746,10 @@ cdef class Plan:
         Adds what is reported to ``totals``, which holds the numbers of all reports in order. Counts step and update on from
         ``set_step``. ``rates``: a learning rate for each step, in the place of ``set_step``'s.
         """
-        self._ready()
+        cdef int threads = self._ready()
         cdef Py_ssize_t steps = order.shape[0] // self.batch if self.batch > 0 else 0
         cdef Py_ssize_t i, k, s, at
         cdef Feed feed
-        cdef int threads = current_threads()
         cdef Py_ssize_t feed_count = len(self._feeds)
         cdef Py_ssize_t report_count = len(self._reports)
         cdef Py_ssize_t total_count = sum([(<Root> root).bytes // 8 for root, _ in self._reports])
@@ -796,7 +794,7 @@ cdef class Plan:
         """
         self._placed(x)
         self._placed(target)
-        self._ready()
+        cdef int threads = self._ready()
         cdef Py_buffer source, wanted
         cdef bint good
         PyObject_GetBuffer(rows, &source, PyBUF_C_CONTIGUOUS)
@@ -816,7 +814,6 @@ cdef class Plan:
             PyBuffer_Release(&source)
         if not good:
             return None
-        cdef int threads = current_threads()
         try:
             with nogil:
                 self._replay(self.prepare_end, self.update_end, threads)

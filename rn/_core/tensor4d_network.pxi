@@ -67,8 +67,7 @@ cdef int multiply_each(Tensor4D a, Tensor4D b, Tensor4D c, Py_ssize_t n, Py_ssiz
     args.activation = RN_LINEAR
     call = loose_call(KERNELS.gemm, &args, cut_gemm(&args), 0, 2.0 * args.m * args.n * args.k,
                       4.0 * (<double> args.m * args.k + <double> args.k * args.n + <double> args.m * args.n))
-    call.scratch = (RN_KC * RN_PANEL + (args.row_block * RN_KC if args.left_packed else 0)) * <Py_ssize_t> sizeof(float)
-    call.scratch = (call.scratch + 63) & ~63
+    call.scratch = (gemm_scratch(&args) + 63) & ~63
     scratch = <char *> allocate(threads * call.scratch)
     with nogil:
         for place in range(n):

@@ -414,12 +414,9 @@ class Model:
             return self._evaluate_loader(x)
         inputs, targets, classes = self._enter_pair("evaluate", x, y)
         factors = door.weights(sample_weight, None, targets, self._class_count(classes))
-        size = door.batch_size_option(batch_size, self._usual_size(len(inputs)), len(inputs))
+        usual = self._built().samples_at_a_time(len(inputs))
+        size = door.batch_size_option(batch_size, usual, len(inputs))
         return self._evaluate(inputs, targets, factors, classes, size)
-
-    def _usual_size(self, samples: int) -> int:
-        """Return how many samples to evaluate at a time: by their sizes alone, for the sums depend on it."""
-        return self._built().samples_at_a_time(samples, threads=2)
 
     def _evaluate(
         self, x: FloatArray, y: NDArray[Any], factors: FloatArray | None, classes: bool, batch_size: int
@@ -453,9 +450,9 @@ class Model:
         """Return the model's output for every sample, float32 of shape (n, *output_shape), with dropout off.
 
         ``batch_size``: how many are computed at a time; unless given, up to 256, and fewer of large ones, whose
-        activations then stay in the caches. A row of the result does not depend on the batch it was computed in.
-        Several threads may predict at once. Of a ``rn.data.DataLoader`` all samples are taken, in the order of its
-        data and in batches of its own size.
+        activations then stay in the caches. A row of the result does not depend on the batch it was computed in,
+        unless layers of your own let it. Several threads may predict at once. Of a ``rn.data.DataLoader`` all samples
+        are taken, in the order of its data and in batches of its own size.
         """
         if isinstance(x, DataLoader):
             door.refuse_beside_loader(batch_size=batch_size)
@@ -466,8 +463,7 @@ class Model:
         output = np.empty((samples, *network.output_shape), np.float32)
         size = samples
         if batch_size is not None or samples > network.near_samples:  # a tiny net is done before these are asked
-            usual = network.samples_at_a_time(samples, _core.get_num_threads())
-            size = door.batch_size_option(batch_size, usual, samples)
+            size = door.batch_size_option(batch_size, network.samples_at_a_time(samples), samples)
         if size == samples:
             with self._lend("predict", size) as bound:
                 bound.transform(inputs, output)

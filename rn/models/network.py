@@ -18,10 +18,11 @@ __all__ = ["Network"]
 
 FloatArray = NDArray[np.float32]
 LINE = 16  # floats in a cache line: every parameter begins one
-# Samples are computed in parts whose activations stay near the core that works on them: of as many as have this many
-# bytes, but not so few that reading the weights again would take longer.
-NEAR_BYTES = 2 << 20
-FEWEST_SAMPLES, MOST_SAMPLES = 16, 256
+# Many samples are computed in parts, whose activations stay near the cores that work on them: of as many as have this
+# many bytes, but not of so few that reading the weights again would take longer. The parts do not depend on the number
+# of threads, since what a layer in plain Python gives may depend on them. Two cores were at hand for these numbers.
+NEAR_BYTES = 4 << 20
+FEWEST_SAMPLES, MOST_SAMPLES = 32, 256
 
 
 class Network:
@@ -30,7 +31,7 @@ class Network:
     Parameters lie in the order of the layers, each on a cache line of its own with zeros between, so that one kernel
     call updates all of them. ``state``: the optimizer's arrays ``state_names``, laid out as the parameters and 0 at
     first. ``version`` counts the writes to parameters and buffers, whoever makes them. ``near_samples``: of how many
-    samples the activations stay near a core. Raises ``ShapeError`` with the layer's name where shapes do not fit.
+    samples the activations stay near the cores. Raises ``ShapeError`` with the layer's name where shapes do not fit.
     """
 
     def __init__(
@@ -77,10 +78,9 @@ class Network:
         self.output_shape = layer.built_for(self.output_shape, WeightSource(self.seed, len(self.layers)))
         self.layers.append(layer)
 
-    def samples_at_a_time(self, samples: int, threads: int) -> int:
-        """Return how many of ``samples`` to compute at a time: what one layer hands the next stays in the caches."""
-        most = min(self.near_samples * threads, MOST_SAMPLES)
-        return most if samples >= 2 * most else samples
+    def samples_at_a_time(self, samples: int) -> int:
+        """Return how many of ``samples`` to compute at a time: all, or parts where there are two whole ones."""
+        return self.near_samples if samples >= min(2 * self.near_samples, MOST_SAMPLES) else samples
 
     def flatten(self, state_names: Iterable[str]) -> None:
         """Move the parameters and gradients of all layers into flat buffers, side by side; begin a new ``state``."""

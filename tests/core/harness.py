@@ -15,8 +15,10 @@ THREADS = (1, 2, 3, 8)
 class Bench:
     """A plan of a few calls under test: ``put`` arrays in, record, ``run``, ``get`` arrays out."""
 
-    def __init__(self, *, seed: int = 0, step: int = 0, update: int = 1, learning_rate: float = 0.01) -> None:
-        self.plan = _core.Plan(1, training=True, seed=seed)
+    def __init__(
+        self, *, seed: int = 0, step: int = 0, update: int = 1, learning_rate: float = 0.01, training: bool = True
+    ) -> None:
+        self.plan = _core.Plan(1, training=training, seed=seed)
         self.plan.set_step(step, update, learning_rate)
         self.values: list[tuple[Any, np.ndarray]] = []
 

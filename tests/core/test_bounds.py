@@ -108,6 +108,9 @@ def run_everything(side: str) -> None:
         for transpose_a, transpose_b in test_gemm.FLAGS:
             test_gemm.test_against_reference(*shape, transpose_a, transpose_b)
         test_gemm.summed(np.ones(shape[:2], np.float32))
+    for m, n, k in test_gemm.PREPARED:
+        a, b = test_gemm.operands(np.random.default_rng(0), m, n, k, False, True)
+        test_gemm.prepared_product(a, guarded(b, side), np.ones(n))
     for case in test_conv.CASES:
         test_conv.test_against_reference(*case)
     for case in test_winograd.CASES[:-1]:

@@ -133,6 +133,11 @@ CASES = [
     ((2, 2, 20, 20), (3, 2, 17, 18), {"padding": SAME}),
     ((1, 16, 9, 150), (16, 16, 3, 5), {"padding": ((1, 1), (2, 2))}),
     ((1, 16, 11, 150), (31, 16, 3, 3), {"stride": (1, 2)}),
+    # gradients of two phases side by side: runs longer than are collected, a phase without taps, groups
+    ((2, 16, 9, 14), (5, 16, 3, 3), {"stride": (1, 2), "padding": SAME}),
+    ((1, 40, 4, 600), (6, 40, 2, 3), {"stride": (2, 2), "padding": SAME}),
+    ((2, 32, 8, 22), (9, 32, 1, 1), {"stride": (2, 2)}),
+    ((2, 32, 8, 24), (10, 16, 3, 4), {"stride": (1, 2), "groups": 2, "padding": ((1, 1), (1, 2))}),
     ((2, 31, 20, 19), (48, 31, 3, 3), {"stride": (3, 3), "padding": SAME}),
     ((1, 30, 12, 12), (80, 30, 1, 1), {}),
     ((2, 32, 9, 10), (30, 16, 3, 3), {"groups": 2, "dilation": (2, 2), "padding": ((2, 2), (2, 2))}),

@@ -94,6 +94,10 @@ SHAPES = [
     (129, 100, 1024),
     (1030, 70, 64),
     (400, 60, 20),
+    # rows that pass strip by strip: a partial last strip, several tiles, a last panel of one column
+    (529, 70, 300),
+    (1030, 130, 600),
+    (513, 33, 256),
 ]
 
 
@@ -125,12 +129,12 @@ def test_any_shape_and_option(m, n, k, flags, bias_axis, activation, accumulate,
     check(a, b, normal(rng, m, n) if accumulate else None, **options)
 
 
+@pytest.mark.parametrize(("m", "n", "k"), [(21, 37, 700), (529, 70, 300)])
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu", "sigmoid", "tanh"])
-def test_finishing_after_several_blocks_of_k(transpose_a, transpose_b, accumulate, activation):
+def test_finishing_after_several_blocks_of_k(m, n, k, transpose_a, transpose_b, accumulate, activation):
     rng = np.random.default_rng(5)
-    m, n, k = 21, 37, 700
     a, b = operands(rng, m, n, k, transpose_a, transpose_b)
     options = {"transpose_a": transpose_a, "transpose_b": transpose_b, "activation": activation, "alpha": 0.1}
     for bias_axis, length in (("columns", n), ("rows", m)):
@@ -222,6 +226,28 @@ def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
     np.testing.assert_array_equal(product(a.T.copy(), b, c, transpose_a=True), expected)
     np.testing.assert_array_equal(product(a, b.T.copy(), c, transpose_b=True), expected)
     np.testing.assert_array_equal(product(a.T.copy(), b.T.copy(), c, transpose_a=True, transpose_b=True), expected)
+
+
+PREPARED = [(m, n, k) for m in (1, 2, 3) for n in (63, 64, 65, 96, 129) for k in (1, 255, 257)]
+
+
+def prepared_product(a, b, bias, activation="relu"):
+    """a times b transposed, packed once in a plan that predicts."""
+    bench = Bench(training=False)
+    out = bench.out((len(a), len(b)))
+    weights = bench.plan.bound(_core.Tensor4D.wrap(b.reshape(*b.shape, 1, 1)))
+    _core.gemm(bench.plan, bench.put(a), weights, out, bias=bench.put(bias), transpose_b=True, activation=activation)
+    return bench.run().get(out).reshape(len(a), len(b))
+
+
+@pytest.mark.parametrize(("m", "n", "k"), PREPARED)
+def test_bits_do_not_depend_on_packing_weights_once(m, n, k):
+    rng = np.random.default_rng(7)
+    a, b = operands(rng, m, n, k, False, True)
+    bias = normal(rng, n)
+    for activation in ("relu", "tanh"):
+        expected = product(a, b, bias=bias, transpose_b=True, activation=activation)
+        np.testing.assert_array_equal(prepared_product(a, b, bias, activation), expected)
 
 
 # ---- refusals

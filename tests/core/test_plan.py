@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rn import _core
-from rn.errors import ShapeError, StateError
+from rn.errors import OptionError, ShapeError, StateError
 
 
 def values(plan: _core.Plan, slot: _core.Slot) -> np.ndarray:
@@ -312,6 +312,8 @@ def test_a_plan_refuses_what_comes_too_late_or_from_elsewhere() -> None:
         pass
     plan.seal()
     plan.seal()
+    with pytest.raises(OptionError, match="'forward', 'backward' or 'update', not 'backwards'"):
+        plan.run("backwards")
     with pytest.raises(StateError, match="no more tensors"):
         plan.tensor((3,))
     with pytest.raises(StateError, match="no more calls"):

@@ -56,6 +56,16 @@ def test_products_do_not_depend_on_threads():
     close(np.asarray(Tensor4D(a) @ b), a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b))
 
 
+@pytest.mark.parametrize(("m", "n", "k"), [(520, 40, 260), (1024, 130, 512), (600, 33, 256), (1030, 1024, 300)])
+def test_large_products(m, n, k):
+    rng = np.random.default_rng(m)
+    a = rng.standard_normal((1, 1, m, k)).astype(np.float32)
+    b = rng.standard_normal((1, 1, k, n)).astype(np.float32)
+    result = with_threads(lambda: {"product": Tensor4D(a) @ Tensor4D(b)})["product"]
+    wide = a.astype(np.float64), b.astype(np.float64)
+    close(np.asarray(result), wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1]))
+
+
 def test_products_that_are_refused():
     a = Tensor4D.zeros((2, 3, 4, 5))
     for other in [Tensor4D.zeros((2, 3, 4, 5)), np.zeros((3, 1, 5, 2)), [1, 2]]:

@@ -7,6 +7,7 @@ import functools
 import itertools
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ import pytest
 import rn
 from rn import _core
 from rn.errors import StateError
-from rn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Input, MaxPool2D, ReLU, Softmax
+from rn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Input, Layer, MaxPool2D, ReLU, Softmax
 from rn.models.fitting import Fitting
 
 RNG = np.random.default_rng(3)
@@ -157,15 +158,16 @@ def test_large_activations_are_computed_in_parts() -> None:
     model = rn.Sequencial(layers, input_shape=(2, 44, 44), seed=3)
     network = model.network
     assert network is not None
-    # 12 x 42 x 42 + 2 x 12 x 21 x 21 + 4 floats a sample: 21 of them have 2 MiB, and 16 are taken for each thread
-    assert [network.samples_at_a_time(samples, threads=1) for samples in (1, 31, 32, 500)] == [1, 31, 16, 16]
-    assert [network.samples_at_a_time(600, threads) for threads in (2, 8, 100)] == [32, 128, 256]
-    x = np.random.default_rng(5).standard_normal((37, 2, 44, 44)).astype(np.float32)
-    y = np.random.default_rng(6).standard_normal((37, 4)).astype(np.float32)
-    assert np.array_equal(model.predict(x), model.predict(x, batch_size=37))
+    # 12 x 42 x 42 + 2 x 12 x 21 x 21 + 4 floats a sample: 33 of them have 4 MiB
+    assert [network.samples_at_a_time(samples) for samples in (1, 63, 64, 500)] == [1, 63, 32, 32]
+    x = np.random.default_rng(5).standard_normal((77, 2, 44, 44)).astype(np.float32)
+    y = np.random.default_rng(6).standard_normal((77, 4)).astype(np.float32)
+    assert np.array_equal(model.predict(x), model.predict(x, batch_size=77))
     model.compile("sgd", "mse")
-    np.testing.assert_allclose(model.evaluate(x, y)["loss"], model.evaluate(x, y, batch_size=37)["loss"], rtol=1e-6)
-    assert net().network.samples_at_a_time(5000, threads=1) == 256  # type: ignore[union-attr]
+    np.testing.assert_allclose(model.evaluate(x, y)["loss"], model.evaluate(x, y, batch_size=77)["loss"], rtol=1e-6)
+    small = net().network
+    assert small is not None
+    assert [small.samples_at_a_time(samples) for samples in (256, 257, 511, 5000)] == [256] * 4
 
 
 def test_rede_neural_compiles_to_sgd_with_momentum_and_mse() -> None:
@@ -367,6 +369,57 @@ def test_several_threads_predict_at_once() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+CHANGING_THREADS = """
+import threading
+import numpy as np
+import rn
+model = rn.Sequencial([rn.layers.Conv2D(16, 3), rn.layers.Conv2D(16, 3)], input_shape=(3, 20, 20), seed=0)
+x = np.ones((120, 3, 20, 20), np.float32)
+def work(threads):
+    for n in range(20, 120):
+        with rn.threads(threads):
+            model.predict(x[:n])
+jobs = [threading.Thread(target=work, args=(threads,)) for threads in (1, 8)]
+for job in jobs:
+    job.start()
+for job in jobs:
+    job.join()
+print("done")
+"""
+
+
+def test_the_number_of_threads_may_change_while_others_predict() -> None:
+    # In a process of its own, which a plan that runs on more threads than it has room for would end.
+    done = subprocess.run([sys.executable, "-c", CHANGING_THREADS], capture_output=True, text=True, check=False)
+    assert done.stdout == "done\n", done.stderr
+
+
+class Watching(Layer):
+    """Passes on what comes, and remembers how many samples came at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        self.sizes.append(len(x))
+        return x
+
+
+def test_the_parts_of_a_prediction_do_not_depend_on_threads() -> None:
+    watching = Watching()
+    model = rn.Sequencial([Conv2D(32, 3), Flatten(), watching, Dense(2)], input_shape=(1, 22, 22), seed=0)
+    x = np.ones((300, 1, 22, 22), np.float32)
+    sizes = []
+    for threads in (1, 3, 8):
+        watching.sizes.clear()
+        with rn.threads(threads):
+            model.predict(x)
+        sizes.append(watching.sizes.copy())
+    assert sizes[0] == sizes[1] == sizes[2]
+    assert len(sizes[0]) > 1
 
 
 def test_several_threads_meet_a_model_that_is_not_built_yet() -> None:

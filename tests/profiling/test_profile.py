@@ -184,7 +184,9 @@ def test_threads_of_python_are_counted_together() -> None:
     x, _ = samples(64, 1, 28, 28)
     model.predict(x)
     with rn.profile() as p:
-        workers = [threading.Thread(target=lambda: [model.predict(x, batch_size=64) for _ in range(10)]) for _ in range(3)]
+        workers = [
+            threading.Thread(target=lambda: [model.predict(x, batch_size=64) for _ in range(10)]) for _ in range(3)
+        ]
         for worker in workers:
             worker.start()
         for worker in workers:

@@ -190,12 +190,12 @@ static void store_filters(const rn_convolve_args *a, float *total, const float *
             float *to = out + m * a->out_plane + i * a->out_column;
             vf block[VL], other[VL];
             finish_block(total + i * PANEL + m, add, filters - m, relu, block);
-            if (a->phases == 1) {
+            if (a->phases == 2) {
+                finish_block(beside + i * PANEL + m, add, filters - m, relu, other);
+                store_pair(a, block, other, filters - m, pixels - i, to);
+            } else {
                 store_block(a, block, filters - m, pixels - i, to);
-                continue;
             }
-            finish_block(beside + i * PANEL + m, add, filters - m, relu, other);
-            store_pair(a, block, other, filters - m, pixels - i, to);
         }
     }
 }

@@ -2,25 +2,30 @@
 
 #include "micro_kernel.h"
 
-/* How `rows` pass the first of the columns left. */
-static panel_way way_of(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t left) {
+/* How `rows` pass the first of `columns` columns. */
+static panel_way way_of(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t columns) {
     if (rows > FEW_ROWS) return ONE_PANEL;
-    if (a->right_panels) return left >= 2 * PANEL && a->left_step == 1 ? PAIR_OF_PANELS : ONE_PANEL;
-    return a->right_column != 1 && left >= PANEL ? TURNED_PANEL : ONE_PANEL;
+    if (a->right_panels) return columns >= 2 * PANEL && a->left_step == 1 ? PAIR_OF_PANELS : ONE_PANEL;
+    return a->right_column != 1 && columns >= PANEL ? TURNED_PANEL : ONE_PANEL;
 }
 
-/* Let t read the panel of t->columns from `column` on, right[begin + p, column + j]: in place, or in `own`, where it is packed
- * unless an earlier strip of rows did that. Where many rows follow, the first of them pack it on their way. */
-static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrdiff_t begin, ptrdiff_t column, int packed,
-                       float *own) {
-    const float *right = a->right + begin * a->right_step + column * a->right_column;
+/* Let t read the t->columns columns from `column` on, right[begin + p, column + j]: in place, or in `own`, where they are packed
+ * unless an earlier strip of rows did that. What lies by rows is packed by the first tile of rows on its way; then the panel
+ * after it, of `left` columns, is asked for meanwhile. */
+static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrdiff_t begin, ptrdiff_t column, ptrdiff_t left,
+                       int packed, float *own) {
     const ptrdiff_t columns = t->columns;
     t->pack = NULL;
+    t->next_rows = 0;
     t->b = own;
     t->b_step = PANEL;
     if (a->right_panels) {
         t->b = a->right + column * a->k + begin * PANEL;
-    } else if (way == TURNED_PANEL || (a->right_in_place && columns == PANEL)) {
+        if (way == PAIR_OF_PANELS) t->b_beside = t->b + a->k * PANEL;
+        return;
+    }
+    const float *right = a->right + begin * a->right_step + column * a->right_column;
+    if (way == TURNED_PANEL || (a->right_in_place && columns == PANEL)) {
         t->b = right;
         t->b_step = way == TURNED_PANEL ? a->right_column : a->right_step;
     } else if (packed) {
@@ -31,8 +36,30 @@ static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrd
         t->b = right;
         t->b_step = a->right_step;
         t->pack = own;
+        if (left < PANEL) return;
+        t->next = right + PANEL;
+        t->next_step = a->right_step;
+        t->next_rows = t->run;
     } else {
         pack_panel(right, a->right_step, t->run, columns, own);
+    }
+}
+
+/* One block of k: `rows` of left, left_row floats apart, times all columns of the tile, into c. */
+static void multiply_block(micro_tile *t, const rn_gemm_args *a, const float *left, ptrdiff_t left_row, ptrdiff_t rows,
+                           ptrdiff_t begin, ptrdiff_t first_column, ptrdiff_t columns, const float *row_bias, float *panels,
+                           float *c) {
+    const ptrdiff_t c_row = t->c_row;
+    for (ptrdiff_t i = 0; i < rows; i += a->strip) {
+        for (ptrdiff_t j = 0; j < columns; j += t->columns) {
+            const panel_way way = way_of(a, rows, columns - j);
+            t->columns = least(way == PAIR_OF_PANELS ? 2 * PANEL : PANEL, columns - j);
+            take_panel(t, a, way, begin, first_column + j, columns - j - t->columns, i > 0,
+                       a->strip < rows ? panels + j * RN_KC : panels);
+            t->column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
+            multiply_panel(t, way, left + i * left_row, left_row, least(a->strip, rows - i), c + i * c_row + j,
+                           row_bias != NULL ? row_bias + i : NULL);
+        }
     }
 }
 
@@ -40,10 +67,9 @@ KERNEL(gemm) {
     const rn_gemm_args *a = arguments;
     const ptrdiff_t first_row = tile / a->column_tiles * a->row_block, first_column = tile % a->column_tiles * a->column_block;
     const ptrdiff_t rows = least(a->row_block, a->m - first_row), columns = least(a->column_block, a->n - first_column);
-    const int strips = a->strip < rows;
-    float *panels = scratch;                                                /* one, or of all columns for all strips */
-    float *packed = panels + RN_KC * (strips ? a->column_block : RN_PANEL); /* [rows, RN_KC] where left is packed */
-    float *turned = packed + (a->left_packed ? a->row_block * RN_KC : 0);   /* [rows, column_block] where c is transposed */
+    float *panels = scratch; /* one, or those of all columns for all strips */
+    float *packed = panels + RN_KC * (a->strip < a->row_block ? a->column_block : RN_PANEL); /* [rows, RN_KC]: left, if packed */
+    float *turned = packed + (a->left_packed ? a->row_block * RN_KC : 0); /* [rows, column_block] where c is transposed */
 
     micro_tile t = {.a_step = a->left_packed ? 1 : a->left_step, .runs = 1, .activation = a->activation, .alpha = a->alpha};
     float *c = a->c + first_row * a->c_row + first_column;
@@ -69,21 +95,7 @@ KERNEL(gemm) {
             left = packed;
             left_row = RN_KC;
         }
-        for (ptrdiff_t i = 0; i < rows; i += a->strip) {
-            for (ptrdiff_t j = 0; j < columns; j += t.columns) {
-                float *own = panels + (strips ? j * RN_KC : 0);
-                const panel_way way = way_of(a, rows, columns - j);
-                t.columns = least(way == PAIR_OF_PANELS ? 2 * PANEL : PANEL, columns - j);
-                take_panel(&t, a, way, begin, first_column + j, i > 0, own);
-                t.b_beside = t.b + a->k * PANEL;
-                t.next = a->right + begin * a->right_step + (first_column + j) * a->right_column + PANEL;
-                t.next_step = a->right_step;
-                t.next_rows = i == 0 && t.pack == own && j + 2 * PANEL <= columns ? k : 0;
-                t.column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
-                multiply_panel(&t, way, left + i * left_row, left_row, least(a->strip, rows - i), c + i * t.c_row + j,
-                               row_bias != NULL ? row_bias + i : NULL);
-            }
-        }
+        multiply_block(&t, a, left, left_row, rows, begin, first_column, columns, row_bias, panels, c);
         begin += k;
     } while (begin < a->k);
     if (a->transposed) transpose(turned, t.c_row, rows, columns, a->c + first_column * a->c_row + first_row, a->c_row);

@@ -15,7 +15,7 @@ typedef struct {
 static void multiply_rows(micro_tile *t, const float *origin, const ptrdiff_t *offset, ptrdiff_t rows, const float *ones,
                           rows_ahead *next) {
     const micro_kernel *kernels = MICRO_KERNELS[t->b_step / VL - 1];
-    const int most = MOST_ROWS[t->b_step / VL - 1];
+    const int most = TILE_ROWS[t->b_step / VL - 1];
     const ptrdiff_t all = rows + (ones != NULL);
     for (ptrdiff_t k = 0, take; k < all; k += take) {
         take = next_rows(all - k, most);
@@ -29,7 +29,7 @@ static void multiply_rows(micro_tile *t, const float *origin, const ptrdiff_t *o
 /* The rows of x of all taps, each over the positions whose tap lies inside the image. plane[k] is where a channel begins. */
 static void multiply_taps(const micro_tile *whole, const rn_window *w, const tap_ranges *inside, const position_block *block,
                           const float *x, const ptrdiff_t *plane, ptrdiff_t channels, rows_ahead *next, rows_ahead *next_x) {
-    const ptrdiff_t taps = w->tap_rows * w->tap_columns, most = MOST_ROWS[whole->b_step / VL - 1];
+    const ptrdiff_t taps = w->tap_rows * w->tap_columns, most = TILE_ROWS[whole->b_step / VL - 1];
     micro_tile t = *whole;
     t.c_row = taps * whole->c_row;
     for (ptrdiff_t k = 0, take; k < channels; k += take) {

@@ -233,8 +233,9 @@ MICRO(8, 2)
 #endif
 #undef MICRO
 
-/* By vectors and rows, and how many rows there are for each number of vectors where chains may be short. */
-static const int MOST_ROWS[VECTORS] = {SHORT_ROWS, SHORT_ROWS, 4};
+/* By vectors and rows, NULL beyond those there are; and how many rows to take for each number of vectors where chains may be
+ * short. */
+static const int TILE_ROWS[VECTORS] = {SHORT_ROWS, SHORT_ROWS, 4};
 static const micro_kernel MICRO_KERNELS[VECTORS][ROWS] = {
     {multiply_1x1, multiply_2x1, multiply_3x1, multiply_4x1, multiply_5x1, multiply_6x1 TALL(1)},
     {multiply_1x2, multiply_2x2, multiply_3x2, multiply_4x2, multiply_5x2, multiply_6x2 TALL(2)},
@@ -286,10 +287,12 @@ static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
 /* How many of the columns left go into the next panel of two vectors, or of three where that leaves none to a panel of one. */
 static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL); }
 
-/* Ask the memory for what is far: the tile of c, and one of `steps` parts of the next panel, so that packing it does not wait. */
-static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t rows, ptrdiff_t step, ptrdiff_t steps) {
-    if (t->c_far) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, rows);
-    ask_for_rows(ASK_NEAR, t->next, t->next_step, PANEL, step * t->next_rows / steps, (step + 1) * t->next_rows / steps);
+/* Ask the memory for what is far, while rows `done` to `end` of `rows` are worked: the tile of c, and as large a part of the next
+ * panel, so that packing it does not wait. */
+static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t done, ptrdiff_t end, ptrdiff_t rows) {
+    if (t->c_far) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, end - done);
+    if (t->next_rows > 0)
+        ask_for_rows(ASK_NEAR, t->next, t->next_step, PANEL, done * t->next_rows / rows, end * t->next_rows / rows);
 }
 
 /* All rows of a, a_row floats apart, times one panel into rows of c; then what is left of the activation. t holds the rest.
@@ -306,7 +309,7 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
         take = next_rows(left, most);
         for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
-        if (t->c_far || t->next_rows > 0) ask_ahead(t, take, (rows - left) / most, (rows + most - 1) / most);
+        if (t->c_far || t->next_rows > 0) ask_ahead(t, rows - left, rows - left + take, rows);
         if (t->pack == NULL) {
             kernels[take - 1](t);
         } else {

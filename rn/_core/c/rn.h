@@ -375,8 +375,8 @@ typedef struct {
  * column matrix is written out: RN_KC rows of it and one panel of pixels at a time are packed into scratch, and all filters pass
  * over them. A tile is `block` positions of one group of one image; there are `blocks` of them. in_place: one tap, nothing
  * between the pixels. Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PANEL; rows * RN_KC where weights are packed; rows *
- * block where scattered; the block's part of the image for the channels of RN_KC rows, where padded. 2 images groups rows
- * positions channels taps FLOPs; 4 (source + weight + out) bytes. */
+ * block where scattered; the block's part of the image for the channels of RN_KC rows, where padded. phases is 1; beside and
+ * weight_beside are convolve_filters'. 2 images groups rows positions channels taps FLOPs; 4 (source + weight + out) bytes. */
 typedef struct {
     rn_window window, beside;
     const float *source, *weight, *weight_beside, *bias;
