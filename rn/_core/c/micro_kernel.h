@@ -42,13 +42,12 @@ static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf s
     float *c = t->c;
     const ptrdiff_t c_row = t->c_row, tail = t->columns - (vectors - 1) * VL;
     if (t->add) {
+        const float *old = c;
         RN_UNROLL
-        for (int i = 0; i < rows; i++) {
+        for (int i = 0; i < rows; i++, old += c_row) {
             RN_UNROLL
-            for (int j = 0; j < vectors; j++) {
-                const float *old = c + i * c_row + j * VL;
-                sum[i][j] = vf_add(j < vectors - 1 ? vf_load(old) : vf_load_first(old, tail), sum[i][j]);
-            }
+            for (int j = 0; j < vectors; j++)
+                sum[i][j] = vf_add(j < vectors - 1 ? vf_load(old + j * VL) : vf_load_first(old + j * VL, tail), sum[i][j]);
         }
     }
     if (t->finish) {
@@ -84,18 +83,19 @@ static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf s
             }
         }
     }
+    RN_OPAQUE(c); /* or all rows' addresses were worked out before the sums are added, and would not fit into registers */
     if (tail == VL) {
         RN_UNROLL
-        for (int i = 0; i < rows; i++) {
+        for (int i = 0; i < rows; i++, c += c_row) {
             RN_UNROLL
-            for (int j = 0; j < vectors; j++) vf_store(c + i * c_row + j * VL, sum[i][j]);
+            for (int j = 0; j < vectors; j++) vf_store(c + j * VL, sum[i][j]);
         }
     } else {
         RN_UNROLL
-        for (int i = 0; i < rows; i++) {
+        for (int i = 0; i < rows; i++, c += c_row) {
             RN_UNROLL
-            for (int j = 0; j < vectors - 1; j++) vf_store(c + i * c_row + j * VL, sum[i][j]);
-            vf_store_part(c + i * c_row + (vectors - 1) * VL, tail, sum[i][vectors - 1]);
+            for (int j = 0; j < vectors - 1; j++) vf_store(c + j * VL, sum[i][j]);
+            vf_store_part(c + (vectors - 1) * VL, tail, sum[i][vectors - 1]);
         }
     }
 }
@@ -114,7 +114,8 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
     float *pack = t->pack;
     const vm last = vm_first(t->columns - (vectors - 1) * VL);
     const ptrdiff_t b_step = t->b_step, a_step = t->a_step;
-    for (ptrdiff_t r = 0; r < t->runs; r++) {
+    const ptrdiff_t runs = rows > SHORT_ROWS ? 1 : t->runs; /* so many rows are taken along one run alone */
+    for (ptrdiff_t r = 0; r < runs; r++) {
         if (r > 0) b += t->b_turn;
         ptrdiff_t at = r * t->a_turn;
         for (ptrdiff_t p = t->run; p > 0; p--) {
@@ -303,7 +304,7 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
     const micro_kernel *kernels = way == TURNED_PANEL     ? TURNED_KERNELS
                                   : way == PAIR_OF_PANELS ? PAIR_KERNELS
                                                           : MICRO_KERNELS[t->columns > VL];
-    const ptrdiff_t most = t->a_step == 1 && t->run >= LONG_CHAIN ? ROWS : SHORT_ROWS;
+    const ptrdiff_t most = t->a_step == 1 && t->runs == 1 && t->run >= LONG_CHAIN ? ROWS : SHORT_ROWS;
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
