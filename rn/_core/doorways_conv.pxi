@@ -477,10 +477,10 @@ cdef void record_transposed(Plan plan, str name, _Convolution conv, Slot dy, Slo
         return
     # Two phases side by side write whole lines.
     cdef bint pairs = form == DIRECT_FILTERS and conv.stride[1] == 2 and conv.image[1] % 2 == 0
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t step = 2 if pairs else 1, i, j
     for i in range(min(conv.stride[0], conv.image[0])):
-        for j in range(0, min(conv.stride[1], conv.image[1]), 2 if pairs else 1):
-            phase = record_phase(plan, name, form, conv, dy, weight, dx, i, j, pairs)
+        for j in range(min(conv.stride[1], conv.image[1]) // step):
+            phase = record_phase(plan, name, form, conv, dy, weight, dx, i, j * step, pairs)
             phase.activation, phase.alpha = activation, alpha
             if bias is not None:
                 plan.link(&phase.bias, bias, READ)
