@@ -414,17 +414,16 @@ class Model:
             return self._evaluate_loader(x)
         inputs, targets, classes = self._enter_pair("evaluate", x, y)
         factors = door.weights(sample_weight, None, targets, self._class_count(classes))
-        usual = self._built().samples_at_a_time(len(inputs))
-        size = door.batch_size_option(batch_size, usual, len(inputs))
-        return self._evaluate(inputs, targets, factors, classes, size)
+        return self._evaluate(inputs, targets, factors, classes, batch_size)
 
     def _evaluate(
-        self, x: FloatArray, y: NDArray[Any], factors: FloatArray | None, classes: bool, batch_size: int
+        self, x: FloatArray, y: NDArray[Any], factors: FloatArray | None, classes: bool, batch_size: int | None
     ) -> dict[str, Any]:
+        part = door.batch_size_option(batch_size, self._built().samples_at_a_time(len(x)), len(x))
         report = Report(self)
         totals = np.zeros(report.width)
         order = np.arange(len(x))
-        for begin, end, size in _runs(len(x), batch_size):
+        for begin, end, size in _runs(len(x), part):
             with self._lend("evaluate", size, classes=classes, weighted=factors is not None) as bound:
                 bound.feed(x, y, factors)
                 bound.plan.train(order[begin:end], totals)

@@ -13,10 +13,9 @@ KERNEL(copy_finite) {
     const rn_copy_finite_args own = *(const rn_copy_finite_args *)arguments, *const a = &own;
     (void)scratch;
     (void)tile;
-    const ptrdiff_t whole = a->n / VL * VL, rest = a->n - whole;
     vf sum = vf_zero(), other = vf_zero(); /* two chains hide each other's waits */
     ptrdiff_t i = 0;
-    for (; i + 2 * VL <= whole; i += 2 * VL) {
+    for (; i + 2 * VL <= a->n; i += 2 * VL) {
         const vf numbers = vf_load(a->from + i), more = vf_load(a->from + i + VL);
         sum = vf_add(sum, vf_sub(numbers, numbers));
         other = vf_add(other, vf_sub(more, more));
@@ -24,15 +23,10 @@ KERNEL(copy_finite) {
         vf_store(a->to + i + VL, more);
     }
     sum = vf_add(sum, other);
-    if (i < whole) {
-        const vf numbers = vf_load(a->from + i);
+    for (; i < a->n; i += VL) {
+        const vf numbers = vf_load_first(a->from + i, a->n - i);
         sum = vf_add(sum, vf_sub(numbers, numbers));
-        vf_store(a->to + i, numbers);
-    }
-    if (rest > 0) {
-        const vf numbers = vf_load_first(a->from + whole, rest);
-        sum = vf_add(sum, vf_sub(numbers, numbers));
-        vf_store_first(a->to + whole, rest, numbers);
+        vf_store_first(a->to + i, a->n - i, numbers);
     }
     *a->good = !vm_any(vf_is_nan(sum));
 }

@@ -145,7 +145,7 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
  * registers and used at once, for packing pays only where many rows use the panel. The chains of the two vectors hide each
  * other's waits. One run of k. */
 enum { FEW_ROWS = 2 };
-static RN_ALWAYS_INLINE void multiply_turned_panel(const int rows, const micro_tile *t) {
+static RN_ALWAYS_INLINE void multiply_turned(const int rows, const micro_tile *t) {
     vf sum[2][ROWS];
     for (int v = 0; v < 2; v++)
         for (int i = 0; i < rows; i++) sum[v][i] = vf_zero();
@@ -264,19 +264,13 @@ static const micro_kernel PACKING_KERNELS[ROWS] = {multiply_packing_1, multiply_
                                                    multiply_packing_4, multiply_packing_5, multiply_packing_6 TALL};
 #undef TALL
 
-#define MICRO(rows) \
-    static RN_NO_INLINE void multiply_turned_##rows(const micro_tile *t) { multiply_turned_panel(rows, t); }
-MICRO(1)
-MICRO(2)
-#undef MICRO
-static const micro_kernel TURNED_KERNELS[FEW_ROWS] = {multiply_turned_1, multiply_turned_2};
-
-#define MICRO(rows) \
-    static RN_NO_INLINE void multiply_pair_##rows(const micro_tile *t) { multiply_pair(rows, t); }
-MICRO(1)
-MICRO(2)
-#undef MICRO
-static const micro_kernel PAIR_KERNELS[FEW_ROWS] = {multiply_pair_1, multiply_pair_2};
+#define FEW(name) \
+    static RN_NO_INLINE void name##_1(const micro_tile *t) { name(1, t); } \
+    static RN_NO_INLINE void name##_2(const micro_tile *t) { name(2, t); } \
+    static const micro_kernel name##_kernels[FEW_ROWS] = {name##_1, name##_2};
+FEW(multiply_turned)
+FEW(multiply_pair)
+#undef FEW
 
 /* How many of the rows left go into the next tile: as many as there can be, and what is less than twice that in two even parts,
  * for a tile of one or two rows keeps the multipliers waiting. */
@@ -301,8 +295,8 @@ static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t done, ptrdiff_
 typedef enum { ONE_PANEL, TURNED_PANEL, PAIR_OF_PANELS } panel_way;
 static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
                            const float *row_bias) {
-    const micro_kernel *kernels = way == TURNED_PANEL     ? TURNED_KERNELS
-                                  : way == PAIR_OF_PANELS ? PAIR_KERNELS
+    const micro_kernel *kernels = way == TURNED_PANEL     ? multiply_turned_kernels
+                                  : way == PAIR_OF_PANELS ? multiply_pair_kernels
                                                           : MICRO_KERNELS[t->columns > VL];
     const ptrdiff_t most = t->a_step == 1 && t->runs == 1 && t->run >= LONG_CHAIN ? ROWS : SHORT_ROWS;
     t->c = c;
