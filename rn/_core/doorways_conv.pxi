@@ -106,6 +106,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t rows
         ptrdiff_t filters
         ptrdiff_t splits
+        int swapped
 
 # Floats that the part of an image that a tile reads, or the block of a scattered output, should stay below: a quarter of a
 # second cache.
@@ -593,13 +594,16 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     a.images, a.groups, a.channels, a.filters = conv.n, groups, conv.channels, conv.filters
     a.with_bias = dbias is not None
     cdef bint dots = takes_dots(conv)
+    cdef bint swapped = not dots and dbias is None and takes_swapped(conv)
+    if swapped:
+        a.channels, a.filters = conv.filters, conv.channels
     if dots:
         cut_dots(&a, conv.flops(), is_one_row(conv))
     else:
         cut_weight_gradient(&a, conv.flops(), is_one_row(conv))
 
     cdef rn_window *w = &a.window
-    cdef Py_ssize_t taps = w.tap_rows * w.tap_columns, rows = conv.channels * taps
+    cdef Py_ssize_t taps = w.tap_rows * w.tap_columns, rows = a.channels * taps
     cdef Py_ssize_t wide = reach(a.block_columns, w.stride_x, w.tap_columns, w.tap_step_x)
     a.by_taps = w.padded and not dots and a.channel_block >= FEWEST_CHANNELS
     cdef Py_ssize_t pitch = wide if w.padded and not a.by_taps else w.width
@@ -608,24 +612,25 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     if w.padded and not a.by_taps:
         scratch += a.channel_block * wide * reach(a.block_rows, w.stride_y, w.tap_rows, w.tap_step_y)
         scratch += RN_PANEL  # the copy writes whole vectors
-    cdef Slot partial = plan.tensor((a.splits * groups * (rows + 1) * conv.filters,))
+    cdef Slot partial = plan.tensor((a.splits * groups * (rows + 1) * a.filters,))
     cdef rn_weight_gradient_args *call = <rn_weight_gradient_args *> plan.record(
-        "conv2d_weight_gradient" + ("_dots" if dots else ""),
+        "conv2d_weight_gradient" + ("_dots" if dots else "_swapped" if swapped else ""),
         KERNELS.weight_gradient_dots if dots else KERNELS.weight_gradient, sizeof(rn_weight_gradient_args),
         a.splits * groups * a.channel_blocks * a.filter_blocks,
         RN_ROW_LIST(a.channel_block * taps, w.tap_rows, w.tap_columns) * sizeof(ptrdiff_t) + scratch * sizeof(float),
         conv.flops(), conv.bytes() + 4.0 * partial.size)
     call[0] = a
-    plan.link(&call.x, x, READ)
-    plan.link(&call.dy, dy, READ)
+    plan.link(&call.x, dy if swapped else x, READ)
+    plan.link(&call.dy, x if swapped else dy, READ)
     plan.link(&call.partial, partial, WRITE)
 
-    cdef double weights = <double> groups * rows * conv.filters
-    cdef Py_ssize_t tiles = groups * divide_up(rows + 1, RN_SUM_BLOCK) * divide_up(conv.filters, RN_SUM_BLOCK)
+    cdef double weights = <double> groups * rows * a.filters
+    cdef Py_ssize_t tiles = groups * divide_up(rows + 1, RN_SUM_BLOCK) * divide_up(a.filters, RN_SUM_BLOCK)
     cdef rn_sum_splits_args *s = <rn_sum_splits_args *> plan.record(
         "conv2d_sum_splits", KERNELS.sum_splits, sizeof(rn_sum_splits_args), tiles,
         RN_SUM_BLOCK * RN_SUM_BLOCK * sizeof(float), (a.splits - 1) * weights, 4.0 * (a.splits + 1) * weights)
-    s.groups, s.rows, s.filters, s.splits = groups, rows, conv.filters, a.splits
+    s.groups, s.rows, s.filters, s.splits = groups, rows, a.filters, a.splits
+    s.swapped = swapped
     plan.link(&s.partial, partial, READ)
     plan.link(&s.dweight, dweight, WRITE)
     if dbias is not None:
@@ -645,6 +650,14 @@ cdef bint takes_dots(_Convolution conv):
     if is_one_row(conv):
         vectors, adding = divide_up(positions, 16), 10.0 / divide_up(MOST_JOINED, positions)
     return divide_up(conv.filters, 4) * 4 * rows * (vectors + adding) < divide_up(conv.filters, 16) * positions * (rows + 12)
+
+
+cdef bint takes_swapped(_Convolution conv):
+    """Whether x is turned instead of dy: of whole planes either can be, and the smaller one costs less.
+
+    The kernel then takes one for the other, and partial sums lie as the weights do. Not where a bias is trained, whose gradient takes a row of ones beside those of x.
+    """
+    return is_one_row(conv) and conv.channels < conv.filters
 
 
 cdef bint is_one_row(_Convolution conv):

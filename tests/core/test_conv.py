@@ -44,6 +44,14 @@ def gradients(x, weight, dy, **options):
     return bench.get(dx), bench.get(dweight), bench.get(dbias).reshape(-1)
 
 
+def gradient_by_weights(x, weight, dy, **options):
+    """The kernels' dweight where there is no bias."""
+    bench = Bench()
+    dweight = bench.out(weight.shape)
+    _core.conv2d_weight_gradient(bench.plan, bench.put(x), bench.put(dy), dweight, **options)
+    return bench.run().get(dweight)
+
+
 def check(rng, x_shape, weight_shape, activation="linear", **options):
     """Compare forward and gradients of random numbers with the twins."""
     x, weight, bias = normal(rng, *x_shape), normal(rng, *weight_shape), normal(rng, weight_shape[0])
@@ -56,6 +64,7 @@ def check(rng, x_shape, weight_shape, activation="linear", **options):
         x, dy, weight.shape[2:], **options
     )
     close(dweight, expected_weight, weight_terms)
+    close(gradient_by_weights(x, weight, dy, **options), expected_weight, weight_terms)
     close(dbias, expected_bias, bias_terms)
 
 
@@ -145,6 +154,10 @@ CASES = [
     # images joined to one row of pixels, and a rest of them; with groups
     ((5, 24, 30, 30), (34, 24, 1, 1), {}),
     ((70, 10, 6, 6), (40, 5, 1, 1), {"groups": 2}),
+    # of whole planes, x is turned in the place of dy: several panels and a part, blocks of pixels, splits, groups
+    ((6, 64, 16, 16), (128, 64, 1, 1), {}),
+    ((3, 75, 23, 25), (150, 75, 1, 1), {}),
+    ((3, 144, 9, 12), (200, 72, 1, 1), {"groups": 2}),
     # columns of taps outside the image: all of a tap's, all of a position's
     ((2, 8, 9, 3), (40, 8, 3, 7), {"padding": ((1, 1), (6, 6))}),
     ((2, 8, 9, 8), (20, 8, 3, 3), {"padding": ((1, 1), (9, 9)), "stride": (1, 2), "dilation": (1, 4)}),
@@ -243,6 +256,7 @@ def test_values_beside_the_image_do_not_leak():
         ((3, 32, 33, 33), (48, 32, 3, 3), {"padding": SAME, "stride": (2, 2)}),
         ((1, 64, 16, 16), (130, 64, 3, 3), {"padding": SAME}),
         ((5, 32, 20, 20), (32, 1, 3, 3), {"groups": 32, "padding": SAME}),
+        ((9, 70, 12, 12), (130, 70, 1, 1), {}),
         ((2, 2, 4, 4), (3, 2, 3, 3), {}),
     ],
 )
@@ -254,7 +268,8 @@ def test_bits_do_not_depend_on_threads(x_shape, weight_shape, options):
     def results():
         dx, dweight, dbias = gradients(x, weight, dy, **options)
         y = convolve(x, weight, bias, "relu", **options)
-        return {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias}
+        alone = gradient_by_weights(x, weight, dy, **options)
+        return {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias, "dweight alone": alone}
 
     with_threads(results)
 
@@ -362,6 +377,8 @@ def test_the_form_is_in_the_name_and_the_same_for_any_batch(x_shape, weight_shap
         ((2, 3, 32, 32), (32, 3, 3, 3), {"padding": SAME, "stride": (2, 2)}, "conv2d_weight_gradient"),
         ((2, 40, 9, 9), (24, 40, 1, 1), {}, "conv2d_weight_gradient_dots"),
         ((2, 200, 9, 9), (24, 200, 1, 1), {}, "conv2d_weight_gradient"),
+        ((2, 64, 16, 16), (128, 64, 1, 1), {}, "conv2d_weight_gradient_swapped"),
+        ((2, 64, 16, 16), (64, 64, 1, 1), {}, "conv2d_weight_gradient"),
     ],
 )
 def test_the_form_of_the_gradient_by_weights(x_shape, weight_shape, options, form):

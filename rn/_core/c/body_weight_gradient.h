@@ -15,7 +15,7 @@ typedef struct {
 static void multiply_rows(micro_tile *t, const float *origin, const ptrdiff_t *offset, ptrdiff_t rows, const float *ones,
                           rows_ahead *next) {
     const micro_kernel *kernels = MICRO_KERNELS[t->b_step / VL - 1];
-    const int most = TILE_ROWS[t->b_step / VL - 1];
+    const int tall = t->b_step == PANEL && takes_tall_tiles(t), most = tall ? ROWS : TILE_ROWS[t->b_step / VL - 1];
     const ptrdiff_t all = rows + (ones != NULL);
     for (ptrdiff_t k = 0, take; k < all; k += take) {
         take = next_rows(all - k, most);
@@ -152,6 +152,11 @@ KERNEL(sum_splits) {
                 total = vf_add(total, vf_load_first(from + s * a->groups * matrix, columns - j));
             vf_store(sum + i * RN_SUM_BLOCK + j, total);
         }
+    }
+    if (a->swapped) {
+        float *to = a->dweight + (group * a->rows + row) * a->filters + column;
+        for (ptrdiff_t i = 0; i < least(rows, a->rows - row); i++) copy_row(to + i * a->filters, sum + i * RN_SUM_BLOCK, columns);
+        return;
     }
     const ptrdiff_t first_filter = group * a->filters + column;
     transpose(sum, RN_SUM_BLOCK, least(rows, a->rows - row), columns, a->dweight + first_filter * a->rows + row, a->rows);

@@ -272,6 +272,9 @@ FEW(multiply_turned)
 FEW(multiply_pair)
 #undef FEW
 
+/* Whether ROWS rows may go into a tile of up to two vectors, else SHORT_ROWS. */
+static inline int takes_tall_tiles(const micro_tile *t) { return t->a_step == 1 && t->runs == 1 && t->run >= LONG_CHAIN; }
+
 /* How many of the rows left go into the next tile: as many as there can be, and what is less than twice that in two even parts,
  * for a tile of one or two rows keeps the multipliers waiting. */
 static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
@@ -298,7 +301,7 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
     const micro_kernel *kernels = way == TURNED_PANEL     ? multiply_turned_kernels
                                   : way == PAIR_OF_PANELS ? multiply_pair_kernels
                                                           : MICRO_KERNELS[t->columns > VL];
-    const ptrdiff_t most = t->a_step == 1 && t->runs == 1 && t->run >= LONG_CHAIN ? ROWS : SHORT_ROWS;
+    const ptrdiff_t most = takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
