@@ -655,7 +655,8 @@ cdef bint takes_dots(_Convolution conv):
 cdef bint takes_swapped(_Convolution conv):
     """Whether x is turned instead of dy: of whole planes either can be, and the smaller one costs less.
 
-    The kernel then takes one for the other, and partial sums lie as the weights do. Not where a bias is trained, whose gradient takes a row of ones beside those of x.
+    The kernel then takes one for the other, and partial sums lie as the weights do. Not where a bias is trained, whose gradient
+    takes a row of ones beside those of x.
     """
     return is_one_row(conv) and conv.channels < conv.filters
 

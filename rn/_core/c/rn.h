@@ -506,8 +506,8 @@ typedef struct {
  * of 8; then floats: (channels * taps + 1) filter_block 16, and the part of the image. */
 
 /* sum_splits: dweight[g filters + m, k] = sum_s partial[s, g, k, m], k < rows, in the order of s; dbias (NULL: none) from row
- * `rows`; swapped: dweight[g, k, m], without a dbias. A tile is RN_SUM_BLOCK^2 elements of a group. Scratch: RN_SUM_BLOCK^2 floats. splits - 1 FLOP and 4 (splits + 1) bytes
- * an element. */
+ * `rows`. Swapped: dweight[g, k, m], and no dbias. A tile is RN_SUM_BLOCK^2 elements of a group. Scratch: RN_SUM_BLOCK^2 floats.
+ * splits - 1 FLOP and 4 (splits + 1) bytes an element. */
 enum { RN_SUM_BLOCK = 64 };
 typedef struct {
     const float *partial;
