@@ -53,10 +53,11 @@ cdef double TILE_FLOPS = 1e6
 # of c in the second cache. Rows below which packing a panel of b costs too much.
 cdef Py_ssize_t MOST_ROWS = 1024
 cdef Py_ssize_t FEWEST_ROWS = 48
-# Where many rows of a are long, so that they do not stay in the second cache, all panels of this many columns of b do instead,
-# and strips of a pass them one after the other. A strip has whole tiles of 6 rows and of 8.
+# Where many rows of a are long (LONG_ROW), so that they do not stay in the second cache, all panels of this many columns of b
+# do instead, and strips of a pass them one after the other. A strip has whole tiles of 6 rows and of 8.
 cdef Py_ssize_t STRIP_ROWS = 24
 cdef Py_ssize_t STRIP_COLUMNS = 128
+cdef Py_ssize_t LONG_ROW = 256
 # Columns of b for each tile where rows of a are not contiguous, so that reading a again costs more.
 cdef Py_ssize_t FEWEST_COLUMNS = 64
 # b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache.
@@ -171,7 +172,7 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     cdef double flops = 2.0 * a.m * a.n * a.k
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
     cdef bint many_rows = a.m > MOST_ROWS // 2
-    cdef bint strips = many_rows and a.left_step == 1 and a.k >= RN_KC and a.n > RN_PANEL
+    cdef bint strips = many_rows and a.left_step == 1 and a.k >= LONG_ROW and a.n > RN_PANEL
     cdef Py_ssize_t row_tiles = max(1, divide_up(a.m, MOST_ROWS))
     cdef Py_ssize_t widest = STRIP_COLUMNS if strips else RN_PANEL if many_rows else 512
     cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, widest)), most

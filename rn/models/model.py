@@ -459,18 +459,27 @@ class Model:
                 return np.concatenate([self.predict(rows, batch_size=x.batch_size) for rows, _ in batches])
         network, inputs = self._enter(x)
         samples = len(inputs)
-        output = np.empty((samples, *network.output_shape), np.float32)
+        output = np.empty((samples, *network.output_shape), door.FLOAT32)
         size = samples
         if batch_size is not None or samples > network.near_samples:  # a tiny net is done before these are asked
             size = door.batch_size_option(batch_size, network.samples_at_a_time(samples), samples)
         if size == samples:
-            with self._lend("predict", size) as bound:
-                bound.transform(inputs, output)
+            self._transform(inputs, output, size)
             return output
         for begin, end, part in _runs(samples, size):
-            with self._lend("predict", part) as bound:
-                bound.transform(inputs[begin:end], output[begin:end])
+            self._transform(inputs[begin:end], output[begin:end], part)
         return output
+
+    def _transform(self, x: FloatArray, output: FloatArray, size: int) -> None:
+        """Write the output for ``x`` into ``output``, ``size`` samples at a time, of which there are whole batches."""
+        key = self._plan_key("predict", size)
+        bound, generation = self._plans.borrow(key)  # not a Loan: a tiny net is done before that is entered and left
+        if bound is None:
+            bound = self._bind(key)
+        try:
+            bound.transform(x, output)
+        finally:
+            self._plans.give_back(key, bound, generation)
 
     def __call__(self, x: ArrayLike, training: bool = False) -> FloatArray:
         """Return the output for all of ``x`` as one batch; with ``training`` as in a training step, dropout on."""

@@ -35,7 +35,7 @@ CASES = [
     Case((1, 64, 16, 16), 128, SAME),
     Case((3, 128, 8, 8), 70, SAME),
     Case((2, 33, 9, 11), 37, WIDE),
-    Case((1, 300, 8, 12), 40, SAME),
+    Case((1, 420, 8, 12), 40, SAME),
     Case((5, 48, 4, 4), 48, SAME),
     Case((2, 24, 28, 28), 32, TWO, side=5),
     Case((3, 37, 11, 15), 33, WIDE, side=5, scattered=True),

@@ -250,8 +250,10 @@ static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, 
         }
         ties += vf_sum_double(tied);
         sums.others += vf_sum_double(below);
-        sums.targets += vf_sum_double(share);
-        sums.shortfall += 4.0 * vf_sum_double(short_of);
+        if (t) {
+            sums.targets += vf_sum_double(share);
+            sums.shortfall += 4.0 * vf_sum_double(short_of);
+        }
     }
     sums.others += ties - 1.0; /* by itself: 1 would swallow what is below */
     return sums;

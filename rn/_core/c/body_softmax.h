@@ -18,8 +18,19 @@ static inline void row_scale(float *y, ptrdiff_t n, float factor) {
     for (ptrdiff_t j = 0; j < n; j += VL) vf_store_first(y + j, n - j, vf_mul(vf_load_first(y + j, n - j), vf_set(factor)));
 }
 
+/* y = softmax(x) over n <= VL neighbours, which stay in one vector: the same numbers as those of longer rows. */
+static inline void softmax_short_row(const float *x, float *y, ptrdiff_t n) {
+    const vm mask = vm_first(n);
+    const vf e = v_exp(vf_sub(vf_load_masked(x, mask), vf_set(row_max(x, n))));
+    vf_store_masked(y, mask, vf_mul(e, vf_set((float)(1.0 / vf_sum_double(vf_where(mask, e))))));
+}
+
 /* y = softmax(x) over n neighbours. */
 static inline void softmax_row(const float *x, float *y, ptrdiff_t n) {
+    if (n <= VL) {
+        softmax_short_row(x, y, n);
+        return;
+    }
     const vf shift = vf_set(row_max(x, n));
     double sum = 0.0;
     for (ptrdiff_t j = 0; j < n;) {

@@ -315,7 +315,7 @@ typedef struct {
 
 /* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product
  * of the library sums in this order. A panel has at most RN_PANEL columns. */
-enum { RN_KC = 256, RN_PANEL = 32 };
+enum { RN_KC = 400, RN_PANEL = 32 };
 
 /* gemm: c[i, j] = act(sum_p left[i, p] right[p, j] (+ c[i, j]) + bias), i < m, j < n, p < k.
  *
