@@ -184,6 +184,7 @@ def test_against_reference(x_shape, weight_shape, options):
 def test_activations(activation):
     check(np.random.default_rng(1), (2, 40, 9, 9), (7, 40, 3, 3), activation)
     check(np.random.default_rng(1), (2, 4, 9, 9), (7, 4, 3, 3), activation)
+    check(np.random.default_rng(1), (2, 2, 20, 13), (9, 2, 3, 3), activation)
 
 
 @st.composite

@@ -94,6 +94,10 @@ SHAPES = [
     (129, 100, 1024),
     (1030, 70, 64),
     (400, 60, 20),
+    # short chains: rows of panels, more than one row of them, a part of a panel after them
+    (24, 676, 9),
+    (15, 2500, 24),
+    (3, 3000, 1),
     # rows that pass strip by strip: a partial last strip, several tiles, a last panel of one column
     (529, 70, 401),
     (1030, 130, 900),
@@ -129,7 +133,7 @@ def test_any_shape_and_option(m, n, k, flags, bias_axis, activation, accumulate,
     check(a, b, normal(rng, m, n) if accumulate else None, **options)
 
 
-@pytest.mark.parametrize(("m", "n", "k"), [(21, 37, 900), (529, 70, 420)])
+@pytest.mark.parametrize(("m", "n", "k"), [(21, 37, 900), (529, 70, 420), (14, 100, 9), (9, 128, 12)])
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu", "sigmoid", "tanh"])
@@ -206,7 +210,7 @@ def test_bits_do_not_depend_on_threads(m, n, k, transpose_a, transpose_b):
 
 
 @pytest.mark.parametrize("transpose_b", [False, True])
-@pytest.mark.parametrize(("n", "k"), [(10, 128), (128, 784), (1000, 40), (100, 1024)])
+@pytest.mark.parametrize(("n", "k"), [(10, 128), (128, 784), (1000, 40), (100, 1024), (200, 20)])
 def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
     rng = np.random.default_rng(2)
     a, b = operands(rng, 100, n, k, False, transpose_b)
@@ -218,7 +222,7 @@ def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
     np.testing.assert_array_equal(product(a[37:38], b, bias=bias, transpose_b=transpose_b), whole[37:38])
 
 
-@pytest.mark.parametrize(("m", "n", "k"), [(1, 20, 500), (8, 128, 70), (33, 16, 800), (300, 40, 410)])
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 20, 500), (8, 128, 70), (33, 16, 800), (300, 40, 410), (20, 150, 17)])
 def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
     a, b = operands(np.random.default_rng(4), m, n, k, False, False)
     c = normal(np.random.default_rng(5), m, n)
@@ -228,7 +232,7 @@ def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
     np.testing.assert_array_equal(product(a.T.copy(), b.T.copy(), c, transpose_a=True, transpose_b=True), expected)
 
 
-PREPARED = [(m, n, k) for m in (1, 2, 3) for n in (63, 64, 65, 96, 129) for k in (1, 399, 401)]
+PREPARED = [(m, n, k) for m in (1, 2, 3) for n in (63, 64, 65, 96, 129) for k in (1, 24, 399, 401)]
 
 
 def prepared_product(a, b, bias, activation="relu"):

@@ -57,21 +57,25 @@ KERNEL(convolve) {
         t.add = begin > 0;
         t.finish = begin + k == k_all;
         ptrdiff_t y = 0, x = first % w->grid_width;
-        for (ptrdiff_t i = 0; i < pixels; i += PANEL) {
-            t.columns = least(PANEL, pixels - i);
+        t.b_beside = k * PANEL;
+        for (ptrdiff_t i = 0; i < pixels; i += t.columns) {
+            t.panels = a->in_place ? 1 : panels_in_row(k, pixels - i);
+            t.columns = least(t.panels * PANEL, pixels - i);
             t.b = panel;
             t.b_step = PANEL;
             if (!a->in_place) {
-                lane_map map;
-                map_lanes(&map, w, part.pitch, &y, &x, t.columns);
-                pack_pixels(&map, part.origin, part.open, offset, k, panel);
+                for (ptrdiff_t p = 0; p < t.panels; p++) {
+                    lane_map map;
+                    map_lanes(&map, w, part.pitch, &y, &x, least(PANEL, t.columns));
+                    pack_pixels(&map, part.origin, part.open, offset, k, panel + p * t.b_beside);
+                }
             } else if (t.columns < PANEL) {
                 pack_panel(part.origin + x + i, part.plane, k, t.columns, panel);
             } else {
                 t.b = part.origin + x + i;
                 t.b_step = part.plane;
             }
-            multiply_panel(&t, ONE_PANEL, left, left_row, a->rows, c + i, bias);
+            multiply_panel(&t, t.panels > 1 ? ROW_OF_PANELS : ONE_PANEL, left, left_row, a->rows, c + i, bias);
         }
         begin += k;
     } while (begin < k_all);

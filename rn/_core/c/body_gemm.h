@@ -4,7 +4,8 @@
 
 /* How `rows` pass the first of `columns` columns. */
 static panel_way way_of(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t columns) {
-    if (rows > FEW_ROWS) return ONE_PANEL;
+    const int lies_ready = a->right_panels || a->right_in_place;
+    if (rows > FEW_ROWS) return lies_ready && panels_in_row(a->k, columns) > 1 ? ROW_OF_PANELS : ONE_PANEL;
     if (a->right_panels) return columns >= 2 * PANEL && a->left_step == 1 ? PAIR_OF_PANELS : ONE_PANEL;
     return a->right_column != 1 && columns >= PANEL ? TURNED_PANEL : ONE_PANEL;
 }
@@ -21,13 +22,14 @@ static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrd
     t->b_step = PANEL;
     if (a->right_panels) {
         t->b = a->right + column * a->k + begin * PANEL;
-        if (way == PAIR_OF_PANELS) t->b_beside = t->b + a->k * PANEL;
+        t->b_beside = a->k * PANEL;
         return;
     }
     const float *right = a->right + begin * a->right_step + column * a->right_column;
-    if (way == TURNED_PANEL || (a->right_in_place && columns == PANEL)) {
+    if (way == TURNED_PANEL || way == ROW_OF_PANELS || (a->right_in_place && columns == PANEL)) {
         t->b = right;
         t->b_step = way == TURNED_PANEL ? a->right_column : a->right_step;
+        t->b_beside = PANEL;
     } else if (packed) {
         return;
     } else if (a->right_column != 1) {
@@ -53,7 +55,8 @@ static void multiply_block(micro_tile *t, const rn_gemm_args *a, const float *le
     for (ptrdiff_t i = 0; i < rows; i += a->strip) {
         for (ptrdiff_t j = 0; j < columns; j += t->columns) {
             const panel_way way = way_of(a, rows, columns - j);
-            t->columns = least(way == PAIR_OF_PANELS ? 2 * PANEL : PANEL, columns - j);
+            t->panels = way == ROW_OF_PANELS ? panels_in_row(a->k, columns - j) : way == PAIR_OF_PANELS ? 2 : 1;
+            t->columns = least(t->panels * PANEL, columns - j);
             take_panel(t, a, way, begin, first_column + j, columns - j - t->columns, i > 0,
                        a->strip < rows ? panels + j * RN_KC : panels);
             t->column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;

@@ -10,7 +10,7 @@
  * 4 want 8 chains at least: 6 x 2, 5 x 2, 4 x 2 and 3 x 3, 4 x 3 have them. AVX-512 has 32 registers, and 8 rows read b less
  * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them. */
 
-enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 64, VECTORS = 3 };
+enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 64, SHORT_CHAIN = 24, VECTORS = 3 };
 enum { PACKS_PARTS = VL == 16 }; /* whether a panel's last vector may be less than whole where it is packed */
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
@@ -19,7 +19,8 @@ typedef struct {
     ptrdiff_t a_step, a_turn; /* floats of a from one k to the next, and from one run of k to the next */
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
-    const float *b_beside;    /* the panel after b, of a pair */
+    ptrdiff_t panels;         /* of a row of whole ones */
+    ptrdiff_t b_beside;       /* floats from a panel of b to the next, of a row or a pair */
     float *pack;              /* NULL, or where the first rows leave b, packed, for those after them */
     ptrdiff_t b_step, b_turn; /* b_turn more from the last k of a run to the first of the next */
     float *c;                 /* c[i, j], c_row floats from one row to the next; exactly columns of it are touched */
@@ -37,10 +38,12 @@ typedef struct {
 
 typedef void (*micro_kernel)(const micro_tile *t);
 
-/* What the sums become: added to c where there are blocks of k before, biased, activated, stored. */
-static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf sum[ROWS][VECTORS], const micro_tile *t) {
-    float *c = t->c;
-    const ptrdiff_t c_row = t->c_row, tail = t->columns - (vectors - 1) * VL;
+/* What the sums of a panel become: added to c where there are blocks of k before, biased, activated, stored. `tail` columns are
+ * of the last vector. */
+static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf sum[ROWS][VECTORS], const micro_tile *t,
+                                         const ptrdiff_t panel, const ptrdiff_t tail) {
+    float *c = t->c + panel * PANEL;
+    const ptrdiff_t c_row = t->c_row;
     if (t->add) {
         const float *old = c;
         RN_UNROLL
@@ -60,9 +63,10 @@ static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf s
             }
         }
         if (t->column_bias != NULL) {
+            const float *biases = t->column_bias + panel * PANEL;
             RN_UNROLL
             for (int j = 0; j < vectors; j++) {
-                vf bias = vf_load_first(t->column_bias + j * VL, j < vectors - 1 ? VL : tail);
+                vf bias = vf_load_first(biases + j * VL, j < vectors - 1 ? VL : tail);
                 RN_UNROLL
                 for (int i = 0; i < rows; i++) sum[i][j] = vf_add(sum[i][j], bias);
             }
@@ -100,9 +104,9 @@ static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf s
     }
 }
 
-/* packing: each vector of b is stored as it is read, which costs next to nothing beside the products. */
-static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, const int packing, const micro_tile *t) {
-    vf sum[ROWS][VECTORS];
+/* The sums over b; packing: each vector of b is stored as it is read, which costs next to nothing beside the products. */
+static RN_ALWAYS_INLINE void sum_products(const int rows, const int vectors, const int packing, const micro_tile *t,
+                                          const float *b, vf sum[ROWS][VECTORS]) {
     const float *row[ROWS];
     RN_UNROLL
     for (int i = 0; i < rows; i++) {
@@ -110,7 +114,6 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
         RN_UNROLL
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
     }
-    const float *b = t->b;
     float *pack = t->pack;
     const vm last = vm_first(t->columns - (vectors - 1) * VL);
     const ptrdiff_t b_step = t->b_step, a_step = t->a_step;
@@ -137,8 +140,22 @@ static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, co
             if (rows > SHORT_ROWS) RN_OPAQUE(at);
         }
     }
+}
 
-    finish_tile(rows, vectors, sum, t);
+static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, const int packing, const micro_tile *t) {
+    vf sum[ROWS][VECTORS];
+    sum_products(rows, vectors, packing, t, t->b, sum);
+    finish_tile(rows, vectors, sum, t, 0, t->columns - (vectors - 1) * VL);
+}
+
+/* The same rows times one whole panel after the other, for short chains are over before the way in and out is. One run of k. */
+static RN_ALWAYS_INLINE void multiply_row(const int rows, const micro_tile *t) {
+    ptrdiff_t panel = 0;
+    do {
+        vf sum[ROWS][VECTORS];
+        sum_products(rows, 2, 0, t, t->b + panel * t->b_beside, sum);
+        finish_tile(rows, 2, sum, t, panel, VL);
+    } while (++panel < t->panels);
 }
 
 /* The same for few rows and a whole panel of a b stored by columns, b_step floats apart: blocks of VL x VL are turned in
@@ -175,7 +192,7 @@ static RN_ALWAYS_INLINE void multiply_turned(const int rows, const micro_tile *t
     vf tile[ROWS][VECTORS];
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < 2; v++) tile[i][v] = sum[v][i];
-    finish_tile(rows, 2, tile, t);
+    finish_tile(rows, 2, tile, t, 0, VL);
 }
 
 /* The same for few rows and two whole packed panels: one alone has too few chains to hide their waits. One run of k, rows of a
@@ -187,7 +204,7 @@ static RN_ALWAYS_INLINE void multiply_pair(const int rows, const micro_tile *t) 
         RN_UNROLL
         for (int v = 0; v < 4; v++) sum[v / 2][i][v % 2] = vf_zero();
     }
-    const float *b = t->b, *beside = t->b_beside;
+    const float *b = t->b, *beside = b + t->b_beside;
     for (ptrdiff_t p = 0; p < t->run; p++, b += PANEL, beside += PANEL) {
         const vf line[4] = {vf_load(b), vf_load(b + VL), vf_load(beside), vf_load(beside + VL)};
         RN_UNROLL
@@ -197,12 +214,8 @@ static RN_ALWAYS_INLINE void multiply_pair(const int rows, const micro_tile *t) 
             for (int v = 0; v < 4; v++) sum[v / 2][i][v % 2] = vf_fma(value, line[v], sum[v / 2][i][v % 2]);
         }
     }
-    micro_tile half = *t;
-    half.columns = PANEL;
-    finish_tile(rows, 2, sum[0], &half);
-    half.c += PANEL;
-    if (half.column_bias != NULL) half.column_bias += PANEL;
-    finish_tile(rows, 2, sum[1], &half);
+    finish_tile(rows, 2, sum[0], t, 0, VL);
+    finish_tile(rows, 2, sum[1], t, 1, VL);
 }
 
 #define MICRO(rows, vectors) \
@@ -245,7 +258,8 @@ static const micro_kernel MICRO_KERNELS[VECTORS][ROWS] = {
 #undef TALL
 
 #define MICRO(rows) \
-    static RN_NO_INLINE void multiply_packing_##rows(const micro_tile *t) { multiply_tile(rows, 2, 1, t); }
+    static RN_NO_INLINE void multiply_packing_##rows(const micro_tile *t) { multiply_tile(rows, 2, 1, t); } \
+    static RN_NO_INLINE void multiply_row_##rows(const micro_tile *t) { multiply_row(rows, t); }
 MICRO(1)
 MICRO(2)
 MICRO(3)
@@ -255,13 +269,15 @@ MICRO(6)
 #if VL == 16
 MICRO(7)
 MICRO(8)
-#define TALL , multiply_packing_7, multiply_packing_8
+#define TALL(name) , name##_7, name##_8
 #else
-#define TALL
+#define TALL(name)
 #endif
 #undef MICRO
-static const micro_kernel PACKING_KERNELS[ROWS] = {multiply_packing_1, multiply_packing_2, multiply_packing_3,
-                                                   multiply_packing_4, multiply_packing_5, multiply_packing_6 TALL};
+#define EACH_ROWS(name) name##_1, name##_2, name##_3, name##_4, name##_5, name##_6 TALL(name)
+static const micro_kernel PACKING_KERNELS[ROWS] = {EACH_ROWS(multiply_packing)};
+static const micro_kernel ROW_KERNELS[ROWS] = {EACH_ROWS(multiply_row)};
+#undef EACH_ROWS
 #undef TALL
 
 #define FEW(name) \
@@ -271,6 +287,12 @@ static const micro_kernel PACKING_KERNELS[ROWS] = {multiply_packing_1, multiply_
 FEW(multiply_turned)
 FEW(multiply_pair)
 #undef FEW
+
+/* How many whole panels of `columns` columns are passed in one call where k is short, as many as stay in the first cache; else 1.
+ */
+static inline ptrdiff_t panels_in_row(ptrdiff_t k, ptrdiff_t columns) {
+    return 0 < k && k <= SHORT_CHAIN && columns >= PANEL ? least(columns / PANEL, NEAR_FLOATS / (k * PANEL)) : 1;
+}
 
 /* Whether ROWS rows may go into a tile of up to two vectors, else SHORT_ROWS. */
 static inline int takes_tall_tiles(const micro_tile *t) { return t->a_step == 1 && t->runs == 1 && t->run >= LONG_CHAIN; }
@@ -285,6 +307,9 @@ static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
 /* How many of the columns left go into the next panel of two vectors, or of three where that leaves none to a panel of one. */
 static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL); }
 
+/* How rows of a pass b: a panel; TURNED, where b is stored by columns, or a PAIR, for few rows; a ROW of panels. */
+typedef enum { ONE_PANEL, TURNED_PANEL, PAIR_OF_PANELS, ROW_OF_PANELS } panel_way;
+
 /* Ask the memory for what is far, while rows `done` to `end` of `rows` are worked: the tile of c, and as large a part of the next
  * panel, so that packing it does not wait. */
 static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t done, ptrdiff_t end, ptrdiff_t rows) {
@@ -293,15 +318,15 @@ static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t done, ptrdiff_
         ask_for_rows(ASK_NEAR, t->next, t->next_step, PANEL, done * t->next_rows / rows, end * t->next_rows / rows);
 }
 
-/* All rows of a, a_row floats apart, times one panel into rows of c; then what is left of the activation. t holds the rest.
- * Of few rows, the panel may be TURNED: b is stored by columns, or a PAIR of panels. */
-typedef enum { ONE_PANEL, TURNED_PANEL, PAIR_OF_PANELS } panel_way;
+/* All rows of a, a_row floats apart, times one panel or several into rows of c; then what is left of the activation. t holds the
+ * rest. */
 static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
                            const float *row_bias) {
     const micro_kernel *kernels = way == TURNED_PANEL     ? multiply_turned_kernels
                                   : way == PAIR_OF_PANELS ? multiply_pair_kernels
+                                  : way == ROW_OF_PANELS  ? ROW_KERNELS
                                                           : MICRO_KERNELS[t->columns > VL];
-    const ptrdiff_t most = takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
+    const ptrdiff_t most = way == ROW_OF_PANELS || takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
