@@ -77,7 +77,7 @@ KERNEL(gemm) {
     micro_tile t = {.a_step = a->left_packed ? 1 : a->left_step, .runs = 1, .activation = a->activation, .alpha = a->alpha};
     float *c = a->c + first_row * a->c_row + first_column;
     t.c_row = a->c_row;
-    t.c_far = rows * columns > FAR_FLOATS && a->k < RN_KC; /* long chains give the memory time enough */
+    t.c_far = rows * columns > NEAR_FLOATS && a->k < RN_KC; /* long chains give the memory time enough */
     if (a->transposed) {
         c = turned;
         t.c_row = a->column_block;

@@ -36,7 +36,7 @@
 #define RN_PREFETCH_TO_WRITE(p) ((void)(p))
 #endif
 
-enum { NEAR_FLOATS = 8192, FAR_FLOATS = 8192 }; /* what stays in the first cache; what is larger, or new, will not be there */
+enum { NEAR_FLOATS = 8192 }; /* what is larger, or new, will not be in the first cache */
 
 /* Ask for n floats of each of the rows first … end - 1, `row` floats apart, that will be read or written later. */
 typedef enum { ASK_NEAR, ASK_FAR, ASK_TO_WRITE } ask_way;
