@@ -257,7 +257,8 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
     cdef bint filters_in_lanes = form == DIRECT_FILTERS
     a.scattered = not (a.out_column == 1 and a.out_row == w.grid_width)
     a.in_place = taps == 1 and not w.padded and w.stride_y == w.stride_x == 1 and w.grid_width == w.width
-    if a.in_place and filters_in_lanes and not a.scattered:  # nothing lies between the rows: they are one
+    cdef bint whole_planes = a.in_place and w.height == w.grid_height
+    if whole_planes and filters_in_lanes and not a.scattered:  # nothing lies between the rows: they are one
         w.height = w.grid_height = 1
         w.width = w.grid_width = a.out_row = positions
     a.in_place = a.in_place and positions <= LONGEST_IN_PLACE
@@ -594,7 +595,7 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     a.images, a.groups, a.channels, a.filters = conv.n, groups, conv.channels, conv.filters
     a.with_bias = dbias is not None
     cdef bint dots = takes_dots(conv)
-    cdef bint swapped = not dots and dbias is None and takes_swapped(conv)
+    cdef bint swapped = not dots and takes_swapped(conv, dbias is not None)
     if swapped:
         a.channels, a.filters = conv.filters, conv.channels
     if dots:
@@ -625,7 +626,7 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     plan.link(&call.partial, partial, WRITE)
 
     cdef double weights = <double> groups * rows * a.filters
-    cdef Py_ssize_t tiles = groups * divide_up(rows + 1, RN_SUM_BLOCK) * divide_up(a.filters, RN_SUM_BLOCK)
+    cdef Py_ssize_t tiles = groups * divide_up(rows + a.with_bias, RN_SUM_BLOCK) * divide_up(a.filters, RN_SUM_BLOCK)
     cdef rn_sum_splits_args *s = <rn_sum_splits_args *> plan.record(
         "conv2d_sum_splits", KERNELS.sum_splits, sizeof(rn_sum_splits_args), tiles,
         RN_SUM_BLOCK * RN_SUM_BLOCK * sizeof(float), (a.splits - 1) * weights, 4.0 * (a.splits + 1) * weights)
@@ -652,13 +653,13 @@ cdef bint takes_dots(_Convolution conv):
     return divide_up(conv.filters, 4) * 4 * rows * (vectors + adding) < divide_up(conv.filters, 16) * positions * (rows + 12)
 
 
-cdef bint takes_swapped(_Convolution conv):
+cdef bint takes_swapped(_Convolution conv, bint with_bias):
     """Whether x is turned instead of dy: of whole planes either can be, and the smaller one costs less.
 
     The kernel then takes one for the other, and partial sums lie as the weights do. Not where a bias is trained, whose gradient
     takes a row of ones beside those of x.
     """
-    return is_one_row(conv) and conv.channels < conv.filters
+    return is_one_row(conv) and conv.channels < conv.filters and not with_bias
 
 
 cdef bint is_one_row(_Convolution conv):

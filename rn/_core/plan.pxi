@@ -3,8 +3,11 @@
 from itertools import accumulate
 
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
 
 READ, WRITE, UPDATE = 1, 2, 3
+
+cdef int64_t LISTEN_EVERY = 50000000  # nanoseconds of batches between two times that Ctrl-C is heard
 
 
 @cython.internal
@@ -635,6 +638,7 @@ cdef class Plan:
         cdef Py_buffer source, target
         cdef char *batch_rows
         cdef Readers readers = self._readers_of(x.root, y.root)
+        cdef int64_t heard = rn_now()
         PyObject_GetBuffer(rows, &source, PyBUF_C_CONTIGUOUS)
         try:
             PyObject_GetBuffer(results, &target, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
@@ -644,6 +648,8 @@ cdef class Plan:
                     raise ShapeError(f"{source.len} bytes in, {target.len} out are no whole batches of {x.shape} and {y.shape}")
                 with nogil:
                     for batch in range(batches):
+                        if batch > 0:
+                            heard = listen(heard)
                         batch_rows = <char *> source.buf + batch * x_bytes
                         if readers.count > 0 and <uintptr_t> batch_rows % 4 == 0:
                             readers.look_at(batch_rows)
@@ -766,9 +772,12 @@ cdef class Plan:
             if lowest < 0 or highest >= feed.rows:
                 raise ShapeError(f"indices from {lowest} to {highest} are outside the {feed.rows} rows fed")
         cdef FeedPointers feeds = FeedPointers.__new__(FeedPointers, self._feeds, self._reports)
+        cdef int64_t heard = rn_now()
         try:
             with nogil:
                 for s in range(steps):
+                    if not self.training:  # who trains comes back for Ctrl-C by itself
+                        heard = listen(heard)
                     if rates is not None:
                         self.step.learning_rate = rates[s]
                     for i in range(feed_count):
@@ -866,6 +875,16 @@ cdef class Plan:
         backward = [record for group in reversed(self._backward) for record in group]
         order = self._order if self.sealed else [*self._prepare, *self._forward, *backward, *self._update]
         return [(record.phase, record.layer, record.name, record.call.flops, record.call.bytes) for record in order]
+
+
+cdef int64_t listen(int64_t heard) except -1 nogil:
+    """Let Ctrl-C in between two batches; `heard` is when it last was, and what is returned."""
+    cdef int64_t now = rn_now()
+    if now - heard < LISTEN_EVERY:
+        return heard
+    with gil:
+        PyErr_CheckSignals()
+    return now
 
 
 cdef bint copy_finite(const float *numbers, Py_ssize_t n, float *to) noexcept nogil:

@@ -450,8 +450,9 @@ class Model:
 
         ``batch_size``: how many are computed at a time; unless given, up to 256, and fewer of large ones, whose
         activations then stay in the caches. A row of the result does not depend on the batch it was computed in,
-        unless layers of your own let it. Several threads may predict at once. Of a ``rn.data.DataLoader`` all samples
-        are taken, in the order of its data and in batches of its own size.
+        unless layers of your own let it. Several threads may predict at once, but rows that are computed while another
+        writes the weights (by training or ``load_state_dict``) are of neither the old nor the new ones. Of a
+        ``rn.data.DataLoader`` all samples are taken, in the order of its data and in batches of its own size.
         """
         if isinstance(x, DataLoader):
             door.refuse_beside_loader(batch_size=batch_size)

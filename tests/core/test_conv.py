@@ -154,6 +154,12 @@ CASES = [
     # images joined to one row of pixels, and a rest of them; with groups
     ((5, 24, 30, 30), (34, 24, 1, 1), {}),
     ((70, 10, 6, 6), (40, 5, 1, 1), {"groups": 2}),
+    # gradients by input of 1 x 1 with rows of padding: dy has more rows than x, before, behind and around it
+    ((2, 64, 9, 9), (64, 64, 1, 1), {"padding": ((2, 1), (0, 0))}),
+    ((2, 64, 9, 9), (64, 64, 1, 1), {"padding": ((0, 2), (0, 0))}),
+    ((2, 64, 9, 9), (64, 64, 1, 1), {"padding": ((3, 0), (0, 0))}),
+    # a last block of k that is short
+    ((2, 46, 9, 30), (7, 46, 3, 3), {}),
     # of whole planes, x is turned in the place of dy: several panels and a part, blocks of pixels, splits, groups
     ((6, 64, 16, 16), (128, 64, 1, 1), {}),
     ((3, 75, 23, 25), (150, 75, 1, 1), {}),

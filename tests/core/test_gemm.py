@@ -97,6 +97,7 @@ SHAPES = [
     # short chains: rows of panels, more than one row of them, a part of a panel after them
     (24, 676, 9),
     (15, 2500, 24),
+    (15, 100, 25),
     (3, 3000, 1),
     # rows that pass strip by strip: a partial last strip, several tiles, a last panel of one column
     (529, 70, 401),
@@ -232,7 +233,7 @@ def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
     np.testing.assert_array_equal(product(a.T.copy(), b.T.copy(), c, transpose_a=True, transpose_b=True), expected)
 
 
-PREPARED = [(m, n, k) for m in (1, 2, 3) for n in (63, 64, 65, 96, 129) for k in (1, 24, 399, 401)]
+PREPARED = [(m, n, k) for m in (1, 2, 3, 15) for n in (63, 64, 65, 96, 129) for k in (1, 24, 399, 401)]
 
 
 def prepared_product(a, b, bias, activation="relu"):

@@ -6,6 +6,7 @@ import copy
 import gc
 import itertools
 import pickle
+import signal
 
 import numpy as np
 import pytest
@@ -434,6 +435,38 @@ def test_transform_gives_rows_to_callbacks_and_to_a_plan_without_calls() -> None
     plan.seal()
     plan.transform(x, rows, x, results)
     np.testing.assert_array_equal(results, rows)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers")
+def test_ctrl_c_comes_in_between_batches() -> None:
+    batches, size = 4000, 512
+    plan = _core.Plan(4)
+    x, weight = plan.input((4, size)), plan.kept((size, size))
+    y = x
+    for _ in range(20):
+        y, before = plan.tensor((4, size)), y
+        _core.gemm(plan, before, weight, y)
+    plan.keep(y)
+    plan.seal()
+    rows = np.zeros((4 * batches, size), np.float32)
+    results = np.full_like(rows, 9)
+    plan.feed(x, rows)
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for work in (
+            lambda: plan.transform(x, rows, y, results),
+            lambda: plan.train(np.arange(len(rows)), np.zeros(0)),
+        ):
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            with pytest.raises(KeyboardInterrupt):
+                work()
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert (results[0] == 0).all()
+    assert (results[-1] == 9).all()
+    assert 0 < plan.counters[0] < batches
+    plan.transform(x, rows[:8], y, results[-8:])
+    assert (results[-8:] == 0).all()
 
 
 def test_transform_fills_runs_and_reads_batch_by_batch() -> None:

@@ -136,12 +136,12 @@ KERNEL(weight_gradient) {
 
 KERNEL(sum_splits) {
     const rn_sum_splits_args *a = arguments;
-    float *sum = scratch;                                                /* [RN_SUM_BLOCK, RN_SUM_BLOCK] */
-    const ptrdiff_t row_tiles = (a->rows + RN_SUM_BLOCK) / RN_SUM_BLOCK; /* of rows + 1 */
+    float *sum = scratch; /* [RN_SUM_BLOCK, RN_SUM_BLOCK] */
+    const ptrdiff_t all_rows = a->rows + (a->dbias != NULL), row_tiles = (all_rows + RN_SUM_BLOCK - 1) / RN_SUM_BLOCK;
     const ptrdiff_t column_tiles = (a->filters + RN_SUM_BLOCK - 1) / RN_SUM_BLOCK;
     const ptrdiff_t group = tile / (row_tiles * column_tiles);
     const ptrdiff_t row = tile / column_tiles % row_tiles * RN_SUM_BLOCK, column = tile % column_tiles * RN_SUM_BLOCK;
-    const ptrdiff_t rows = least(RN_SUM_BLOCK, a->rows + 1 - row), columns = least(RN_SUM_BLOCK, a->filters - column);
+    const ptrdiff_t rows = least(RN_SUM_BLOCK, all_rows - row), columns = least(RN_SUM_BLOCK, a->filters - column);
     const ptrdiff_t matrix = (a->rows + 1) * a->filters;
     const float *partial = a->partial + group * matrix + row * a->filters + column;
     for (ptrdiff_t i = 0; i < rows; i++) {
@@ -155,7 +155,7 @@ KERNEL(sum_splits) {
     }
     if (a->swapped) {
         float *to = a->dweight + (group * a->rows + row) * a->filters + column;
-        for (ptrdiff_t i = 0; i < least(rows, a->rows - row); i++) copy_row(to + i * a->filters, sum + i * RN_SUM_BLOCK, columns);
+        for (ptrdiff_t i = 0; i < rows; i++) copy_row(to + i * a->filters, sum + i * RN_SUM_BLOCK, columns);
         return;
     }
     const ptrdiff_t first_filter = group * a->filters + column;

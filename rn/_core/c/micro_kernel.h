@@ -19,7 +19,7 @@ typedef struct {
     ptrdiff_t a_step, a_turn; /* floats of a from one k to the next, and from one run of k to the next */
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
-    ptrdiff_t panels;         /* of a row of whole ones */
+    ptrdiff_t panels;         /* whole ones, of a ROW_OF_PANELS */
     ptrdiff_t b_beside;       /* floats from a panel of b to the next, of a row or a pair */
     float *pack;              /* NULL, or where the first rows leave b, packed, for those after them */
     ptrdiff_t b_step, b_turn; /* b_turn more from the last k of a run to the first of the next */
@@ -291,7 +291,7 @@ FEW(multiply_pair)
 /* How many whole panels of `columns` columns are passed in one call where k is short, as many as stay in the first cache; else 1.
  */
 static inline ptrdiff_t panels_in_row(ptrdiff_t k, ptrdiff_t columns) {
-    return 0 < k && k <= SHORT_CHAIN && columns >= PANEL ? least(columns / PANEL, NEAR_FLOATS / (k * PANEL)) : 1;
+    return columns >= 2 * PANEL && k <= SHORT_CHAIN && k > 0 ? least(columns / PANEL, NEAR_FLOATS / (k * PANEL)) : 1;
 }
 
 /* Whether ROWS rows may go into a tile of up to two vectors, else SHORT_ROWS. */

@@ -483,9 +483,10 @@ typedef struct {
  * g filters + m, p], k = c taps + t; row k = channels taps is that of an x of ones, which is the gradient by bias. Split s has
  * images [images s / splits, images (s + 1) / splits). Rows of x are broadcast where they lie (or in a padded copy) against a
  * transposed panel of dy, for block_rows x block_columns <= RN_KC positions at a time; by_taps: each tap's over the positions
- * where it lies inside the image. A tile is channel_block channels, filter_block filters of a group of a split. Scratch:
- * RN_ROW_LIST(channel_block * taps, tap_rows, tap_columns) ptrdiff_t; then floats: RN_KC * RN_WIDE_PANEL, ones, and the part of
- * the image where it is copied. 2 images groups channels taps filters positions FLOPs; 4 (x + dy + partial) bytes. */
+ * where it lies inside the image. Of 1 x 1 convolutions dy may come as x, and x as dy. A tile is channel_block channels,
+ * filter_block filters of a group of a split. Scratch: RN_ROW_LIST(channel_block * taps, tap_rows, tap_columns) ptrdiff_t; then
+ * floats: RN_KC * RN_WIDE_PANEL, ones, and the part of the image where it is copied. 2 images groups channels taps filters
+ * positions FLOPs; 4 (x + dy + partial) bytes. */
 enum { RN_WIDE_PANEL = 48 };
 #define RN_ROW_LIST(rows, tap_rows, tap_columns) (((rows) + 2 * ((tap_rows) + (tap_columns)) + 7) / 8 * 8)
 typedef struct {
