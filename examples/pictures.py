@@ -18,7 +18,7 @@ def save_picture(name: str, draw: Callable[[Path], Any]) -> None:
     try:
         draw(path)
     except rn.errors.MissingExtraError as error:
-        print(f"no picture: {error}")
+        print(f"no {path.name}: {error}")
     else:
         print(f"picture: {path}")
 
