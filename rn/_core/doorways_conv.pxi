@@ -596,11 +596,11 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     a.with_bias = dbias is not None
     cdef bint dots = takes_dots(conv)
     cdef bint swapped = not dots and takes_swapped(conv, dbias is not None)
-    if swapped:
-        a.channels, a.filters = conv.filters, conv.channels
     if dots:
         cut_dots(&a, conv.flops(), is_one_row(conv))
     else:
+        if swapped:
+            a.channels, a.filters = conv.filters, conv.channels
         cut_weight_gradient(&a, conv.flops(), is_one_row(conv))
 
     cdef rn_window *w = &a.window

@@ -638,7 +638,7 @@ cdef class Plan:
         cdef Py_buffer source, target
         cdef char *batch_rows
         cdef Readers readers = self._readers_of(x.root, y.root)
-        cdef int64_t heard = rn_now()
+        cdef int64_t heard = 0
         PyObject_GetBuffer(rows, &source, PyBUF_C_CONTIGUOUS)
         try:
             PyObject_GetBuffer(results, &target, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
@@ -772,11 +772,11 @@ cdef class Plan:
             if lowest < 0 or highest >= feed.rows:
                 raise ShapeError(f"indices from {lowest} to {highest} are outside the {feed.rows} rows fed")
         cdef FeedPointers feeds = FeedPointers.__new__(FeedPointers, self._feeds, self._reports)
-        cdef int64_t heard = rn_now()
+        cdef int64_t heard = 0
         try:
             with nogil:
                 for s in range(steps):
-                    if not self.training:  # who trains comes back for Ctrl-C by itself
+                    if s > 0 and not self.training:  # who trains comes back for Ctrl-C by itself
                         heard = listen(heard)
                     if rates is not None:
                         self.step.learning_rate = rates[s]
@@ -878,7 +878,7 @@ cdef class Plan:
 
 
 cdef int64_t listen(int64_t heard) except -1 nogil:
-    """Let Ctrl-C in between two batches; `heard` is when it last was, and what is returned."""
+    """Let Ctrl-C in between two batches; `heard` is when it last was, 0 never, and what is returned."""
     cdef int64_t now = rn_now()
     if now - heard < LISTEN_EVERY:
         return heard

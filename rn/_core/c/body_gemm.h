@@ -2,12 +2,17 @@
 
 #include "micro_kernel.h"
 
-/* How `rows` pass the first of `columns` columns. */
-static panel_way way_of(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t columns) {
-    const int lies_ready = a->right_panels || a->right_in_place;
-    if (rows > FEW_ROWS) return lies_ready && panels_in_row(a->k, columns) > 1 ? ROW_OF_PANELS : ONE_PANEL;
-    if (a->right_panels) return columns >= 2 * PANEL && a->left_step == 1 ? PAIR_OF_PANELS : ONE_PANEL;
-    return a->right_column != 1 && columns >= PANEL ? TURNED_PANEL : ONE_PANEL;
+/* How `rows` pass the first of `columns` columns, and how many panels these are. */
+static panel_way way_of(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t *panels) {
+    *panels = 1;
+    if (rows > FEW_ROWS) {
+        if (a->right_panels || a->right_in_place) *panels = panels_in_row(a->k, columns);
+        return *panels > 1 ? ROW_OF_PANELS : ONE_PANEL;
+    }
+    if (!a->right_panels) return a->right_column != 1 && columns >= PANEL ? TURNED_PANEL : ONE_PANEL;
+    if (columns < 2 * PANEL || a->left_step != 1) return ONE_PANEL;
+    *panels = 2;
+    return PAIR_OF_PANELS;
 }
 
 /* Let t read the t->columns columns from `column` on, right[begin + p, column + j]: in place, or in `own`, where they are packed
@@ -26,7 +31,7 @@ static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrd
         return;
     }
     const float *right = a->right + begin * a->right_step + column * a->right_column;
-    if (way == TURNED_PANEL || way == ROW_OF_PANELS || (a->right_in_place && columns == PANEL)) {
+    if (way != ONE_PANEL || (a->right_in_place && columns == PANEL)) {
         t->b = right;
         t->b_step = way == TURNED_PANEL ? a->right_column : a->right_step;
         t->b_beside = PANEL;
@@ -54,8 +59,7 @@ static void multiply_block(micro_tile *t, const rn_gemm_args *a, const float *le
     const ptrdiff_t c_row = t->c_row;
     for (ptrdiff_t i = 0; i < rows; i += a->strip) {
         for (ptrdiff_t j = 0; j < columns; j += t->columns) {
-            const panel_way way = way_of(a, rows, columns - j);
-            t->panels = way == ROW_OF_PANELS ? panels_in_row(a->k, columns - j) : way == PAIR_OF_PANELS ? 2 : 1;
+            const panel_way way = way_of(a, rows, columns - j, &t->panels);
             t->columns = least(t->panels * PANEL, columns - j);
             take_panel(t, a, way, begin, first_column + j, columns - j - t->columns, i > 0,
                        a->strip < rows ? panels + j * RN_KC : panels);

@@ -8,7 +8,8 @@
  *
  * Registers (16): rows * vectors sums, vectors of b, one broadcast of a. 6 * 2 + 2 + 1 = 15. Two multiply-adds a cycle of latency
  * 4 want 8 chains at least: 6 x 2, 5 x 2, 4 x 2 and 3 x 3, 4 x 3 have them. AVX-512 has 32 registers, and 8 rows read b less
- * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them. */
+ * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them, and rows
+ * of panels, which go in once. */
 
 enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 64, SHORT_CHAIN = 24, VECTORS = 3 };
 enum { PACKS_PARTS = VL == 16 }; /* whether a panel's last vector may be less than whole where it is packed */
@@ -19,7 +20,7 @@ typedef struct {
     ptrdiff_t a_step, a_turn; /* floats of a from one k to the next, and from one run of k to the next */
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
-    ptrdiff_t panels;         /* whole ones, of a ROW_OF_PANELS */
+    ptrdiff_t panels;         /* passed in one call; of a row, whole ones */
     ptrdiff_t b_beside;       /* floats from a panel of b to the next, of a row or a pair */
     float *pack;              /* NULL, or where the first rows leave b, packed, for those after them */
     ptrdiff_t b_step, b_turn; /* b_turn more from the last k of a run to the first of the next */
