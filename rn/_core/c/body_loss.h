@@ -223,20 +223,27 @@ typedef struct {
     double shortfall; /* sum of t_j (max - z_j), with t_j log t_j added where the loss is relative to the entropy of t */
 } rn_logit_sums;
 
+/* How many lanes a mask has: one, as a rule, where it says which are the largest. */
+static inline int lanes_in(vm mask) {
+    int count = 0;
+    for (unsigned bits = vm_bits(mask); bits; bits &= bits - 1) count++;
+    return count;
+}
+
 /* `e` may be z, or NULL where only the sums are wanted; `t` may be NULL. */
 static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, ptrdiff_t c, vf largest, int relative) {
     rn_logit_sums sums = {0.0, 0.0, 0.0};
     const vf quarter = vf_set(0.25f), down = vf_mul(vf_neg(quarter), largest);
-    double ties = 0.0;
+    ptrdiff_t ties = 0;
     for (ptrdiff_t j = 0; j < c;) {
         const ptrdiff_t stop = c - j < RN_SUM_VECTORS * VL ? c : j + RN_SUM_VECTORS * VL;
-        vf below = vf_zero(), tied = vf_zero(), share = vf_zero(), short_of = vf_zero();
+        vf below = vf_zero(), share = vf_zero(), short_of = vf_zero();
         for (; j < stop; j += VL) {
             const vm mask = vm_first(c - j);
             vf d = vf_sub(vf_load_first(z + j, c - j), largest);
             vf y = v_exp(d);
             vm tie = vf_eq(d, vf_zero());
-            tied = vf_add(tied, vf_where(vm_and(tie, mask), vf_set(1.0f)));
+            ties += lanes_in(vm_and(tie, mask));
             below = vf_add(below, vf_where(vm_and(vm_not(tie), mask), y));
             if (t) {
                 vf target = vf_load_first(t + j, c - j);
@@ -248,19 +255,18 @@ static inline rn_logit_sums logit_row(const float *z, const float *t, float *e, 
             }
             if (e) vf_store_first(e + j, c - j, y);
         }
-        ties += vf_sum_double(tied);
         sums.others += vf_sum_double(below);
         if (t) {
             sums.targets += vf_sum_double(share);
             sums.shortfall += 4.0 * vf_sum_double(short_of);
         }
     }
-    sums.others += ties - 1.0; /* by itself: 1 would swallow what is below */
+    sums.others += (double)(ties - 1); /* by itself: 1 would swallow what is below */
     return sums;
 }
 
-/* One row: the loss returned, probabilities and gradient written where wanted. */
-static inline double softmax_cross_entropy_row(const rn_class_loss_args *a, ptrdiff_t i, float scale) {
+/* One row: the sums that its loss is made of; probabilities and gradient written where wanted. */
+static inline rn_logit_sums softmax_cross_entropy_row(const rn_class_loss_args *a, ptrdiff_t i, float scale) {
     const ptrdiff_t c = a->c;
     const float *z = a->prediction + i * c, *t = a->classes ? NULL : a->target + i * c;
     float *probabilities = a->probabilities ? a->probabilities + i * c : NULL;
@@ -283,7 +289,7 @@ static inline double softmax_cross_entropy_row(const rn_class_loss_args *a, ptrd
             if (probabilities) vf_store_first(probabilities + j, c - j, p);
             if (gradient) vf_store_first(gradient + j, c - j, vf_mul(vf_sub(vf_mul(p, total), target), vf_set(scale)));
         }
-    return sums.targets * (double)first_lane(v_log1p(vf_set((float)sums.others))) + sums.shortfall;
+    return sums;
 }
 
 KERNEL(softmax_cross_entropy) {
@@ -291,9 +297,17 @@ KERNEL(softmax_cross_entropy) {
     (void)scratch;
     const ptrdiff_t end = (tile + 1) * a->rows < a->n ? (tile + 1) * a->rows : a->n;
     double sum = 0.0;
-    for (ptrdiff_t i = tile * a->rows; i < end; i++) {
-        const float weight = a->weights ? a->weights[i] : 1.0f;
-        sum += weight * softmax_cross_entropy_row(a, i, (float)(weight / (double)a->n));
+    for (ptrdiff_t first = tile * a->rows; first < end; first += VL) { /* VL rows share the logarithm's work */
+        const int count = (int)least(VL, end - first);
+        float weights[VL], others[VL] = {0.0f};
+        rn_logit_sums sums[VL];
+        for (int i = 0; i < count; i++) {
+            weights[i] = a->weights ? a->weights[first + i] : 1.0f;
+            sums[i] = softmax_cross_entropy_row(a, first + i, (float)(weights[i] / (double)a->n));
+            others[i] = (float)sums[i].others;
+        }
+        vf_store(others, v_log1p(vf_load(others)));
+        for (int i = 0; i < count; i++) sum += weights[i] * (sums[i].targets * (double)others[i] + sums[i].shortfall);
     }
     a->partial[tile] = sum / (double)a->n;
 }
