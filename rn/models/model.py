@@ -26,7 +26,7 @@ from rn.layers import Layer
 from rn.models import door, files, fusion, table
 from rn.models.binding import Use, bind_plan
 from rn.models.fitting import Fitting, HeldOut, LoaderFitting
-from rn.models.network import Network
+from rn.models.network import Network, leaves
 from rn.models.plans import BoundPlan, Loan, PlanPool
 from rn.models.repeated_step import RepeatedStep
 from rn.models.report import Report
@@ -38,7 +38,7 @@ __all__ = ["Model"]
 T = TypeVar("T")
 FloatArray = NDArray[np.float32]
 # Use, batch size, whether targets are classes and samples weighted, which layers train, the setting of Winograd's form.
-PlanKey = tuple[Use, int, bool, bool, tuple[Any, ...], bool]
+PlanKey = tuple[Use, int, bool, bool, tuple[bool, ...], bool]
 
 
 class _Chosen(Generic[T]):
@@ -663,8 +663,8 @@ class Model:
     def _class_count(self, classes: bool) -> int | None:
         return self._built().output_shape[0] if classes else None
 
-    def _trainable(self) -> tuple[Any, ...]:
-        return tuple(_trainable_flags(layer) for layer in self.layers)
+    def _trainable(self) -> tuple[bool, ...]:
+        return tuple([leaf.trainable for leaf in leaves(self.layers)])
 
     def _optimizer(self) -> optimizers.Optimizer:
         return self._compiled("fit")[0]
@@ -682,10 +682,6 @@ class Model:
     def _bind(self, key: PlanKey) -> BoundPlan:
         use, size, classes, weighted, _, _ = key
         return bind_plan(self, use, size, classes=classes, weighted=weighted)
-
-
-def _trainable_flags(layer: Layer) -> Any:
-    return tuple(map(_trainable_flags, layer.children)) if layer.children else layer.trainable
 
 
 def _metric_list(chosen: Iterable[str | metrics_.Metric] | str) -> tuple[metrics_.Metric, ...]:

@@ -223,6 +223,11 @@ def output_size(layer: Layer) -> int:
     return sum(map(output_size, layer.children)) or math.prod(layer.output_shape or ())
 
 
+def leaves(layers: Iterable[Layer]) -> list[Layer]:
+    """Return the layers that have none inside them, in order: of a stack such as ``Residual``, those it holds."""
+    return [leaf for layer in layers for leaf in (leaves(layer.children) if layer.children else (layer,))]
+
+
 def share_version(layer: Layer, version: _core.Version) -> None:
     """Let a layer, and those inside it, count what is written to them in ``version``."""
     layer._version = version

@@ -28,6 +28,7 @@ class BoundPlan:
     def __init__(self, plan: _core.Plan, slots: Mapping[str, _core.Slot]) -> None:
         self.plan = plan
         self._slots = dict(slots)
+        self.small = plan.arena_bytes <= SMALL_BYTES
 
     def array(self, name: str) -> NDArray[np.float32]:
         """Return a view of a slot's memory, four axes; valid until the plan is given back."""
@@ -57,6 +58,11 @@ class BoundPlan:
                 self.plan.feed(self._slots[name], rows)
 
 
+# What all plans of a pool are of until they are dropped together. Small ones lie at hand in it, one a key: no other
+# thread comes between what dict.pop and setdefault do, and they take a quarter of a lock's time.
+Generation = dict[Hashable, BoundPlan]
+
+
 class PlanPool:
     """Idle plans by key.
 
@@ -67,16 +73,13 @@ class PlanPool:
     def __init__(self) -> None:
         self._idle: OrderedDict[Hashable, list[BoundPlan]] = OrderedDict()
         self._lock = threading.Lock()
-        self.generation = 0  # of the plans; a new one when all are dropped
         self._held = 0  # bytes of the idle plans
-        # Small plans lie at hand besides, one a key: no other thread comes between what dict.pop and setdefault do, and
-        # they take a quarter of a lock's time. The keys name the generation.
-        self._at_hand: dict[Hashable, BoundPlan] = {}
+        self.generation: Generation = {}
 
-    def borrow(self, key: Hashable) -> tuple[BoundPlan | None, int]:
+    def borrow(self, key: Hashable) -> tuple[BoundPlan | None, Generation]:
         """Return an idle plan for ``key``, if there is one, and the generation that it is of."""
         generation = self.generation
-        bound = self._at_hand.pop((generation, key), None)
+        bound = generation.pop(key, None)
         if bound is not None:
             return bound, generation
         with self._lock:
@@ -87,16 +90,15 @@ class PlanPool:
             self._held -= bound.plan.arena_bytes
             return bound, self.generation
 
-    def give_back(self, key: Hashable, bound: BoundPlan, generation: int) -> None:
+    def give_back(self, key: Hashable, bound: BoundPlan, generation: Generation) -> None:
         """Take a lent plan back; one of an older generation is dropped."""
         bound.plan.unfeed()
-        if generation != self.generation:
+        if generation is not self.generation:
             return
-        small = bound.plan.arena_bytes <= SMALL_BYTES and len(self._at_hand) < KEPT
-        if small and self._at_hand.setdefault((generation, key), bound) is bound:
+        if bound.small and len(generation) < KEPT and generation.setdefault(key, bound) is bound:
             return
         with self._lock:
-            if generation != self.generation:
+            if generation is not self.generation:
                 return
             self._idle.setdefault(key, []).append(bound)
             self._idle.move_to_end(key)
@@ -108,8 +110,7 @@ class PlanPool:
     def clear(self) -> None:
         """Drop every plan; those lent out are not taken back."""
         with self._lock:
-            self.generation += 1
-            self._at_hand.clear()
+            self.generation = {}
             self._idle.clear()
             self._held = 0
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rn import _core
+from rn.models.network import leaves
 from rn.models.report import Report
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class RepeatedStep:
         self._classes = network.output_shape[0] if classes else 0
         self._key = model._plan_key("train", len(x), classes=classes)
         self._generation = model._plans.generation
+        self._optimizer = model._optimizer()
+        self._leaves = leaves(model.layers)
+        self._trainable = [leaf.trainable for leaf in self._leaves]
+        self._winograd = _core.get_winograd()
         self._report = Report(model)
         self._alone = _core.Alone(model._fitting, "train_on_batch")
 
@@ -59,13 +64,14 @@ class RepeatedStep:
             and y.dtype is self._y_dtype
             and x.flags.c_contiguous
             and y.flags.c_contiguous
-            and self._key == model._plan_key("train", len(x), classes=self._classes > 0)
+            and [leaf.trainable for leaf in self._leaves] == self._trainable
+            and _core.get_winograd() is self._winograd
         ):
             return None
         with self._alone:
             if self._generation != model._plans.generation:
                 return None
-            rate = model._optimizer().rate(model._updates)
+            rate = self._optimizer.rate(model._updates)
             bound, generation = model._plans.borrow(self._key)
             if bound is None:
                 return None

@@ -7,7 +7,7 @@ import pytest
 
 import rn
 from rn.errors import LabelError, OptionError, ShapeError, StateError
-from rn.layers import Dense, Dropout
+from rn.layers import Conv2D, Dense, Dropout, GlobalAvgPool2D, Residual
 
 
 def model(loss="mse", seed=1):
@@ -103,3 +103,69 @@ def test_a_model_that_is_being_fitted_refuses_it():
 
     made.fit(x, y, verbose=0, callbacks=[meddle])
     assert made.steps == 2
+
+
+def test_a_layer_frozen_inside_a_residual_is_seen():
+    made = rn.Sequencial([Residual([Dense(5, "tanh")]), Dense(3, "tanh")], input_shape=(5,), seed=1)
+    made.compile("sgd", "mse")
+    (x, *_), (y, *_) = batches(1, "mse")
+    made.train_on_batch(x, y)
+    inner = made.layers[0].layers[0]
+    inner.trainable = False
+    kept = inner.weight.tobytes()
+    made.train_on_batch(x, y)
+    assert inner.weight.tobytes() == kept
+
+
+def test_the_winograd_setting_is_seen():
+    x, y = np.random.default_rng(0).normal(size=(2, 8, 24, 24)).astype(np.float32), np.zeros((2, 3), np.float32)
+
+    def states(switch):
+        layers = [Conv2D(16, 3, padding="same"), GlobalAvgPool2D(), Dense(3)]
+        made = rn.Sequencial(layers, input_shape=(8, 24, 24), seed=1)
+        made.compile("sgd", "mse")
+        made.train_on_batch(x, y)
+        if switch:
+            rn.set_winograd(False)
+        try:
+            made.train_on_batch(x, y)
+        finally:
+            rn.set_winograd(True)
+        return weights(made)
+
+    assert states(switch=False) != states(switch=True)
+
+
+class Twice(rn.layers.Layer):
+    """2 x, in Python."""
+
+    def forward(self, x, training):
+        return 2 * x
+
+    def backward(self, grad, input_gradient=True):
+        return 2 * grad
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_batch_is_read_where_it_lies_and_left_alone(own):
+    """The plan reads the caller's arrays for the one step only, however aligned, unless Python looks at them."""
+
+    def made():
+        layers = [*([Twice()] if own else []), Dense(7, "relu"), Dense(3, "tanh")]
+        model = rn.Sequencial(layers, input_shape=(5,), seed=1)
+        model.compile("adam", "mse")
+        return model
+
+    short, long = made(), made()
+    x, y = batches(4, "mse")
+    for i in (0, 1, 2, 3):
+        memory = np.empty(x[i].nbytes + i, np.uint8)
+        rows = memory[i:].view(np.float32).reshape(x[i].shape)  # at i bytes beyond an aligned place
+        rows[...] = x[i]
+        assert short.train_on_batch(rows, y[i]) == long.train_on_batch(x[i].tolist(), y[i].tolist())
+        np.testing.assert_array_equal(rows, x[i])
+        rows[...] = np.nan  # whoever read these later would show it
+    assert weights(short) == weights(long)
+    for model in (short, long):
+        model.fit(x[1], y[1], batch_size=4, verbose=0)
+    assert weights(short) == weights(long)
