@@ -33,34 +33,36 @@ cdef extern from *:
         return p;
     }
     /* The last large blocks given back wait for requests of their size: the system's fresh pages, which it clears, take longer
-       than most operations on them. All of this runs under the GIL. */
-    enum { RN_KEPT = 2 };
-    static void *rn_kept[RN_KEPT];
-    static int rn_oldest;
-    static int rn_is_kept(size_t bytes) { return bytes >= (size_t)1 << 20 && bytes <= (size_t)1 << 24; }
+       than most operations on them. Oldest first, NULL behind the last. All of this runs under the GIL. */
+    enum { RN_KEPT = 2, RN_KEPT_FROM = 1 << 20, RN_KEPT_BYTES = 1 << 25 };
+    static void *rn_kept[RN_KEPT + 1];
+    static size_t rn_bytes(const void *p) { return p == NULL ? 0 : ((const rn_head *)p)[-1].bytes; }
+    static void *rn_take_kept(int i) {
+        void *p = rn_kept[i];
+        for (; i < RN_KEPT; i++) rn_kept[i] = rn_kept[i + 1];
+        return p;
+    }
     static void *rn_aligned_allocate(size_t bytes) {
-        for (int i = 0; i < RN_KEPT; i++) {
-            void *p = rn_kept[i];
-            if (p == NULL || ((rn_head *)p)[-1].bytes != bytes) continue;
-            rn_kept[i] = NULL;
-            return p;
-        }
+        for (int i = 0; i < RN_KEPT; i++)
+            if (rn_bytes(rn_kept[i]) == bytes) return rn_take_kept(i);
         return rn_advise(rn_align(malloc(bytes + rn_room(bytes)), bytes), bytes);
     }
     /* Large blocks of zeros come from the system as they are, untouched until they are used. */
     static void *rn_aligned_allocate_zeros(size_t bytes) {
         return rn_advise(rn_align(calloc(1, bytes + rn_room(bytes)), bytes), bytes);
     }
+    static void rn_release(void *p) {
+        if (p != NULL) free(((rn_head *)p)[-1].block);
+    }
     static void rn_aligned_free(void *p) {
-        if (p == NULL) return;
-        if (rn_is_kept(((rn_head *)p)[-1].bytes)) {
-            void *older = rn_kept[rn_oldest];
-            rn_kept[rn_oldest] = p;
-            rn_oldest = (rn_oldest + 1) % RN_KEPT;
-            if (older == NULL) return;
-            p = older;
+        if (rn_bytes(p) < RN_KEPT_FROM || rn_bytes(p) > RN_KEPT_BYTES) {
+            rn_release(p);
+            return;
         }
-        free(((rn_head *)p)[-1].block);
+        while (rn_kept[RN_KEPT - 1] != NULL || rn_bytes(rn_kept[0]) + rn_bytes(p) > RN_KEPT_BYTES) rn_release(rn_take_kept(0));
+        int i = 0;
+        while (rn_kept[i] != NULL) i++;
+        rn_kept[i] = p;
     }
     """
     void *rn_aligned_allocate(size_t bytes)

@@ -19,10 +19,11 @@ KERNEL(copy_block) {
     }
 }
 
-static inline void fill_row(float *y, ptrdiff_t n, vf value) {
+static inline void fill_row(float *y, ptrdiff_t n, float value) {
+    const vf values = vf_set(value);
     ptrdiff_t i = 0;
-    for (; i + VL <= n; i += VL) vf_store(y + i, value);
-    if (i < n) vf_store_first(y + i, n - i, value);
+    for (; i + VL <= n; i += VL) vf_store(y + i, values);
+    if (i < n) vf_store_first(y + i, n - i, values);
 }
 
 static inline void move_row(float *y, const float *x, ptrdiff_t n) {
@@ -31,14 +32,17 @@ static inline void move_row(float *y, const float *x, ptrdiff_t n) {
     if (i < n) vf_store_first(y + i, n - i, vf_load_first(x + i, n - i));
 }
 
-/* Short rows go over a tile that was filled whole, long ones get their ends one by one. */
+/* Rows so long that the C library, which can write lines without reading them before, is faster in spite of its way in. */
+enum { LONG_ROW_FLOATS = 1024 };
+
+/* Short rows go over a tile that was filled whole, others get their ends one by one. */
 KERNEL(pad) {
     const rn_pad_args *args = arguments;
     (void)scratch;
     const rn_walk *w = &args->walk;
     const ptrdiff_t *before = args->before, *lengths = args->lengths;
-    const int fill_first = w->shape[3] < 2 * VL;
-    const vf value = vf_set(args->value);
+    const float value = args->value;
+    const int fill_first = w->shape[3] < 2 * VL, zeros = value == 0.0f && !signbit(value);
     walk_row r = first_row(w, tile);
     if (fill_first && r.at < r.end) fill_row(args->y + r.at, r.end - r.at, value);
     for (; r.count > 0; next_row(w, &r)) {
@@ -46,14 +50,20 @@ KERNEL(pad) {
         const ptrdiff_t left = from < 0 ? -from : 0;
         ptrdiff_t count = least(r.count, lengths[3] - from) - left;
         for (int i = 0; i < 3; i++)
-            if (r.index[i] < before[i] || r.index[i] >= before[i] + lengths[i]) count = 0;
+            if ((size_t)(r.index[i] - before[i]) >= (size_t)lengths[i]) count = 0; /* below `before` it is huge */
         float *y = args->y + r.at;
-        if (count > 0) {
-            move_row(y + left, args->x + r.a + left, count);
-            if (fill_first) continue;
+        if (fill_first) {
+            if (count > 0) move_row(y + left, args->x + r.a + left, count);
+        } else if (count > 0) {
             fill_row(y, left, value);
+            if (count < LONG_ROW_FLOATS)
+                move_row(y + left, args->x + r.a + left, count);
+            else
+                memcpy(y + left, args->x + r.a + left, (size_t)count * sizeof(float));
             fill_row(y + left + count, r.count - left - count, value);
-        } else if (!fill_first) {
+        } else if (zeros && r.count >= LONG_ROW_FLOATS) {
+            memset(y, 0, (size_t)r.count * sizeof(float));
+        } else {
             fill_row(y, r.count, value);
         }
     }
