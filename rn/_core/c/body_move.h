@@ -15,6 +15,7 @@ static RN_ALWAYS_INLINE int all_finite(const int copying, const float *from, ptr
     ptrdiff_t i = 0;
     for (; i + 2 * VL <= n; i += 2 * VL) {
         const vf numbers = vf_load(from + i), more = vf_load(from + i + VL);
+        stream_ahead(from + i, 2 * VL);
         sum = vf_add(sum, vf_sub(numbers, numbers));
         other = vf_add(other, vf_sub(more, more));
         if (copying) vf_store(to + i, numbers);

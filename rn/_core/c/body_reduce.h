@@ -78,6 +78,7 @@ static inline double squares_along(const float *x, ptrdiff_t n) {
     ptrdiff_t i = 0;
     for (; i + CHAIN * VL <= n; i += CHAIN * VL) {
         vf part = vf_zero();
+        stream_ahead(x + i, CHAIN * VL);
         RN_UNROLL
         for (int u = 0; u < CHAIN; u++) {
             const vf each = vf_load(x + i + u * VL);
@@ -107,6 +108,7 @@ static RN_ALWAYS_INLINE void add_along(int kind, const float *x, ptrdiff_t n, fl
     for (int c = 0; c < chains; c++) s[c] = q[c] = vd_zero();
     ptrdiff_t i = 0;
     for (; i + chains * VL <= n; i += chains * VL) {
+        stream_ahead(x + i, chains * VL);
         RN_UNROLL
         for (int c = 0; c < chains; c++) add_vector(kind, vd_load_floats(x + i + c * VL), shift, &s[c], &q[c]);
     }
@@ -209,6 +211,7 @@ static RN_ALWAYS_INLINE float largest_along(int sign, const float *x, ptrdiff_t 
     ptrdiff_t i = 0;
     for (; i + CHAINS * VL <= n; i += CHAINS * VL) {
         vf values[CHAINS];
+        stream_ahead(x + i, CHAINS * VL);
         RN_UNROLL
         for (int c = 0; c < CHAINS; c++) values[c] = signed_load(sign, x + i + c * VL, VL);
         RN_UNROLL

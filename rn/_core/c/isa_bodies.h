@@ -4,6 +4,8 @@
 RN_KERNELS(X)
 #undef X
 
+#include "prefetch.h"
+
 #include "body_move.h"
 #include "body_activation.h"
 #include "body_random.h"

@@ -25,17 +25,6 @@
 #define RN_OPAQUE(i) ((void)(i))
 #endif
 
-/* Ask for the cache line at p, which need not be readable: for the first cache, for the second, or to write to it. */
-#if defined(__GNUC__)
-#define RN_PREFETCH(p) __builtin_prefetch(p)
-#define RN_PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2)
-#define RN_PREFETCH_TO_WRITE(p) __builtin_prefetch(p, 1)
-#else
-#define RN_PREFETCH(p) ((void)(p))
-#define RN_PREFETCH_FAR(p) ((void)(p))
-#define RN_PREFETCH_TO_WRITE(p) ((void)(p))
-#endif
-
 enum { NEAR_FLOATS = 8192 }; /* what is larger, or new, will not be in the first cache */
 
 /* Ask for n floats of each of the rows first … end - 1, `row` floats apart, that will be read or written later. */
