@@ -28,7 +28,7 @@ from rn.models.binding import Use, bind_plan
 from rn.models.fitting import Fitting, HeldOut, LoaderFitting
 from rn.models.network import Network, leaves
 from rn.models.plans import BoundPlan, Loan, PlanPool
-from rn.models.repeated_step import RepeatedStep
+from rn.models.repeated import RepeatedPrediction, RepeatedStep
 from rn.models.report import Report
 from rn.training.history import History
 from rn.training.loop import run_epochs
@@ -98,6 +98,7 @@ class Model:
         self._callback_states: dict[str, dict[str, Any]] = {}  # saved in the middle of a fit, for the next one
         self._plans = PlanPool()
         self._repeated_step: RepeatedStep | None = None
+        self._repeated_prediction = RepeatedPrediction(self._plans)
         self._fitting = _core.Occupancy()
         self._building = threading.RLock()  # one thread builds; the others wait for what it has built
 
@@ -454,33 +455,25 @@ class Model:
         writes the weights (by training or ``load_state_dict``) are of neither the old nor the new ones. Of a
         ``rn.data.DataLoader`` all samples are taken, in the order of its data and in batches of its own size.
         """
+        if batch_size is None:
+            repeated = self._repeated_prediction.run(x)
+            if repeated is not None:
+                return repeated
         if isinstance(x, DataLoader):
             door.refuse_beside_loader(batch_size=batch_size)
             with closing(x.in_order()) as batches:
                 return np.concatenate([self.predict(rows, batch_size=x.batch_size) for rows, _ in batches])
+        generation = self._plans.generation  # before the network: what follows from it holds for these plans alone
         network, inputs = self._enter(x)
         samples = len(inputs)
         output = np.empty((samples, *network.output_shape), door.FLOAT32)
-        size = samples
-        if batch_size is not None or samples > network.near_samples:  # a tiny net is done before these are asked
-            size = door.batch_size_option(batch_size, network.samples_at_a_time(samples), samples)
-        if size == samples:
-            self._transform(inputs, output, size)
-            return output
+        size = door.batch_size_option(batch_size, network.samples_at_a_time(samples), samples)
         for begin, end, part in _runs(samples, size):
-            self._transform(inputs[begin:end], output[begin:end], part)
+            with self._lend("predict", part) as bound:
+                bound.transform(inputs[begin:end], output[begin:end])
+        if inputs is x and batch_size is None and size == samples:
+            self._repeated_prediction.remember(x, self._plan_key("predict", size), generation, output)
         return output
-
-    def _transform(self, x: FloatArray, output: FloatArray, size: int) -> None:
-        """Write the output for ``x`` into ``output``, ``size`` samples at a time, of which there are whole batches."""
-        key = self._plan_key("predict", size)
-        bound, generation = self._plans.borrow(key)  # not a Loan: a tiny net is done before that is entered and left
-        if bound is None:
-            bound = self._bind(key)
-        try:
-            bound.transform(x, output)
-        finally:
-            self._plans.give_back(key, bound, generation)
 
     def __call__(self, x: ArrayLike, training: bool = False) -> FloatArray:
         """Return the output for all of ``x`` as one batch; with ``training`` as in a training step, dropout on."""
@@ -570,7 +563,7 @@ class Model:
 
     def _parts(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        for name in ("_plans", "_repeated_step", "_fitting", "_building"):
+        for name in ("_plans", "_repeated_step", "_repeated_prediction", "_fitting", "_building"):
             del state[name]
         state["_callbacks"], state["_callback_states"] = [], self._saved_states()
         if self.network is not None:
@@ -585,6 +578,7 @@ class Model:
         self.__dict__.update(state)
         self._plans = PlanPool()
         self._repeated_step = None
+        self._repeated_prediction = RepeatedPrediction(self._plans)
         self._fitting = _core.Occupancy()
         self._building = threading.RLock()  # one thread builds; the others wait for what it has built
         if self.network is not None:

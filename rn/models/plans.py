@@ -110,7 +110,8 @@ class PlanPool:
     def clear(self) -> None:
         """Drop every plan; those lent out are not taken back."""
         with self._lock:
-            self.generation = {}
+            old, self.generation = self.generation, {}
+            old.clear()  # whoever remembers a generation does not keep its plans
             self._idle.clear()
             self._held = 0
 

@@ -1,12 +1,15 @@
-"""``train_on_batch`` again and again: the short way gives the bits and the refusals of the long one."""
+"""``train_on_batch`` and ``predict`` again and again: the short way gives the bits and the refusals of the long one."""
 
 from __future__ import annotations
+
+import gc
+import weakref
 
 import numpy as np
 import pytest
 
 import rn
-from rn.errors import LabelError, OptionError, ShapeError, StateError
+from rn.errors import DtypeError, LabelError, OptionError, ShapeError, StateError
 from rn.layers import Conv2D, Dense, Dropout, GlobalAvgPool2D, Residual
 
 
@@ -169,3 +172,83 @@ def test_a_batch_is_read_where_it_lies_and_left_alone(own):
     for model in (short, long):
         model.fit(x[1], y[1], batch_size=4, verbose=0)
     assert weights(short) == weights(long)
+
+
+def test_predictions_again_are_those_of_the_long_way():
+    made = model()
+    (x, more), _ = batches(2, "mse")
+    for rows in (x, more, x[:1], more[:3].copy(), x):
+        np.testing.assert_array_equal(made.predict(rows), made.predict(rows.tolist()))
+    before = made.predict(x).copy()
+    again = made.predict(x)
+    made.predict(more)
+    np.testing.assert_array_equal(again, before)  # each result has memory of its own
+
+
+def test_what_cannot_be_predicted_again_goes_the_long_way():
+    made = model()
+    (x, *_), _ = batches(1, "mse")
+    expected = made.predict(x)
+    for rows in (x.astype(np.float64), np.asfortranarray(x), np.ma.MaskedArray(x)[:].data, x.view(np.matrix)):
+        np.testing.assert_array_equal(made.predict(rows), expected)
+    with pytest.raises(DtypeError, match="masked"):
+        made.predict(np.ma.masked_array(x, x > 0))
+    with pytest.raises(ShapeError, match="takes"):
+        made.predict(x[:, :4].copy())
+    with pytest.raises(DtypeError):
+        made.predict(x.astype(str))
+
+
+def test_weights_layers_and_settings_changed_meanwhile_are_seen():
+    x = np.random.default_rng(0).normal(size=(2, 8, 24, 24)).astype(np.float32)
+    made = rn.Sequencial([Conv2D(16, 3, padding="same")], input_shape=(8, 24, 24), seed=1)
+    first = made.predict(x)
+    made.layers[0].set(weight=2 * made.layers[0].weight, bias=2 * made.layers[0].bias)
+    np.testing.assert_array_equal(made.predict(x), 2 * first)
+    rn.set_winograd(False)
+    try:
+        assert not np.array_equal(made.predict(x), 2 * first)
+    finally:
+        rn.set_winograd(True)
+    np.testing.assert_array_equal(made.predict(x), 2 * first)
+    made.add(GlobalAvgPool2D())
+    assert made.predict(x).shape == (2, 16)
+    assert made.predict(x).shape == (2, 16)
+
+
+def test_plans_of_before_a_change_are_let_go():
+    made = model()
+    (x, *_), _ = batches(1, "mse")
+    made.predict(x)
+    made.predict(x)
+    plans = [weakref.ref(bound) for bound in made._plans.generation.values()]
+    assert plans
+    made.compile("sgd", "mse")
+    gc.collect()
+    assert [plan() for plan in plans] == [None] * len(plans)
+
+
+def test_many_shapes_are_remembered_and_forgotten():
+    made = model()
+    (x,), _ = batches(1, "mse", 60)
+    expected = made.predict(x.tolist())
+    for _ in range(2):
+        for count in range(1, 60):
+            np.testing.assert_array_equal(made.predict(x[:count]), expected[:count])
+    assert len(made._repeated_prediction._known) <= 16
+
+
+def test_the_short_way_is_taken():
+    """What is kept is used: the model is not asked for its plan's key again."""
+    made = model()
+    (x,), (y,) = batches(1, "mse")
+    made.predict(x)
+    made.train_on_batch(x, y)
+    asked = []
+    made._plan_key = lambda *_, **__: asked.append(1)
+    made.predict(x)
+    made.train_on_batch(x, y)
+    assert not asked
+    with pytest.raises(TypeError):
+        made.predict(x[:2])
+    assert asked

@@ -1,7 +1,13 @@
-"""A training step on a batch like the last one, without asking again what was answered then."""
+"""Training steps and predictions on arrays like earlier ones, without asking again what was answered then.
+
+What the answers hang on is kept: shapes, types, Winograd's setting, and the generation of the model's plans, which
+every change of layers, loss or optimizer ends. Whatever does not fit is left to the long way, which knows the words for
+it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,23 +15,23 @@ from numpy.typing import NDArray
 
 from rn import _core
 from rn.models.network import leaves
+from rn.models.plans import KEPT, Generation, PlanPool
 from rn.models.report import Report
 
 if TYPE_CHECKING:
     from rn.models.model import Model
 
-__all__ = ["RepeatedStep"]
+__all__ = ["RepeatedPrediction", "RepeatedStep"]
 
-FLOAT32, INT64 = np.dtype(np.float32), np.dtype(np.int64)
+FLOAT32 = np.dtype(np.float32)
+INT64 = np.dtype(np.int64)
 
 
 class RepeatedStep:
     """The short way through ``train_on_batch`` for arrays of the shapes and types of a batch that went the long way.
 
-    A step of a tiny net takes less than a microsecond in the core, and asking what the arrays are many. What the
-    answers hang on is kept: shapes, types, which layers train, and the generation of the model's plans, which every
-    change of layers, loss or optimizer ends. Values are still looked at, in the core. Whatever does not fit is left to
-    the long way, which knows the words for it.
+    A step of a tiny net takes less than a microsecond in the core, and asking what the arrays are many. Values are
+    still looked at, in the core, and which layers train.
     """
 
     def __init__(self, model: Model, x: NDArray[Any], y: NDArray[Any], *, classes: bool) -> None:
@@ -83,3 +89,39 @@ class RepeatedStep:
                 model.steps, model._updates = steps, update - 1
                 model._plans.give_back(self._key, bound, generation)
         return None if totals is None else self._report.values(totals, len(x))
+
+
+class RepeatedPrediction:
+    """The short way through ``predict`` for float32 arrays of shapes that went the long way; a few are kept."""
+
+    def __init__(self, pool: PlanPool) -> None:
+        self._pool = pool
+        # By the shape of x: its plan's key, the generation of that plan, the shape of the result, Winograd's setting.
+        self._known: dict[tuple[int, ...], tuple[Hashable, Generation, tuple[int, ...], bool]] = {}
+
+    def run(self, x: Any) -> NDArray[np.float32] | None:
+        """Return the model's output for ``x``; None, and nothing is done, where this way does not serve."""
+        plain = type(x) is np.ndarray and x.dtype is FLOAT32 and x.flags.c_contiguous
+        known = self._known.get(x.shape) if plain else None
+        if known is None:
+            return None
+        key, generation, shape, winograd = known
+        if generation is not self._pool.generation or winograd is not _core.get_winograd():
+            return None
+        bound = generation.pop(key, None)
+        if bound is None:
+            return None
+        try:
+            output = np.empty(shape, FLOAT32)
+            bound.transform(x, output)
+        finally:
+            self._pool.give_back(key, bound, generation)
+        return output
+
+    def remember(
+        self, x: NDArray[np.float32], key: Hashable, generation: Generation, output: NDArray[np.float32]
+    ) -> None:
+        """Take the short way from now on for arrays like ``x``, for which a plan of ``generation`` gave ``output``."""
+        if len(self._known) == KEPT:
+            self._known = {}
+        self._known[x.shape] = key, generation, output.shape, _core.get_winograd()
