@@ -665,12 +665,12 @@ cdef class Plan:
             PyBuffer_Release(&source)
 
     cdef Readers _readers_of(self, Root x, Root y):
-        """The readers of x in all calls: none where a callback may look at it, a call writes it or it is y, the result."""
+        """The readers of x in the forward calls: none where a callback may look at it, a call writes it or it is the result."""
         cdef Record record
         cdef Link link
         cdef list links = []
         if self._readers is None or self._readers.root is not x:
-            for record in self._order:
+            for record in self._forward:
                 links.extend([link for link in record.links if link.root is x])
             if x is y or any([link.field == NULL or link.use != READ for link in links]):
                 links = []
@@ -797,17 +797,14 @@ cdef class Plan:
     def learn(self, Slot x, rows, Slot target, targets, Py_ssize_t classes):
         """Fill ``x`` and ``target`` with one batch, run one step and return what it reports, a list of numbers as ``train`` adds.
 
-        ``rows``: contiguous float32; where kernels alone read ``x``, they read them where they lie. ``targets``: as many numbers
-        as the slot has, float32, or with ``classes`` above 0 int64 below that. None, and nothing was run, where a number is not
-        finite or a class out of range. Counts step and update on from ``set_step``. The short way of ``train`` for a single
-        step.
+        ``rows``: contiguous float32; ``targets``: as many numbers as the slot has, float32, or with ``classes`` above 0 int64
+        below that. None, and nothing was run, where a number is not finite or a class out of range. Counts step and update on
+        from ``set_step``. The short way of ``train`` for a single step.
         """
         self._placed(x)
         self._placed(target)
         cdef int threads = self._ready()
         cdef Py_buffer source, wanted
-        cdef Readers readers = self._readers_of(x.root, None)
-        cdef bint in_place = readers.count > 0
         cdef bint good
         PyObject_GetBuffer(rows, &source, PyBUF_C_CONTIGUOUS)
         try:
@@ -815,28 +812,24 @@ cdef class Plan:
             try:
                 if source.len != 4 * x.size or wanted.len != (8 if classes else 4) * target.size:
                     raise ShapeError(f"{source.len} and {wanted.len} bytes are no batch of {x.shape} and {target.shape}")
-                in_place &= <uintptr_t> source.buf % 4 == 0
-                good = copy_finite(<const float *> source.buf, x.size, NULL if in_place else <float *> x.root.data)
+                good = copy_finite(<const float *> source.buf, x.size, <float *> x.root.data)
                 if classes:
                     good &= copy_classes(<const int64_t *> wanted.buf, target.size, classes, <int32_t *> target.root.data)
                 else:
                     good &= copy_finite(<const float *> wanted.buf, target.size, <float *> target.root.data)
             finally:
                 PyBuffer_Release(&wanted)
-            if not good:
-                return None
-            if in_place:
-                readers.look_at(source.buf)
-            try:
-                with nogil:
-                    self._replay(self.prepare_end, self.update_end, threads)
-                self.step.step += 1
-                self.step.update += 1
-            finally:
-                readers.look_at(x.root.data)
-                self._wrote_weights(self.training)
         finally:
             PyBuffer_Release(&source)
+        if not good:
+            return None
+        try:
+            with nogil:
+                self._replay(self.prepare_end, self.update_end, threads)
+            self.step.step += 1
+            self.step.update += 1
+        finally:
+            self._wrote_weights(self.training)
         cdef list numbers = []
         cdef Root root
         cdef Py_ssize_t k
@@ -895,7 +888,7 @@ cdef int64_t listen(int64_t heard) except -1 nogil:
 
 
 cdef bint copy_finite(const float *numbers, Py_ssize_t n, float *to) noexcept nogil:
-    """Copy n numbers, unless `to` is NULL; whether none is NaN or infinite."""
+    """Copy n numbers; whether none is NaN or infinite."""
     cdef int good
     cdef rn_copy_finite_args a
     a.from_, a.to, a.n, a.good = numbers, to, n, &good

@@ -463,7 +463,7 @@ class Model:
             door.refuse_beside_loader(batch_size=batch_size)
             with closing(x.in_order()) as batches:
                 return np.concatenate([self.predict(rows, batch_size=x.batch_size) for rows, _ in batches])
-        generation = self._plans.generation  # before the network: what follows from it holds for these plans alone
+        generation = self._plans.generation  # asked first: should layers be added meanwhile, it is gone
         network, inputs = self._enter(x)
         samples = len(inputs)
         output = np.empty((samples, *network.output_shape), door.FLOAT32)

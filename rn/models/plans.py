@@ -58,8 +58,9 @@ class BoundPlan:
                 self.plan.feed(self._slots[name], rows)
 
 
-# What all plans of a pool are of until they are dropped together. Small ones lie at hand in it, one a key: no other
-# thread comes between what dict.pop and setdefault do, and they take a quarter of a lock's time.
+# The plans of a pool live until a change of the model drops all of them: a generation. It is known by the dict in which
+# its small plans lie at hand, one a key: no other thread comes between what dict.pop and setdefault do, and they take a
+# quarter of a lock's time.
 Generation = dict[Hashable, BoundPlan]
 
 
@@ -95,7 +96,12 @@ class PlanPool:
         bound.plan.unfeed()
         if generation is not self.generation:
             return
-        if bound.small and len(generation) < KEPT and generation.setdefault(key, bound) is bound:
+        if bound.small and generation.setdefault(key, bound) is bound:
+            if len(generation) > KEPT:
+                for oldest in list(generation)[:-KEPT]:
+                    generation.pop(oldest, None)
+            if generation is not self.generation:  # since the question above
+                generation.clear()
             return
         with self._lock:
             if generation is not self.generation:
@@ -111,7 +117,7 @@ class PlanPool:
         """Drop every plan; those lent out are not taken back."""
         with self._lock:
             old, self.generation = self.generation, {}
-            old.clear()  # whoever remembers a generation does not keep its plans
+            old.clear()  # who remembers a generation does not keep its plans
             self._idle.clear()
             self._held = 0
 

@@ -7,31 +7,30 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rn import _core
+from rn.models.door import FLOAT32
 from rn.models.network import leaves
 from rn.models.plans import KEPT, Generation, PlanPool
 from rn.models.report import Report
 
 if TYPE_CHECKING:
-    from rn.models.model import Model
+    from rn.models.model import Model, PlanKey
 
 __all__ = ["RepeatedPrediction", "RepeatedStep"]
 
-FLOAT32 = np.dtype(np.float32)
 INT64 = np.dtype(np.int64)
 
 
 class RepeatedStep:
     """The short way through ``train_on_batch`` for arrays of the shapes and types of a batch that went the long way.
 
-    A step of a tiny net takes less than a microsecond in the core, and asking what the arrays are many. Values are
-    still looked at, in the core, and which layers train.
+    A step of a tiny net takes less than a microsecond in the core, and finding out what the arrays are takes many. What
+    is asked each time: whether the values are finite, in the core, and which layers train.
     """
 
     def __init__(self, model: Model, x: NDArray[Any], y: NDArray[Any], *, classes: bool) -> None:
@@ -43,8 +42,8 @@ class RepeatedStep:
         self._generation = model._plans.generation
         self._optimizer = model._optimizer()
         self._leaves = leaves(model.layers)
-        self._trainable = [leaf.trainable for leaf in self._leaves]
-        self._winograd = _core.get_winograd()
+        *_, trainable, self._winograd = self._key
+        self._trainable = list(trainable)
         self._report = Report(model)
         self._alone = _core.Alone(model._fitting, "train_on_batch")
 
@@ -66,8 +65,8 @@ class RepeatedStep:
             type(x) is type(y) is np.ndarray
             and x.shape == self._x_shape
             and y.shape == self._y_shape
-            and x.dtype is FLOAT32
-            and y.dtype is self._y_dtype
+            and x.dtype == FLOAT32
+            and y.dtype == self._y_dtype
             and x.flags.c_contiguous
             and y.flags.c_contiguous
             and [leaf.trainable for leaf in self._leaves] == self._trainable
@@ -75,7 +74,7 @@ class RepeatedStep:
         ):
             return None
         with self._alone:
-            if self._generation != model._plans.generation:
+            if self._generation is not model._plans.generation:
                 return None
             rate = self._optimizer.rate(model._updates)
             bound, generation = model._plans.borrow(self._key)
@@ -96,32 +95,34 @@ class RepeatedPrediction:
 
     def __init__(self, pool: PlanPool) -> None:
         self._pool = pool
-        # By the shape of x: its plan's key, the generation of that plan, the shape of the result, Winograd's setting.
-        self._known: dict[tuple[int, ...], tuple[Hashable, Generation, tuple[int, ...], bool]] = {}
+        # By the shape of x: its plan's key, the generation that this is of, the shape of the result.
+        self._known: dict[tuple[int, ...], tuple[PlanKey, Generation, tuple[int, ...]]] = {}
 
     def run(self, x: Any) -> NDArray[np.float32] | None:
         """Return the model's output for ``x``; None, and nothing is done, where this way does not serve."""
-        plain = type(x) is np.ndarray and x.dtype is FLOAT32 and x.flags.c_contiguous
+        plain = type(x) is np.ndarray and x.dtype == FLOAT32 and x.flags.c_contiguous
         known = self._known.get(x.shape) if plain else None
         if known is None:
             return None
-        key, generation, shape, winograd = known
-        if generation is not self._pool.generation or winograd is not _core.get_winograd():
+        key, generation, shape = known
+        if generation is not self._pool.generation or key[-1] is not _core.get_winograd():
             return None
-        bound = generation.pop(key, None)
+        bound, now = self._pool.borrow(key)
         if bound is None:
             return None
         try:
+            if now is not generation:
+                return None
             output = np.empty(shape, FLOAT32)
             bound.transform(x, output)
         finally:
-            self._pool.give_back(key, bound, generation)
+            self._pool.give_back(key, bound, now)
         return output
 
     def remember(
-        self, x: NDArray[np.float32], key: Hashable, generation: Generation, output: NDArray[np.float32]
+        self, x: NDArray[np.float32], key: PlanKey, generation: Generation, output: NDArray[np.float32]
     ) -> None:
         """Take the short way from now on for arrays like ``x``, for which a plan of ``generation`` gave ``output``."""
-        if len(self._known) == KEPT:
+        if len(self._known) >= KEPT:
             self._known = {}
-        self._known[x.shape] = key, generation, output.shape, _core.get_winograd()
+        self._known[x.shape] = key, generation, output.shape

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -150,28 +152,48 @@ class Twice(rn.layers.Layer):
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_a_batch_is_read_where_it_lies_and_left_alone(own):
-    """The plan reads the caller's arrays for the one step only, however aligned, unless Python looks at them."""
+def test_a_batch_is_taken_as_it_was_and_left_alone(own):
+    """However aligned it is, and whoever writes into it later, a layer in the middle of the step as well."""
 
-    def made():
-        layers = [*([Twice()] if own else []), Dense(7, "relu"), Dense(3, "tanh")]
+    class Meddler(Twice):
+        def forward(self, x, training):
+            rows[...] = np.nan
+            return super().forward(x, training)
+
+    def made(middle):
+        layers = [Dense(7, "relu"), *([middle] if own else []), Dense(3, "tanh")]
         model = rn.Sequencial(layers, input_shape=(5,), seed=1)
         model.compile("adam", "mse")
         return model
 
-    short, long = made(), made()
+    rows = np.empty((4, 5), np.float32)
+    short, long = made(Meddler()), made(Twice())
     x, y = batches(4, "mse")
-    for i, offset in enumerate((0, 0, 2, 4)):  # the first step goes the long way, which copies
+    for i, offset in enumerate((0, 0, 2, 4)):
         memory = np.empty(x[i].nbytes + offset, np.uint8)
         rows = memory[offset:].view(np.float32).reshape(x[i].shape)  # bytes beyond an aligned place
         rows[...] = x[i]
         assert short.train_on_batch(rows, y[i]) == long.train_on_batch(x[i].tolist(), y[i].tolist())
-        np.testing.assert_array_equal(rows, x[i])
-        rows[...] = np.nan  # whoever read these later would show it
+        assert own or np.array_equal(rows, x[i])
+        rows[...] = np.nan
     assert weights(short) == weights(long)
     for model in (short, long):
         model.fit(x[1], y[1], batch_size=4, verbose=0)
     assert weights(short) == weights(long)
+
+
+def test_a_large_model_compiled_again_is_seen():
+    """Its plans do not lie at hand, so that those of before and after are alike in what lies there: nothing."""
+    x, y = np.random.default_rng(0).normal(size=(2, 256, 200)).astype(np.float32)
+    made = rn.Sequencial([Dense(800, "relu"), Dense(800, "relu"), Dense(200)], input_shape=(200,), seed=0)
+    made.compile(rn.optimizers.SGD(0.1), "mse")
+    made.train_on_batch(x, y)
+    assert made._repeated_step is not None
+    made.compile(rn.optimizers.SGD(0.0), "mse", ["mae"])
+    made.fit(x, y, batch_size=256, verbose=0)  # leaves a plan for the step
+    before = weights(made)
+    assert set(made.train_on_batch(x, y)) == {"loss", "mae"}
+    assert weights(made) == before
 
 
 def test_predictions_again_are_those_of_the_long_way():
@@ -189,7 +211,7 @@ def test_what_cannot_be_predicted_again_goes_the_long_way():
     made = model()
     (x, *_), _ = batches(1, "mse")
     expected = made.predict(x)
-    for rows in (x.astype(np.float64), np.asfortranarray(x), np.ma.MaskedArray(x)[:].data, x.view(np.matrix)):
+    for rows in (x.astype(np.float64), np.asfortranarray(x), x.astype(">f4"), x.view(np.matrix)):
         np.testing.assert_array_equal(made.predict(rows), expected)
     with pytest.raises(DtypeError, match="masked"):
         made.predict(np.ma.masked_array(x, x > 0))
@@ -228,14 +250,35 @@ def test_plans_of_before_a_change_are_let_go():
     assert [plan() for plan in plans] == [None] * len(plans)
 
 
-def test_many_shapes_are_remembered_and_forgotten():
+def test_many_shapes_are_remembered_and_forgotten_by_many_threads():
     made = model()
     (x,), _ = batches(1, "mse", 60)
     expected = made.predict(x.tolist())
-    for _ in range(2):
-        for count in range(1, 60):
-            np.testing.assert_array_equal(made.predict(x[:count]), expected[:count])
+
+    def predict(first):
+        return [
+            np.array_equal(made.predict(x[:count]), expected[:count]) for count in (*range(first, 61), *range(1, 61))
+        ]
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(all(right) for right in pool.map(predict, (1, 15, 30, 45)))
+    finally:
+        sys.setswitchinterval(before)
+    made.predict(x[:7])
     assert len(made._repeated_prediction._known) <= 16
+    assert len(made._plans.generation) <= 16
+
+
+def test_the_plans_of_the_shapes_used_last_lie_at_hand():
+    made = model()
+    (x,), _ = batches(1, "mse", 60)
+    for count in range(1, 60):
+        made.predict(x[:count])
+    sizes = [key[1] for key in made._plans.generation]
+    assert sizes == list(range(44, 60))
 
 
 def test_the_short_way_is_taken():

@@ -299,15 +299,15 @@ KERNEL(softmax_cross_entropy) {
     double sum = 0.0;
     for (ptrdiff_t first = tile * a->rows; first < end; first += VL) { /* VL rows share the logarithm's work */
         const int count = (int)least(VL, end - first);
-        float weights[VL], others[VL] = {0.0f};
+        float weights[VL], others[VL] = {0.0f}, logarithms[VL];
         rn_logit_sums sums[VL];
         for (int i = 0; i < count; i++) {
             weights[i] = a->weights ? a->weights[first + i] : 1.0f;
             sums[i] = softmax_cross_entropy_row(a, first + i, (float)(weights[i] / (double)a->n));
             others[i] = (float)sums[i].others;
         }
-        vf_store(others, v_log1p(vf_load(others)));
-        for (int i = 0; i < count; i++) sum += weights[i] * (sums[i].targets * (double)others[i] + sums[i].shortfall);
+        vf_store(logarithms, v_log1p(vf_load(others)));
+        for (int i = 0; i < count; i++) sum += weights[i] * (sums[i].targets * (double)logarithms[i] + sums[i].shortfall);
     }
     a->partial[tile] = sum / (double)a->n;
 }

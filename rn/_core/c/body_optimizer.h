@@ -68,8 +68,8 @@ static inline update_terms update_begin(const rn_update_args *a, ptrdiff_t tile)
 /* Element i's gradient as the rule takes it, and in *p its parameter, decayed where decoupled. */
 static inline vf prepare(const rn_update_args *a, const update_terms *u, ptrdiff_t i, vf *p) {
     const ptrdiff_t count = u->end - i;
-    stream_ahead(a->gradients + i, VL);
-    stream_ahead_to_write(a->parameters + i);
+    stream_vector_ahead(0, a->gradients + i);
+    stream_vector_ahead(1, a->parameters + i);
     const vf old = vf_load_first(a->parameters + i, count);
     vf g = vf_load_first(a->gradients + i, count);
     *p = old;
@@ -91,7 +91,7 @@ typedef struct {
 static inline running running_mean(double kept) { return (running){vf_set((float)kept), vf_set((float)(1.0 - kept))}; }
 
 static inline vf take_in(float *state, ptrdiff_t count, running r, vf x) {
-    stream_ahead_to_write(state);
+    stream_vector_ahead(1, state);
     const vf mean = vf_fma(r.kept, vf_load_first(state, count), vf_mul(r.taken, x));
     vf_store_first(state, count, mean);
     return mean;

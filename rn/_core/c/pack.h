@@ -32,7 +32,7 @@ typedef enum { ASK_NEAR, ASK_FAR, ASK_TO_WRITE } ask_way;
 static RN_ALWAYS_INLINE void ask_for_rows(const ask_way way, const float *from, ptrdiff_t row, ptrdiff_t n, ptrdiff_t first,
                                           ptrdiff_t end) {
     for (ptrdiff_t i = first; i < end; i++)
-        for (const float *p = from + i * row, *last = p + n; p < last; p += 16) {
+        for (const float *p = from + i * row, *last = p + n; p < last; p += LINE_FLOATS) {
             if (way == ASK_NEAR) RN_PREFETCH(p);
             if (way == ASK_FAR) RN_PREFETCH_FAR(p);
             if (way == ASK_TO_WRITE) RN_PREFETCH_TO_WRITE(p);

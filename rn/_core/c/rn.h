@@ -99,8 +99,7 @@ typedef struct {
     float value;
 } rn_fill_args;
 
-/* copy_finite: to[i] = from[i], i < n, unless `to` is NULL; *good: whether none is NaN or infinite. One tile. 0 FLOP, 8 bytes an
- * element. */
+/* copy_finite: to[i] = from[i], i < n; *good: whether none is NaN or infinite. One tile. 0 FLOP, 8 bytes an element. */
 typedef struct {
     const float *from;
     float *to;
