@@ -25,12 +25,14 @@ README, DATA, PICTURE = Path("README.md"), Path("docs/benchmarks.json"), Path("d
 BEGIN, END = "<!-- benchmarks: written by python -m benchmarks.publish -->", "<!-- end of benchmarks -->"
 
 INTRO = """\
-Time of one call through the public API, NumPy arrays in and out, and in bold how many times as long the fastest peer
-takes (of {peers}); where rn does it in several ways, the worst of them. {processor}, {usable} of its
+Time of one call through the public API, NumPy arrays in and out. In bold: how many times as long the fastest peer
+takes. Where rn has several ways (`Sequencial` or `RedeNeural`, SGD or Adam), the cell shows the one with the smallest
+ratio. Peers: {peers}. Machine: {processor}, {usable} of its
 {processors} processors, Python {python}, {isa}; medians of up to {rounds} rounds in turns, each library in a process
 of its own."""
 WORST = """\
-The worst of all {count} timed rows: {row}, {own} against {peer} by {opponent}, **{ratio}**."""
+The worst of all {count} timed rows, those of the growth with the batch included:
+{row}, {own} against {peer} by {opponent}, **{ratio}**."""
 COMMAND = """\
 `python -m benchmarks && python -m benchmarks.publish build/benchmarks/results.json`, from the root of the sources with
 the extra `[bench]` and `pip install torch==2.13.0`, measures ({minutes:.0f} minutes here) and writes this table, the

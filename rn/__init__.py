@@ -89,7 +89,12 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_IMPORTED_ON_USE, "profile"})
 
 
-if os.environ.get("RN_PROFILE", "0") not in ("", "0"):
+_profiling = os.environ.get("RN_PROFILE") or "0"
+if _profiling not in ("0", "1"):
+    raise errors.OptionError(
+        f"RN_PROFILE={_profiling}: must be 0, off, or 1, on; set one of them, or leave RN_PROFILE unset"
+    )
+if _profiling == "1":
     from rn.profiling import profile_program
 
     profile_program()

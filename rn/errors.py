@@ -1,8 +1,8 @@
 """The exceptions that rn raises, each also the built-in error that a caller would expect.
 
 Every message says which layer or argument is meant, what came, what was expected and, where it helps, what to do.
-``flag``, ``is_real``, ``refuse_masked``, ``read_only`` and ``returned`` guard what several modules take from users and
-lend them.
+``flag``, ``is_real``, ``seed_number``, ``refuse_masked``, ``read_only`` and ``returned`` guard what several modules
+take from users and lend them.
 """
 
 from __future__ import annotations
@@ -72,6 +72,13 @@ def flag(what: str, value: Any) -> bool:
 def is_real(value: Any) -> bool:
     """Whether ``value`` is a whole or floating number of Python's or NumPy's, and no bool."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def seed_number(what: str, value: Any) -> int:
+    """Return ``value`` as an int from 0 to 2^64 - 1, the seeds that differ; ``OptionError`` for all else."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value < 2**64:
+        raise OptionError(f"{what} must be a whole number from 0 to 2**64 - 1, got {value!r:.80}")
+    return int(value)
 
 
 def refuse_masked(name: str, values: Any, owner: str = "") -> None:

@@ -143,9 +143,9 @@ cdef bint hold_everywhere(rn_kernel kernel, object left, object right, float abs
     cdef Py_ssize_t[4] shape
     cdef Py_ssize_t size
     left = read_operand(left, &a)
-    right = read_operand(right, &b)
+    given, right = right, read_operand(right, &b)
     if right is None:
-        raise DtypeError(f"a tensor can be compared with tensors, arrays and numbers, got {type(right).__name__}")
+        raise DtypeError(f"a tensor can be compared with tensors, arrays and numbers, got {type(given).__name__}")
     read_operands(&a, &b, &args, shape)
     size = count_elements(shape)
     args.absolute = absolute

@@ -66,6 +66,7 @@ cdef Tensor4D share(object x):
     if isinstance(x, Tensor4D):
         t = x
         return view_tensor(t, t.axes[0], t.axes[1], t.axes[2], t.axes[3])
+    refuse_hidden(x)
     if PyObject_CheckBuffer(x):
         return share_buffer(PyMemoryView_FromObject(x))
     if hasattr(x, "__dlpack__"):

@@ -136,6 +136,7 @@ cdef Tensor4D tensor_of(object x):
     cdef Tensor4D t
     if isinstance(x, Tensor4D):
         return x
+    refuse_hidden(x)
     if PyObject_CheckBuffer(x):
         t = share_if_possible(x)
         if t is not None:
@@ -158,6 +159,7 @@ cdef int copy_data(Tensor4D t, object x) except -1:
         set_memory(t, <float *> allocate(source.size * <Py_ssize_t> sizeof(float)), source.axes, None, False)
         copy_elements(t.data, source.data, t.size)
         return 0
+    refuse_hidden(x)
     if PyObject_CheckBuffer(x) and copy_buffer(t, x):
         return 0
     array = number_array(x)
@@ -165,6 +167,13 @@ cdef int copy_data(Tensor4D t, object x) except -1:
     set_memory(t, <float *> allocate(count_elements(axes) * <Py_ssize_t> sizeof(float)), axes, None, False)
     with numpy.errstate(over="ignore", invalid="ignore"):
         numpy.copyto(numpy.asarray(t).reshape(array.shape), array, casting="unsafe")
+    return 0
+
+
+cdef int refuse_hidden(object x) except -1:
+    """Refuse masked arrays, as models do."""
+    if type(x) is not numpy.ndarray:
+        refuse_masked("x", x)
     return 0
 
 

@@ -58,9 +58,9 @@ class ModelCheckpoint(Callback):
 
     def on_epoch_end(self, model: Any, epoch: int, logs: dict[str, float]) -> None:
         """Save the model where this epoch asks for it."""
-        if (epoch + 1) % self.every or (self.save_best_only and not self._monitor.improved(model, logs)):
-            return
-        model.save(self._filled_in(epoch, logs))
+        best = not self.save_best_only or self._monitor.improved(model, logs)  # whether asked for or not
+        if best and (epoch + 1) % self.every == 0:
+            model.save(self._filled_in(epoch, logs))
 
     def _filled_in(self, epoch: int, logs: Mapping[str, float]) -> str:
         try:

@@ -14,7 +14,7 @@ from rn import _core
 from rn.data.draws import Batch, Draws
 from rn.data.split import as_samples
 from rn.data.transforms.base import Compose, whole
-from rn.errors import OptionError, ShapeError, flag
+from rn.errors import OptionError, ShapeError, flag, seed_number
 
 __all__ = ["DataLoader"]
 
@@ -60,7 +60,7 @@ class DataLoader:
         self.batch_size = whole("batch_size", batch_size, 1)
         self.shuffle = flag("shuffle", shuffle)
         self.transforms = Compose(transforms if isinstance(transforms, Iterable) else [transforms])
-        self.seed = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else whole("seed", seed, 0)
+        self.seed = int.from_bytes(os.urandom(8), "little") >> 1 if seed is None else seed_number("seed", seed)
         self.drop_last = flag("drop_last", drop_last)
         self.epoch = 0
         if len(self) == 0:

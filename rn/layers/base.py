@@ -227,8 +227,15 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} {self.name!r} writes no backward, so it cannot be trained")
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, as JSON can hold them, without ``name``."""
-        return {}
+        """Return the constructor's arguments, as JSON can hold them, without ``name``.
+
+        Those that are attributes of their names, unless a class writes a ``config`` of its own.
+        """
+        import inspect  # for this alone
+
+        own = vars(self)
+        names = inspect.signature(type(self)).parameters
+        return {name: own[name] for name in names if name != "name" and name in own}
 
     def add_parameter(
         self,

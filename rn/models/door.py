@@ -264,7 +264,10 @@ def weights(
         factors *= array
     if class_weight is not None:
         if classes is None:
-            raise LabelError("class_weight needs integer labels; with other targets use sample_weight")
+            raise LabelError(
+                "class_weight needs classes: integer labels, and a loss that takes them, such as cross_entropy; "
+                "otherwise use sample_weight"
+            )
         if not isinstance(class_weight, Mapping):
             raise OptionError(f"class_weight must map labels to factors, {{0: 1.0, …}}, got {class_weight!r:.80}")
         for label, weight in class_weight.items():

@@ -54,7 +54,7 @@ class Fitting:
         self._shuffle = shuffle
         self._held_out = held_out
         self._lent = ExitStack()
-        self._bound: dict[tuple[int, tuple[bool, ...]], BoundPlan] = {}
+        self._bound: dict[tuple[int, bool, tuple[bool, ...]], BoundPlan] = {}
 
     def __enter__(self) -> Fitting:
         return self
@@ -106,8 +106,8 @@ class Fitting:
             model.steps, model._updates = plan.counters[0], plan.counters[1] - 1
 
     def _plan(self, size: int) -> BoundPlan:
-        """Return the plan for batches of ``size``; another one once a callback has frozen or thawed a layer."""
-        key = (size, self.model._trainable())
+        """Return the plan for batches of ``size``; another one once layers are frozen or targets of another kind."""
+        key = (size, self._classes, self.model._trainable())
         bound = self._bound.get(key)
         if bound is None:
             x, y, factors = self._data

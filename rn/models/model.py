@@ -21,7 +21,7 @@ from rn import metrics as metrics_
 from rn._text import for_stdout
 from rn.callbacks import Callback, ModelCheckpoint, ProgressBar, Restoring, as_callbacks, refuse_unreported, states
 from rn.data import DataLoader
-from rn.errors import OptionError, RnError, ShapeError, StateError, flag
+from rn.errors import OptionError, RnError, ShapeError, StateError, flag, seed_number
 from rn.layers import Layer
 from rn.models import door, files, fusion, table
 from rn.models.binding import Use, bind_plan
@@ -85,7 +85,7 @@ class Model:
             raise OptionError(f"a model's name must be text, got {name!r:.80}")
         drawn = int.from_bytes(os.urandom(8), "little") >> 1
         self._chosen: dict[str, Any] = {"optimizer": None, "loss": None, "metrics": (), "gradient_chunks": 1}
-        self._chosen["seed"] = drawn if seed is None else door.count_option("seed", seed, 0) & (2**64 - 1)
+        self._chosen["seed"] = drawn if seed is None else seed_number("seed", seed)
         self.name = name
         self.epochs = 0
         self.steps = 0

@@ -147,6 +147,8 @@ def test_checkpoint_paths_and_epochs() -> None:
     ]
     best = ModelCheckpoint("{epoch}", save_best_only=True)
     assert play(best, [3, 4, 2, 2, 1]).saved == ["1", "3", "5"]
+    of_every_other = ModelCheckpoint("{epoch}", save_best_only=True, every=2)
+    assert play(of_every_other, [3, 4, 2, 1, 5, 2]).saved == ["4"]  # the second is no better than the first
     assert play(ModelCheckpoint("{epoch}", monitor="accuracy", save_best_only=True), [1, 3, 2], "accuracy").saved == [
         "1",
         "2",

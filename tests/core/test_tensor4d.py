@@ -543,3 +543,16 @@ def test_a_shape_is_read_without_running_python():
     for shape in ((np.bool_(True), 2), (np.array([2]), 2), (2.0, 2)):
         with pytest.raises(DtypeError, match="the lengths of a shape are integers"):
             Tensor4D.zeros(shape)
+
+
+@pytest.mark.parametrize(
+    "take", [Tensor4D, Tensor4D.wrap, lambda x: Tensor4D.ones(2) + x, lambda x: Tensor4D.ones(2) < x]
+)
+def test_masked_arrays_are_refused(take):
+    with pytest.raises(DtypeError, match=r"masked array.*filled"):
+        take(np.ma.masked_array(np.ones(2, np.float32), [True, False]))
+
+
+def test_what_cannot_be_compared_is_named():
+    with pytest.raises(DtypeError, match="got str"):
+        Tensor4D.ones(2).allclose("x")

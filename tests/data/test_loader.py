@@ -214,6 +214,7 @@ def test_a_transform_that_loses_samples_is_refused():
         ((X, Y, 24, False, (), 0, True), OptionError, "drop_last leaves no batch"),
         ((X, Y, 4, False, 7), OptionError, "transforms must be objects or functions"),
         ((X, Y, 4, False, (), -1), OptionError, "seed must be"),
+        ((X, Y, 4, False, (), 2**64), OptionError, "seed must be a whole number from 0"),
     ],
 )
 def test_refusals(arguments, error, message):
@@ -362,3 +363,23 @@ def test_a_loader_stopped_in_mid_epoch_ends_its_thread():
 
     net.fit(DataLoader(x, y), callbacks=[Stop()], verbose=0)
     assert (net.steps, background()) == (1, [])
+
+
+def test_targets_may_change_between_labels_and_rows():
+    """As mixup in some epochs only would have it; the weights are those of as many steps one by one."""
+
+    def rows_in_odd_epochs(x, y, draws):
+        return (x, np.eye(3, dtype=np.float32)[y]) if draws.epoch % 2 else (x, y)
+
+    def made():
+        model = rn.Sequencial([rn.layers.Dense(3, "softmax")], input_shape=2, seed=1)
+        model.compile("adam", "cross_entropy", ["accuracy"])
+        return model
+
+    x, y = np.random.default_rng(0).normal(size=(12, 2)).astype(np.float32), np.arange(12) % 3
+    fitted, stepped = made(), made()
+    fitted.fit(DataLoader(x, y, 6, transforms=rows_in_odd_epochs), epochs=4, verbose=0)
+    for epoch in range(4):
+        for part in (slice(0, 6), slice(6, 12)):
+            stepped.train_on_batch(x[part], np.eye(3, dtype=np.float32)[y[part]] if epoch % 2 else y[part])
+    np.testing.assert_array_equal(fitted.layers[0].weight, stepped.layers[0].weight)

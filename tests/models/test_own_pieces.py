@@ -500,11 +500,11 @@ def test_what_load_could_not_make_again_is_not_saved(tmp_path: Path) -> None:
     class Product(rn.layers.Layer):
         def __init__(self, units: int = 4) -> None:
             super().__init__(name="product")
-            self.units = units
+            self.rows = units  # under another name than the argument's
 
         def build(self, input_shape: tuple[int, ...], rng: rn.initializers.WeightSource) -> tuple[int, ...]:
-            self.add_parameter("weight", (self.units, *input_shape), "ones", rng)
-            return (self.units,)
+            self.add_parameter("weight", (self.rows, *input_shape), "ones", rng)
+            return (self.rows,)
 
         def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
             return x @ self.weight.T
@@ -531,6 +531,26 @@ def test_what_load_could_not_make_again_is_not_saved(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     scaled(Product(4)).save(path)
     assert rn.load(path).layers[3].weight.shape == (4, 8)
+
+
+def test_arguments_kept_under_their_names_are_saved(tmp_path: Path) -> None:
+    @rn.register("layer", "scaled by")
+    class ScaledBy(rn.layers.Layer):
+        def __init__(self, factor: float = 1.0, shift: float = 0.0, *, name: str | None = None) -> None:
+            super().__init__(name=name)
+            self.factor, self.shift = factor, shift
+
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            return x * self.factor + self.shift
+
+    model = scaled(ScaledBy(5.0, shift=0.25))
+    model.save(tmp_path / "scaled.rn")
+    again = rn.load(tmp_path / "scaled.rn")
+    assert (again.layers[3].factor, again.layers[3].shift) == (5.0, 0.25)
+    assert repr(ScaledBy(2.0)) == "ScaledBy(factor=2.0, shift=0.0)"
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    with pytest.raises(DtypeError, match=r"'shift'.*JSON cannot hold"):
+        scaled(ScaledBy(shift=object())).save(tmp_path / "scaled.rn")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["factor", "rate", "forward", "input_shape", "kept"])

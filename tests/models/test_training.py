@@ -701,6 +701,7 @@ def test_a_layer_may_be_frozen_and_thawed_between_epochs_of_a_fit(chunks: int) -
 
 def test_idle_plans_hold_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rn.models.plans, "KEPT_BYTES", 1 << 20)
+    monkeypatch.setattr(rn.models.plans, "SMALL_BYTES", 1)  # none lies at hand
     model = net()
     for size in range(1, 71):
         model.predict(X[:size])

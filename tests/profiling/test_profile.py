@@ -273,6 +273,12 @@ def test_a_whole_program() -> None:
         assert ran.returncode == 0, ran.stderr
         assert ran.stdout == "512.0\n"
         assert ("gemm" in ran.stderr and "Python" in ran.stderr) == shown
+    for setting in ("no", "off", "2"):
+        ran = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "RN_PROFILE": setting}, capture_output=True, text=True
+        )
+        assert f"RN_PROFILE={setting}: must be 0, off, or 1, on" in ran.stderr
+        assert ran.returncode != 0
 
 
 def test_every_call_is_counted_past_the_end_of_the_trace() -> None:
