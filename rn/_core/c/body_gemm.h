@@ -70,6 +70,17 @@ static void multiply_block(micro_tile *t, const rn_gemm_args *a, const float *le
     }
 }
 
+/* The rows of right that are packed after the block of k before `end`: the next block's, or the first of the tile beside this
+ * one. Where strips of rows pass a block, that is so long after their neighbours were used that they lie in memory again. */
+static rows_ahead packed_later(const rn_gemm_args *a, ptrdiff_t end, ptrdiff_t first_column, ptrdiff_t rows, ptrdiff_t columns) {
+    const ptrdiff_t begin = end < a->k ? end : 0, column = end < a->k ? first_column : first_column + a->column_block;
+    return (rows_ahead){.from = a->right + begin * a->right_step + column,
+                        .count = least(RN_KC, a->k - begin),
+                        .row = a->right_step,
+                        .n = least(a->column_block, a->n - column),
+                        .work = rows * ((columns + PANEL - 1) / PANEL)};
+}
+
 KERNEL(gemm) {
     const rn_gemm_args *a = arguments;
     const ptrdiff_t first_row = tile / a->column_tiles * a->row_block, first_column = tile % a->column_tiles * a->column_block;
@@ -81,7 +92,7 @@ KERNEL(gemm) {
     micro_tile t = {.a_step = a->left_packed ? 1 : a->left_step, .runs = 1, .activation = a->activation, .alpha = a->alpha};
     float *c = a->c + first_row * a->c_row + first_column;
     t.c_row = a->c_row;
-    t.c_far = rows * columns > NEAR_FLOATS && a->k < RN_KC; /* long chains give the memory time enough */
+    t.c_far = rows * columns > NEAR_FLOATS;
     if (a->transposed) {
         c = turned;
         t.c_row = a->column_block;
@@ -89,6 +100,7 @@ KERNEL(gemm) {
     }
     const float *row_bias = a->row_bias != NULL ? a->row_bias + first_row : NULL;
 
+    rows_ahead later;
     ptrdiff_t begin = 0;
     do {
         const ptrdiff_t k = least(RN_KC, a->k - begin);
@@ -101,6 +113,10 @@ KERNEL(gemm) {
             transpose(left, a->left_step, k, rows, packed, RN_KC);
             left = packed;
             left_row = RN_KC;
+        }
+        if (a->strip < rows && a->right_column == 1 && !a->right_panels) {
+            later = packed_later(a, begin + k, first_column, rows, columns);
+            t.later = &later;
         }
         multiply_block(&t, a, left, left_row, rows, begin, first_column, columns, row_bias, panels, c);
         begin += k;

@@ -35,6 +35,7 @@ typedef struct {
     float alpha;
     const float *next; /* [next_rows, PANEL], next_step floats from row to row: what is packed next; asked for meanwhile */
     ptrdiff_t next_step, next_rows;
+    rows_ahead *later; /* NULL, or what is packed when all panels at hand have been passed */
 } micro_tile;
 
 typedef void (*micro_kernel)(const micro_tile *t);
@@ -334,6 +335,7 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
         take = next_rows(left, most);
         for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
         if (t->c_far || t->next_rows > 0) ask_ahead(t, rows - left, rows - left + take, rows);
+        if (t->later != NULL) ask_on(ASK_FAR, t->later, take);
         if (t->pack == NULL) {
             kernels[take - 1](t);
         } else {
