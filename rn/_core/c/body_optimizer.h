@@ -68,8 +68,8 @@ static inline update_terms update_begin(const rn_update_args *a, ptrdiff_t tile)
 /* Element i's gradient as the rule takes it, and in *p its parameter, decayed where decoupled. */
 static inline vf prepare(const rn_update_args *a, const update_terms *u, ptrdiff_t i, vf *p) {
     const ptrdiff_t count = u->end - i;
-    stream_vector_ahead(0, a->gradients + i);
-    stream_vector_ahead(1, a->parameters + i);
+    stream_ahead(a->gradients + i, VL);
+    stream_ahead_to_write(a->parameters + i);
     const vf old = vf_load_first(a->parameters + i, count);
     vf g = vf_load_first(a->gradients + i, count);
     *p = old;
@@ -90,10 +90,10 @@ typedef struct {
 
 static inline running running_mean(double kept) { return (running){vf_set((float)kept), vf_set((float)(1.0 - kept))}; }
 
-static inline vf take_in(float *state, ptrdiff_t count, running r, vf x) {
-    stream_vector_ahead(1, state);
-    const vf mean = vf_fma(r.kept, vf_load_first(state, count), vf_mul(r.taken, x));
-    vf_store_first(state, count, mean);
+static inline vf take_in(float *state, ptrdiff_t i, ptrdiff_t end, running r, vf x) {
+    stream_ahead_to_write(state + i);
+    const vf mean = vf_fma(r.kept, vf_load_first(state + i, end - i), vf_mul(r.taken, x));
+    vf_store_first(state + i, end - i, mean);
     return mean;
 }
 
@@ -106,7 +106,7 @@ KERNEL(sgd) {
     for (ptrdiff_t i = u.begin; i < u.end; i += VL) {
         vf p, g = prepare(a, &u, i, &p);
         if (a->velocity) {
-            const vf v = take_in(a->velocity + i, u.end - i, velocity, g);
+            const vf v = take_in(a->velocity, i, u.end, velocity, g);
             g = a->nesterov ? vf_fma(velocity.kept, v, g) : v;
         }
         step_by(a, &u, i, p, rate, g);
@@ -121,7 +121,7 @@ KERNEL(adagrad) {
     const running sum = {vf_set(1.0f), vf_set(1.0f)};
     for (ptrdiff_t i = u.begin; i < u.end; i += VL) {
         vf p, g = prepare(a, &u, i, &p);
-        const vf s = take_in(a->variance + i, u.end - i, sum, vf_mul(g, g));
+        const vf s = take_in(a->variance, i, u.end, sum, vf_mul(g, g));
         step_by(a, &u, i, p, rate, vf_div(g, vf_add(vf_sqrt(s), epsilon)));
     }
 }
@@ -134,13 +134,13 @@ KERNEL(rmsprop) {
     const running mean = running_mean(a->rho), velocity = {vf_set((float)a->momentum), vf_set(1.0f)};
     for (ptrdiff_t i = u.begin; i < u.end; i += VL) {
         vf p, g = prepare(a, &u, i, &p);
-        vf s = take_in(a->variance + i, u.end - i, mean, vf_mul(g, g));
+        vf s = take_in(a->variance, i, u.end, mean, vf_mul(g, g));
         if (a->mean) {
-            const vf m = take_in(a->mean + i, u.end - i, mean, g);
+            const vf m = take_in(a->mean, i, u.end, mean, g);
             s = vf_max(vf_zero(), vf_fnma(m, m, s)); /* rounding may leave a variance of 0 a little below; NaN stays */
         }
         vf change = vf_div(g, vf_add(vf_sqrt(s), epsilon));
-        if (a->velocity) change = take_in(a->velocity + i, u.end - i, velocity, change);
+        if (a->velocity) change = take_in(a->velocity, i, u.end, velocity, change);
         step_by(a, &u, i, p, rate, change);
     }
 }
@@ -153,10 +153,10 @@ KERNEL(adadelta) {
     const running mean = running_mean(a->rho);
     for (ptrdiff_t i = u.begin; i < u.end; i += VL) {
         vf p, g = prepare(a, &u, i, &p);
-        const vf s = take_in(a->variance + i, u.end - i, mean, vf_mul(g, g));
+        const vf s = take_in(a->variance, i, u.end, mean, vf_mul(g, g));
         const vf c = vf_load_first(a->changes + i, u.end - i);
         const vf change = vf_mul(g, vf_div(vf_sqrt(vf_add(c, epsilon)), vf_sqrt(vf_add(s, epsilon))));
-        take_in(a->changes + i, u.end - i, mean, vf_mul(change, change));
+        take_in(a->changes, i, u.end, mean, vf_mul(change, change));
         step_by(a, &u, i, p, rate, change);
     }
 }
@@ -172,8 +172,8 @@ KERNEL(adam) {
     const running mean = running_mean(a->beta_1), variance = running_mean(a->beta_2);
     for (ptrdiff_t i = u.begin; i < u.end; i += VL) {
         vf p, g = prepare(a, &u, i, &p);
-        const vf m = take_in(a->mean + i, u.end - i, mean, g);
-        vf s = take_in(a->variance + i, u.end - i, variance, vf_mul(g, g));
+        const vf m = take_in(a->mean, i, u.end, mean, g);
+        vf s = take_in(a->variance, i, u.end, variance, vf_mul(g, g));
         if (a->largest) {
             s = vf_max(vf_load_first(a->largest + i, u.end - i), s); /* NaN stays */
             vf_store_first(a->largest + i, u.end - i, s);
@@ -196,8 +196,8 @@ KERNEL(nadam) {
     const running mean = running_mean(a->beta_1), variance = running_mean(a->beta_2);
     for (ptrdiff_t i = u.begin; i < u.end; i += VL) {
         vf p, g = prepare(a, &u, i, &p);
-        const vf m = take_in(a->mean + i, u.end - i, mean, g);
-        const vf s = take_in(a->variance + i, u.end - i, variance, vf_mul(g, g));
+        const vf m = take_in(a->mean, i, u.end, mean, g);
+        const vf s = take_in(a->variance, i, u.end, variance, vf_mul(g, g));
         const vf change = vf_fma(of_mean, m, vf_mul(of_gradient, g));
         step_by(a, &u, i, p, one, vf_div(change, vf_fma(vf_sqrt(s), correction, epsilon)));
     }
@@ -212,7 +212,7 @@ KERNEL(lion) {
     for (ptrdiff_t i = u.begin; i < u.end; i += VL) {
         vf p, g = prepare(a, &u, i, &p);
         const vf direction = vf_fma(ahead.kept, vf_load_first(a->mean + i, u.end - i), vf_mul(ahead.taken, g));
-        take_in(a->mean + i, u.end - i, mean, g);
+        take_in(a->mean, i, u.end, mean, g);
         step_by(a, &u, i, p, rate, sign_or_itself(direction));
     }
 }

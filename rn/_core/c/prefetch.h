@@ -19,11 +19,6 @@ static RN_ALWAYS_INLINE void stream_ahead(const float *p, ptrdiff_t floats) {
     for (ptrdiff_t i = 0; i < floats; i += LINE_FLOATS) RN_PREFETCH(p + i + AHEAD_FLOATS);
 }
 
-/* The same, vector by vector, for each line once; to_write: the floats are changed in place. */
-static RN_ALWAYS_INLINE void stream_vector_ahead(const int to_write, const float *p) {
-    if ((uintptr_t)p / sizeof(float) % LINE_FLOATS >= VL) return;
-    if (to_write)
-        RN_PREFETCH_TO_WRITE(p + AHEAD_FLOATS);
-    else
-        RN_PREFETCH(p + AHEAD_FLOATS);
-}
+/* The same for one vector that is read and then written. Of vectors narrower than a line several ask for the same one, which
+ * costs less than finding out. */
+static RN_ALWAYS_INLINE void stream_ahead_to_write(const float *p) { RN_PREFETCH_TO_WRITE(p + AHEAD_FLOATS); }
