@@ -1,5 +1,7 @@
 # Elements put elsewhere: walks over strides, other shapes, transposes, padding.
 
+from cpython.number cimport PyNumber_Index
+
 cdef extern from "rn.h" nogil:
     ctypedef struct rn_walk:
         ptrdiff_t[4] shape
@@ -230,12 +232,15 @@ cdef list padding_pairs(object widths):
     """The widths of a padding as four pairs (before, after)."""
     if is_integer(widths) and not isinstance(widths, bool):
         widths = ((widths, widths), (widths, widths))
+    cdef list pairs = []
     try:
-        pairs = [(operator.index(front), operator.index(back)) for front, back in widths]
+        for front, back in widths:
+            pairs.append((PyNumber_Index(front), PyNumber_Index(back)))
     except (TypeError, ValueError) as error:
         raise ShapeError(f"padding is an integer or pairs (before, after) of integers, got {widths!r}") from error
     if len(pairs) not in (2, 4):
         raise ShapeError(f"padding has two pairs, for h and w, or four, one an axis, got {len(pairs)}: {widths!r}")
-    if any(width < 0 for pair in pairs for width in pair):
-        raise ShapeError(f"padding cannot be negative, got {widths!r}")
+    for front, back in pairs:
+        if front < 0 or back < 0:
+            raise ShapeError(f"padding cannot be negative, got {widths!r}")
     return [(0, 0)] * (4 - len(pairs)) + pairs
