@@ -81,6 +81,9 @@ class Layer:
     ends the step: it is not counted and no weight is changed, but what layers before them took in from the batch, such
     as ``BatchNorm``'s running statistics, stays.
 
+    Files hold a layer's ``config``: the arguments of its constructor that are attributes of the same names, unless the
+    class writes a ``config`` of its own. A class is saved by the name it was registered under.
+
     A layer that keeps an ``rn.activations`` object as ``self.activation`` leaves it to the model to apply: behind what
     ``bind`` or ``forward`` gives, joined with it where a kernel can do both.
 
@@ -235,7 +238,7 @@ class Layer:
 
         own = vars(self)
         names = inspect.signature(type(self)).parameters
-        return {name: own[name] for name in names if name != "name" and name in own}
+        return {name: _as_json_can(own[name]) for name in names if name != "name" and name in own}
 
     def add_parameter(
         self,
@@ -424,6 +427,18 @@ def restored(description: dict[str, Any]) -> Layer:
     if layer.trainable != bool(description["trainable"]):
         layer.trainable = bool(description["trainable"])
     return layer
+
+
+def _as_json_can(value: Any) -> Any:
+    """Return an argument of a constructor as ``config`` gives it: activations and their like by name and arguments."""
+    for kind, base in (
+        ("activation", activations.ActivationFunction),
+        ("initializer", initializers.Initializer),
+        ("regularizer", regularizers.Regularizer),
+    ):
+        if isinstance(value, base):
+            return registry.describe(kind, value)
+    return value
 
 
 def _view(plan: _core.Plan, slot: _core.Slot, shape: Shape) -> FloatArray:

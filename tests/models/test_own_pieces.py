@@ -536,18 +536,22 @@ def test_what_load_could_not_make_again_is_not_saved(tmp_path: Path) -> None:
 def test_arguments_kept_under_their_names_are_saved(tmp_path: Path) -> None:
     @rn.register("layer", "scaled by")
     class ScaledBy(rn.layers.Layer):
-        def __init__(self, factor: float = 1.0, shift: float = 0.0, *, name: str | None = None) -> None:
+        def __init__(
+            self, factor: float = 1.0, shift: float = 0.0, activation: object = None, *, name: str | None = None
+        ) -> None:
             super().__init__(name=name)
             self.factor, self.shift = factor, shift
+            self.activation = rn.activations.get(activation)  # type: ignore[arg-type]
 
         def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
             return x * self.factor + self.shift
 
-    model = scaled(ScaledBy(5.0, shift=0.25))
+    model = scaled(ScaledBy(5.0, shift=0.25, activation=rn.activations.LeakyReLU(0.125)))
     model.save(tmp_path / "scaled.rn")
     again = rn.load(tmp_path / "scaled.rn")
     assert (again.layers[3].factor, again.layers[3].shift) == (5.0, 0.25)
-    assert repr(ScaledBy(2.0)) == "ScaledBy(factor=2.0, shift=0.0)"
+    assert again.layers[3].activation.alpha == 0.125
+    assert repr(ScaledBy(2.0)) == "ScaledBy(factor=2.0, shift=0.0, activation='linear')"
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
     with pytest.raises(DtypeError, match=r"'shift'.*JSON cannot hold"):
         scaled(ScaledBy(shift=object())).save(tmp_path / "scaled.rn")  # type: ignore[arg-type]
