@@ -98,3 +98,4 @@ if _profiling == "1":
     from rn.profiling import profile_program
 
     profile_program()
+del _profiling

@@ -81,8 +81,8 @@ class Layer:
     ends the step: it is not counted and no weight is changed, but what layers before them took in from the batch, such
     as ``BatchNorm``'s running statistics, stays.
 
-    Files hold a layer's ``config``: the arguments of its constructor that are attributes of the same names, unless the
-    class writes a ``config`` of its own. A class is saved by the name it was registered under.
+    Files hold a layer's ``config``: unless the class writes one of its own, the arguments of its constructor that it
+    keeps as ``self.<argument>``. A class is saved by the name it was registered under.
 
     A layer that keeps an ``rn.activations`` object as ``self.activation`` leaves it to the model to apply: behind what
     ``bind`` or ``forward`` gives, joined with it where a kernel can do both.
@@ -232,13 +232,17 @@ class Layer:
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as JSON can hold them, without ``name``.
 
-        Those that are attributes of their names, unless a class writes a ``config`` of its own.
+        Unless a class writes a ``config`` of its own: those that are kept as attributes of their names and were not
+        left at their defaults.
         """
         import inspect  # for this alone
 
-        own = vars(self)
-        names = inspect.signature(type(self)).parameters
-        return {name: _as_json_can(own[name]) for name in names if name != "name" and name in own}
+        own, given = vars(self), {}
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            named = name != "name" and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if named and name in own and own[name] is not parameter.default and not isinstance(own[name], Layer):
+                given[name] = _as_json_can(own[name])
+        return given
 
     def add_parameter(
         self,
@@ -430,7 +434,7 @@ def restored(description: dict[str, Any]) -> Layer:
 
 
 def _as_json_can(value: Any) -> Any:
-    """Return an argument of a constructor as ``config`` gives it: activations and their like by name and arguments."""
+    """Return an argument as ``config`` gives it: activations and their like by name and arguments, NumPy's numbers."""
     for kind, base in (
         ("activation", activations.ActivationFunction),
         ("initializer", initializers.Initializer),
@@ -438,7 +442,7 @@ def _as_json_can(value: Any) -> Any:
     ):
         if isinstance(value, base):
             return registry.describe(kind, value)
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _view(plan: _core.Plan, slot: _core.Slot, shape: Shape) -> FloatArray:

@@ -73,9 +73,11 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
 
 def _readable(kind: str, description: Any, make: Callable[[Any], Any]) -> Any:
-    """Return ``description`` if ``make`` makes the thing of it, as ``load`` will."""
+    """Return ``description`` if ``make`` makes the thing of what JSON keeps of it, as ``load`` will."""
+    import json  # for this alone
+
     try:
-        make(description)
+        make(json.loads(json.dumps(description)))
     except Exception as error:
         raise OptionError(
             f"{kind} {description!r:.200} could not be loaded again ({error}): config() must return its constructor's "
@@ -93,6 +95,8 @@ def _alike(layer: Layer, description: dict[str, Any]) -> None:
     shapes, again = _shapes(layer), _shapes(made)
     if again != shapes:
         raise ShapeError(f"it would have the shapes {dict(again - shapes)}, not {dict(shapes - again)}")
+    if repr(described(made)) != repr(described(layer)):
+        raise OptionError(f"its config() would be {made.config()!r:.100}, not {layer.config()!r:.100}")
 
 
 def _in_rn(layer: Layer) -> bool:

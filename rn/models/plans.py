@@ -67,8 +67,8 @@ Generation = dict[Hashable, BoundPlan]
 class PlanPool:
     """Idle plans by key.
 
-    A second thread that wants a key in use gets a plan of its own. Of too many, or too large ones, the keys that were
-    used longest ago are dropped.
+    A second thread that wants a key in use gets a plan of its own. Of too many, or too large ones, those that were used
+    longest ago are dropped.
     """
 
     def __init__(self) -> None:
@@ -109,9 +109,14 @@ class PlanPool:
             self._idle.setdefault(key, []).append(bound)
             self._idle.move_to_end(key)
             self._held += bound.plan.arena_bytes
-            while len(self._idle) > 1 and (len(self._idle) > KEPT or self._held > KEPT_BYTES):
-                _, dropped = self._idle.popitem(last=False)
-                self._held -= sum(old.plan.arena_bytes for old in dropped)
+            while len(self._idle) > KEPT or self._held > KEPT_BYTES:
+                oldest, plans = next(iter(self._idle.items()))
+                if plans[:1] == [bound]:  # it is alone, and stays whatever it holds
+                    break
+                if plans:
+                    self._held -= plans.pop(0).plan.arena_bytes
+                else:
+                    del self._idle[oldest]
 
     def clear(self) -> None:
         """Drop every plan; those lent out are not taken back."""

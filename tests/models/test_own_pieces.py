@@ -551,10 +551,55 @@ def test_arguments_kept_under_their_names_are_saved(tmp_path: Path) -> None:
     again = rn.load(tmp_path / "scaled.rn")
     assert (again.layers[3].factor, again.layers[3].shift) == (5.0, 0.25)
     assert again.layers[3].activation.alpha == 0.125
-    assert repr(ScaledBy(2.0)) == "ScaledBy(factor=2.0, shift=0.0, activation='linear')"
+    assert repr(ScaledBy(np.float32(2.0))) == "ScaledBy(factor=2.0, activation='linear')"  # type: ignore[arg-type]
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
-    with pytest.raises(DtypeError, match=r"'shift'.*JSON cannot hold"):
-        scaled(ScaledBy(shift=object())).save(tmp_path / "scaled.rn")  # type: ignore[arg-type]
+    checkpoint = rn.callbacks.ModelCheckpoint(tmp_path / "scaled.rn")
+    unsaved = scaled(ScaledBy(shift=object()))  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"'shift'.*could not be loaded again.*JSON"):
+        unsaved.fit(X, T, callbacks=[checkpoint], verbose=0)
+    assert unsaved.steps == 0
+
+
+def test_what_a_file_would_change_of_an_own_layer_is_refused(tmp_path: Path) -> None:
+    class Own(rn.layers.Layer):
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            return x
+
+    @rn.register("layer", "doubles")
+    class Doubles(Own):
+        def __init__(self, factor: float = 1.0) -> None:
+            super().__init__()
+            self.factor = 2 * factor
+
+    @rn.register("layer", "pairs")
+    class Pairs(Own):
+        def __init__(self, size: tuple[int, ...] = (1,)) -> None:
+            super().__init__()
+            self.size = size  # a list, once it has been in a file
+
+    for layer in (Doubles(2.0), Pairs((2, 3))):
+        with pytest.raises(OptionError, match=r"could not be loaded again \(its config\(\) would be"):
+            scaled(layer).save(tmp_path / "own.rn")
+    scaled(Pairs()).save(tmp_path / "own.rn")
+    assert rn.load(tmp_path / "own.rn").layers[3].size == (1,)
+
+
+def test_defaults_that_no_file_can_hold_are_no_hindrance(tmp_path: Path) -> None:
+    twos = np.full(8, 2.0, np.float32)
+
+    @rn.register("layer", "with defaults")
+    class WithDefaults(rn.layers.Layer):
+        def __init__(self, factors=twos, function=np.abs, inner=None, *others, **more) -> None:
+            super().__init__()
+            self.factors, self.function, self.inner, self.others, self.more = factors, function, inner, others, more
+            self.inner = inner or Dense(3)
+
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            return self.function(x * self.factors)
+
+    model = scaled(WithDefaults())
+    model.save(tmp_path / "defaults.rn")
+    np.testing.assert_array_equal(rn.load(tmp_path / "defaults.rn").predict(X), model.predict(X))
 
 
 @pytest.mark.parametrize("name", ["factor", "rate", "forward", "input_shape", "kept"])

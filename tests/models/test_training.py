@@ -712,6 +712,9 @@ def test_idle_plans_hold_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(rn.models.plans, "KEPT_BYTES", 1)
     model.predict(X)
     assert len(model._plans._idle) == 1
+    with model._lend("predict", 5), model._lend("predict", 5), model._lend("predict", 5):
+        pass
+    assert [len(plans) for plans in model._plans._idle.values()] == [1]  # of one key as well
 
 
 FEW, LABELS = np.ones((4, 3), np.float32), np.array([0, 1, 0, 1])
