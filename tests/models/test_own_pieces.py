@@ -6,6 +6,7 @@ import copy
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -577,7 +578,14 @@ def test_what_a_file_would_change_of_an_own_layer_is_refused(tmp_path: Path) -> 
             super().__init__()
             self.size = size  # a list, once it has been in a file
 
-    for layer in (Doubles(2.0), Pairs((2, 3))):
+    class WithConfig(Pairs):
+        def config(self) -> dict[str, Any]:
+            return {"size": self.size}
+
+    rn.register("layer", "pairs with config")(WithConfig)
+    scaled(WithConfig((2, 3))).save(tmp_path / "own.rn")
+    assert rn.load(tmp_path / "own.rn").layers[3].size == [2, 3]
+    for layer in (Doubles(2.0), Pairs((2, 3)), rn.layers.Residual([Pairs((2, 3))])):
         with pytest.raises(OptionError, match=r"could not be loaded again \(its config\(\) would be"):
             scaled(layer).save(tmp_path / "own.rn")
     scaled(Pairs()).save(tmp_path / "own.rn")
