@@ -136,8 +136,8 @@ cdef Tensor4D tensor_of(object x):
     cdef Tensor4D t
     if isinstance(x, Tensor4D):
         return x
-    refuse_hidden(x)
     if PyObject_CheckBuffer(x):
+        refuse_hidden(x)
         t = share_if_possible(x)
         if t is not None:
             return t

@@ -19,11 +19,10 @@ KERNEL(copy_block) {
     }
 }
 
-static inline void fill_row(float *y, ptrdiff_t n, float value) {
-    const vf values = vf_set(value);
+static inline void fill_row(float *y, ptrdiff_t n, vf value) {
     ptrdiff_t i = 0;
-    for (; i + VL <= n; i += VL) vf_store(y + i, values);
-    if (i < n) vf_store_first(y + i, n - i, values);
+    for (; i + VL <= n; i += VL) vf_store(y + i, value);
+    if (i < n) vf_store_first(y + i, n - i, value);
 }
 
 static inline void move_row(float *y, const float *x, ptrdiff_t n) {
@@ -41,8 +40,8 @@ KERNEL(pad) {
     (void)scratch;
     const rn_walk *w = &args->walk;
     const ptrdiff_t *before = args->before, *lengths = args->lengths;
-    const float value = args->value;
-    const int fill_first = w->shape[3] < 2 * VL, zeros = value == 0.0f && !signbit(value);
+    const vf value = vf_set(args->value);
+    const int fill_first = w->shape[3] < 2 * VL, zeros = args->value == 0.0f && !signbit(args->value);
     walk_row r = first_row(w, tile);
     if (fill_first && r.at < r.end) fill_row(args->y + r.at, r.end - r.at, value);
     for (; r.count > 0; next_row(w, &r)) {
