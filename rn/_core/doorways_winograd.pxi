@@ -5,7 +5,8 @@ cdef extern from "rn.h" nogil:
         RN_WINOGRAD_FILTERS
         RN_WINOGRAD_MOST_DILATION
 
-    Py_ssize_t RN_WINOGRAD_ROW(Py_ssize_t columns, Py_ssize_t taps, Py_ssize_t dilation)
+    Py_ssize_t RN_WINOGRAD_SIDE(Py_ssize_t stride)
+    Py_ssize_t RN_WINOGRAD_ROW(Py_ssize_t columns, Py_ssize_t taps, Py_ssize_t stride, Py_ssize_t dilation)
 
     ctypedef struct rn_winograd_weights_args:
         const float *weight
@@ -16,6 +17,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t channel_step
         int flipped
         int taps
+        int stride
 
     ctypedef struct rn_winograd_args:
         const float *x
@@ -39,6 +41,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t dilation_y
         ptrdiff_t dilation_x
         int taps
+        int stride
         int activation
         float alpha
 
@@ -46,6 +49,9 @@ cdef extern from "rn.h" nogil:
 cdef Py_ssize_t MOST_TRANSFORMED = 163840
 # A unit has no more tiles than this; what is gained by more is little.
 cdef Py_ssize_t MOST_UNIT_TILES = 96
+# Rather so many units than units of fewer tiles.
+cdef Py_ssize_t FEWEST_UNITS = 8
+cdef Py_ssize_t FEWEST_UNIT_TILES = 8
 
 cdef bint first_winograd() except -1:
     """What RN_WINOGRAD says; on where it is not set."""
@@ -64,26 +70,26 @@ def get_winograd() -> bool:
 
 
 def set_winograd(on) -> None:
-    """Let 3 x 3 and 5 x 5 convolutions at stride 1 take Winograd's form where it pays (the default), or never.
+    """Let 3 x 3 and 5 x 5 convolutions take Winograd's form where it pays (the default), or never.
 
-    It needs a quarter of the multiplications, of 5 x 5 a third, and rounds more: within 2e-5 of a sample's largest output, where
-    the direct form stays within 1e-5 of the sum of the absolute terms. Numbers near float32's end overflow earlier in it, and a
-    NaN or an infinite pixel reaches all outputs of its tile of 4 x 4 (2 x 2). The variable RN_WINOGRAD=0 turns it off from the
-    start. Models obey from their next call on; results with and without it differ in their last digits. Source: Lavin and Gray
-    2015, "Fast algorithms for convolutional neural networks". Raises ``OptionError`` for what is neither True nor False.
+    It needs a quarter of the multiplications, a third for 5 x 5 and a little over half for 3 x 3 at stride 2, and rounds more:
+    within 2e-5 of a sample's largest output, where the direct form stays within 1e-5 of the sum of the absolute terms. Numbers
+    near float32's end overflow earlier in it, and a NaN or an infinite pixel reaches all outputs of its tile of 4 x 4 (2 x 2).
+    The variable RN_WINOGRAD=0 turns it off from the start. Models obey from their next call on; results with and without it
+    differ in their last digits. Source: Lavin and Gray 2015, "Fast algorithms for convolutional neural networks". Raises
+    ``OptionError`` for what is neither True nor False.
     """
     global WINOGRAD
     WINOGRAD = flag("set_winograd: on", on)
 
 
 cdef bint fits_winograd(_Convolution conv):
-    """Whether there is such a form: 3 x 3 taps, or 5 x 5 without dilation, at stride 1, in one group; and the setting is on."""
-    cdef int axis
-    cdef Py_ssize_t most = RN_WINOGRAD_MOST_DILATION if conv.kernel[0] == 3 else 1
-    for axis in range(2):
-        if conv.stride[axis] != 1 or conv.dilation[axis] > most:
-            return False
-    return WINOGRAD and conv.groups == 1 and conv.kernel[0] == conv.kernel[1] and conv.kernel[0] in (3, 5)
+    """Whether there is such a form: 3 x 3 taps, dilated or at stride 2, or 5 x 5, in one group; and the setting is on."""
+    cdef Py_ssize_t side = conv.kernel[0], stride = conv.stride[0]
+    if not WINOGRAD or conv.groups > 1 or side not in (3, 5) or conv.kernel[1] != side or conv.stride[1] != stride:
+        return False
+    cdef Py_ssize_t most = RN_WINOGRAD_MOST_DILATION if side == 3 and stride == 1 else 1
+    return stride <= (2 if side == 3 else 1) and max(conv.dilation[0], conv.dilation[1]) <= most
 
 
 cdef Py_ssize_t tiles_along(_Convolution conv, int axis, Py_ssize_t length):
@@ -96,42 +102,53 @@ cdef Py_ssize_t tiles_of(_Convolution conv, Py_ssize_t *size):
     return tiles_along(conv, 0, size[0]) * tiles_along(conv, 1, size[1])
 
 
+cdef Py_ssize_t places_of(_Convolution conv):
+    """Places of a tile, each of which is a product."""
+    return RN_WINOGRAD_SIDE(conv.stride[0]) * RN_WINOGRAD_SIDE(conv.stride[0])
+
+
 cdef bint winograd_pays(_Convolution conv, Py_ssize_t tiles, Py_ssize_t positions, double products, double transforms):
     """Whether Winograd's form, of so many tiles, beats the direct one for the positions of a sample.
 
-    Both are priced in multiply-adds: `products` at each of a tile's 36 places, and what its `transforms` cost besides. Few
+    Both are priced in multiply-adds: `products` at each of a tile's places, and what its `transforms` cost besides. Few
     channels, or tiles that reach far beyond the image, do not pay.
     """
     cdef double direct = <double> conv.kernel[0] * conv.kernel[1] * conv.channels * conv.filters * positions
-    return tiles * (36.0 * products + transforms) < 0.9 * direct
+    return tiles * (places_of(conv) * products + transforms) < 0.9 * direct
 
 
 cdef bint takes_winograd(_Convolution conv, bint gradient):
     """Whether ``conv``, or its gradient by input, takes Winograd's form: a matter of one sample's shape and of the setting.
 
-    A tile's transforms cost as much as about 250 for each channel that comes in and 350 for each that goes out, whatever the
+    A tile's transforms cost as much as so many multiply-adds for each channel that comes in and each that goes out, whatever the
     other number is.
     """
     if not fits_winograd(conv):
         return False
     cdef double channels = conv.channels, filters = conv.filters
+    cdef bint strided = conv.stride[0] == 2
     if not gradient:
         return winograd_pays(conv, tiles_of(conv, conv.grid), conv.grid[0] * conv.grid[1], channels * filters,
-                             250.0 * channels + 350.0 * filters)
+                             (1200.0 if strided else 250.0) * channels + (700.0 if strided else 350.0) * filters)
     cdef int axis
     for axis in range(2):
         if max(conv.low[axis], conv.high[axis]) > conv.dilation[axis] * (conv.kernel[axis] - 1):
             return False
-    cdef Py_ssize_t tiles = tiles_of(conv, conv.grid) if scatters_winograd(conv) else tiles_of(conv, conv.image)
-    return winograd_pays(conv, tiles, conv.image[0] * conv.image[1], channels * filters, 250.0 * filters + 350.0 * channels)
+    cdef bint scattered = scatters_winograd(conv)
+    if strided and not scattered:
+        return False
+    cdef Py_ssize_t tiles = tiles_of(conv, conv.grid) if scattered else tiles_of(conv, conv.image)
+    cdef Py_ssize_t positions = conv.image[0] * conv.image[1] // (conv.stride[0] * conv.stride[1])
+    return winograd_pays(conv, tiles, positions, channels * filters, 250.0 * filters + (900.0 if strided else 350.0) * channels)
 
 
 cdef bint scatters_winograd(_Convolution conv):
     """Whether the gradient by input goes by tiles of dy: where they are at least a tenth fewer (adding tiles up costs that much)
-    and one image fits a unit."""
-    cdef Py_ssize_t tiles = tiles_of(conv, conv.grid)
-    return (conv.dilation[0] == conv.dilation[1] == 1 and 1.1 * tiles < tiles_of(conv, conv.image)
-            and tiles <= tiles_in_unit(conv.filters))
+    and one image fits a unit. At stride 2 there is no other way, and a few times as much may go into a unit."""
+    cdef Py_ssize_t tiles = tiles_of(conv, conv.grid), most = tiles_in_unit(conv.filters, places_of(conv))
+    if conv.stride[0] == 2:
+        return tiles <= 4 * most
+    return conv.dilation[0] == conv.dilation[1] == 1 and 1.1 * tiles < tiles_of(conv, conv.image) and tiles <= most
 
 
 cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, Slot weight, bint gradient) except NULL:
@@ -139,15 +156,16 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     cdef Py_ssize_t channels = conv.filters if gradient else conv.channels
     cdef Py_ssize_t filters = conv.channels if gradient else conv.filters
     cdef Py_ssize_t panels = divide_up(filters, RN_WINOGRAD_FILTERS)
-    cdef Slot transformed = plan.tensor((panels * RN_WINOGRAD_FILTERS * 36 * channels,))
+    cdef Slot transformed = plan.tensor((panels * RN_WINOGRAD_FILTERS * 36 * (channels + 1),))
     cdef double pairs = <double> channels * filters
     cdef bint scattered = gradient and scatters_winograd(conv)
+    cdef Py_ssize_t places = places_of(conv)
     # Of weights that belong to somebody, or were made of such, the transform holds until they are written.
     if weight.root.owner is not None or weight.root.prepared:
         with plan.prepare():
-            record_winograd_weights(plan, name, weight, transformed, channels, filters, conv.kernel[0], gradient, scattered)
+            record_winograd_weights(plan, name, weight, transformed, conv, gradient, scattered)
     else:
-        record_winograd_weights(plan, name, weight, transformed, channels, filters, conv.kernel[0], gradient, scattered)
+        record_winograd_weights(plan, name, weight, transformed, conv, gradient, scattered)
 
     cdef rn_winograd_args a
     memset(&a, 0, sizeof(a))
@@ -160,17 +178,17 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     if gradient and not scattered:
         a.top = conv.dilation[0] * (conv.kernel[0] - 1) - a.top
         a.left = conv.dilation[1] * (conv.kernel[1] - 1) - a.left
-    a.taps, a.dilation_y, a.dilation_x = conv.kernel[0], conv.dilation[0], conv.dilation[1]
+    a.taps, a.stride, a.dilation_y, a.dilation_x = conv.kernel[0], conv.stride[0], conv.dilation[0], conv.dilation[1]
     a.rows = tiles_along(conv, 0, a.height if scattered else a.out_height)
     a.columns = tiles_along(conv, 1, a.width if scattered else a.out_width)
     a.activation = RN_LINEAR
 
-    cut_winograd(&a, conv.flops(), scattered)
+    cut_winograd(&a, places, conv.flops(), scattered)
     cdef Py_ssize_t lanes = whole_lanes(channels)
     cdef Py_ssize_t units = divide_up(a.images, a.unit_images) * divide_up(a.rows, a.unit_rows)
     cdef Py_ssize_t unit_tiles = a.unit_images * a.unit_rows * a.columns
-    cdef Py_ssize_t scratch = 96 * RN_WINOGRAD_ROW(a.columns, a.taps, a.dilation_x)
-    scratch += 36 * (unit_tiles * lanes + 16) + 36 * (unit_tiles * 32 + 16)
+    cdef Py_ssize_t scratch = 16 * RN_WINOGRAD_SIDE(a.stride) * RN_WINOGRAD_ROW(a.columns, a.taps, a.stride, a.dilation_x)
+    scratch += places * (unit_tiles * lanes + 16 + unit_tiles * 32 + 16)
     cdef rn_winograd_args *call = <rn_winograd_args *> plan.record(
         name + ("_winograd_scattered" if scattered else "_winograd"),
         KERNELS.winograd_scattered if scattered else KERNELS.winograd, sizeof(rn_winograd_args),
@@ -180,33 +198,38 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     return call
 
 
-cdef void record_winograd_weights(Plan plan, str name, Slot weight, Slot transformed, Py_ssize_t channels, Py_ssize_t filters,
-                                  int side, bint gradient, bint scattered) except *:
+cdef void record_winograd_weights(Plan plan, str name, Slot weight, Slot transformed, _Convolution conv, bint gradient,
+                                  bint scattered) except *:
     """Record the transform of the weights; those of the gradient by tiles of dx go from the last tap to the first."""
-    cdef Py_ssize_t taps = side * side
+    cdef Py_ssize_t channels = conv.filters if gradient else conv.channels
+    cdef Py_ssize_t filters = conv.channels if gradient else conv.filters
+    cdef Py_ssize_t taps = conv.kernel[0] * conv.kernel[0]
     cdef double pairs = <double> channels * filters
     cdef rn_winograd_weights_args *w = <rn_winograd_weights_args *> plan.record(
         name + "_winograd_weights", KERNELS.winograd_weights, sizeof(rn_winograd_weights_args),
         divide_up(filters, RN_WINOGRAD_FILTERS), 0, 200.0 * pairs, 4.0 * (taps + 36) * pairs)
-    w.filters, w.channels, w.taps, w.flipped = filters, channels, side, gradient and not scattered
+    w.filters, w.channels, w.taps, w.stride = filters, channels, conv.kernel[0], conv.stride[0]
+    w.flipped = gradient and not scattered
     w.filter_step = taps if gradient else taps * channels
     w.channel_step = taps * filters if gradient else taps
     plan.link(&w.weight, weight, READ)
     plan.link(&w.transformed, transformed, WRITE)
 
 
-cdef Py_ssize_t tiles_in_unit(Py_ssize_t channels):
-    return max(min(MOST_TRANSFORMED // (36 * (whole_lanes(channels) + 32)), MOST_UNIT_TILES), 1)
+cdef Py_ssize_t tiles_in_unit(Py_ssize_t channels, Py_ssize_t places):
+    return max(min(MOST_TRANSFORMED // (places * (whole_lanes(channels) + 32)), MOST_UNIT_TILES), 1)
 
 
-cdef void cut_winograd(rn_winograd_args *a, double flops, bint whole_images):
+cdef void cut_winograd(rn_winograd_args *a, Py_ssize_t places, double flops, bint whole_images):
     """Fill in units and blocks of filters, from the sizes alone: outputs are the same bits however they are cut.
 
     A unit has as many tiles as stay in the cache together, of several small images, or some rows of a large one. Few images are
-    cut into more rows, unless units are to be ``whole_images``, and then by filters, so that there is work for several threads.
+    cut into more rows, unless units are to be ``whole_images``, and then by filters, so that there is work for several threads;
+    but rather eight units than units of less than eight tiles, for each reads all weights.
     """
-    cdef Py_ssize_t tiles = tiles_in_unit(a.channels)
+    cdef Py_ssize_t tiles = tiles_in_unit(a.channels, places)
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / (4.0 * TILE_FLOPS)))
+    wanted = max(min(wanted, FEWEST_UNITS), min(wanted, a.images * a.rows * a.columns // FEWEST_UNIT_TILES))
     cdef Py_ssize_t parts = min(a.rows, max(divide_up(a.rows * a.columns, tiles), divide_up(wanted, max(a.images, 1))))
     if whole_images:
         parts = 1

@@ -28,13 +28,14 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t dilation_y
         ptrdiff_t dilation_x
         int taps
+        int stride
 
 # A block of partial sums is 36 x 64 x 64 floats at most: most of a second cache. Blocks times splits of the batch: enough for
 # some threads, each split costing a block more to add up.
 cdef Py_ssize_t LONGEST_BLOCK = 64
 cdef Py_ssize_t WANTED_BLOCKS = 8
 # Floats that the transformed pixels and gradients of a unit should stay below.
-cdef Py_ssize_t MOST_IN_UNIT = 110592
+cdef Py_ssize_t MOST_IN_UNIT = 131072
 
 
 cdef Py_ssize_t whole_lanes(Py_ssize_t channels):
@@ -44,32 +45,35 @@ cdef Py_ssize_t whole_lanes(Py_ssize_t channels):
 cdef bint takes_winograd_gradient(_Convolution conv):
     """Whether the gradient by weights takes Winograd's form: by one sample's shape and the setting, as `winograd_pays` does.
 
-    Lanes are filled up to 16 channels, and a tile's transforms cost about 250 for each lane and 200 for each filter.
+    Lanes are filled up to 16 channels, and a tile's transforms cost about 250 for each lane and 200 for each filter; at stride 2,
+    where a tile has more places and pixels, 2000 and 500.
     """
     if not fits_winograd(conv):
         return False
     cdef double lanes = whole_lanes(conv.channels), filters = conv.filters
+    cdef bint strided = conv.stride[0] == 2
     return winograd_pays(conv, tiles_of(conv, conv.grid), conv.grid[0] * conv.grid[1], lanes * filters,
-                         250.0 * lanes + 200.0 * filters)
+                         (2000.0 if strided else 250.0) * lanes + (500.0 if strided else 200.0) * filters)
 
 
 cdef void record_winograd_gradient(Plan plan, _Convolution conv, Slot x, Slot dy, Slot dweight, Slot dbias) except *:
     """Record the sums of the splits, and the weights' gradient from them."""
+    cdef Py_ssize_t places = places_of(conv)
     cdef rn_winograd_gradient_args a
     memset(&a, 0, sizeof(a))
     a.images, a.channels, a.filters = conv.n, conv.channels, conv.filters
     a.height, a.width, a.out_height, a.out_width = conv.image[0], conv.image[1], conv.grid[0], conv.grid[1]
     a.top, a.left = conv.low[0], conv.low[1]
-    a.taps, a.dilation_y, a.dilation_x = conv.kernel[0], conv.dilation[0], conv.dilation[1]
+    a.taps, a.stride, a.dilation_y, a.dilation_x = conv.kernel[0], conv.stride[0], conv.dilation[0], conv.dilation[1]
     a.rows, a.columns = tiles_along(conv, 0, a.out_height), tiles_along(conv, 1, a.out_width)
-    cut_winograd_gradient(&a)
+    cut_winograd_gradient(&a, places)
 
     cdef Py_ssize_t lanes = whole_lanes(a.channel_block), filter_lanes = whole_lanes(a.filter_block)
     cdef Py_ssize_t block = 36 * a.filter_block * lanes + filter_lanes
     cdef Py_ssize_t tiles = a.splits * a.channel_blocks * a.filter_blocks
     cdef Py_ssize_t unit = a.unit_images * a.unit_rows * a.columns
-    cdef Py_ssize_t scratch = 36 * (unit * (lanes + filter_lanes) + 32) + 16 * 16 * a.columns
-    scratch += 96 * RN_WINOGRAD_ROW(a.columns, a.taps, a.dilation_x)
+    cdef Py_ssize_t scratch = places * (unit * (lanes + filter_lanes) + 32) + 16 * 16 * a.columns
+    scratch += 16 * RN_WINOGRAD_SIDE(a.stride) * RN_WINOGRAD_ROW(a.columns, a.taps, a.stride, a.dilation_x)
     cdef Slot partial = plan.tensor((tiles * block,))
     cdef rn_winograd_gradient_args *g = <rn_winograd_gradient_args *> plan.record(
         "conv2d_weight_gradient_winograd", KERNELS.winograd_gradient, sizeof(a), tiles, scratch * sizeof(float), conv.flops(),
@@ -89,7 +93,7 @@ cdef void record_winograd_gradient(Plan plan, _Convolution conv, Slot x, Slot dy
         plan.link(&g.dbias, dbias, WRITE)
 
 
-cdef void cut_winograd_gradient(rn_winograd_gradient_args *a):
+cdef void cut_winograd_gradient(rn_winograd_gradient_args *a, Py_ssize_t places):
     """Fill in blocks, splits and units, from the sizes alone."""
     a.channel_blocks = divide_up(a.channels, LONGEST_BLOCK)
     a.channel_block = a.channels if a.channel_blocks == 1 else whole_lanes(divide_up(a.channels, a.channel_blocks))
@@ -97,7 +101,7 @@ cdef void cut_winograd_gradient(rn_winograd_gradient_args *a):
     a.filter_block = divide_up(a.filters, divide_up(a.filters, LONGEST_BLOCK))
     a.filter_blocks = divide_up(a.filters, a.filter_block)
     a.splits = max(1, min(a.images, divide_up(WANTED_BLOCKS, a.channel_blocks * a.filter_blocks)))
-    cdef Py_ssize_t floats = 36 * (whole_lanes(a.channel_block) + whole_lanes(a.filter_block))
+    cdef Py_ssize_t floats = places * (whole_lanes(a.channel_block) + whole_lanes(a.filter_block))
     cdef Py_ssize_t tiles = max(1, min(MOST_UNIT_TILES, MOST_IN_UNIT // floats))
     a.unit_rows = min(a.rows, max(1, tiles // a.columns))
     a.unit_images = 1

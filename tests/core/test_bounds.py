@@ -114,10 +114,10 @@ def run_everything(side: str) -> None:
     for case in test_conv.CASES:
         test_conv.test_against_reference(*case)
     for case in test_winograd.CASES[:-1]:
-        x, weight, bias, dy = test_winograd.inputs(*case[:5])
-        test_winograd.forward(x, weight, bias, case.padding, dilation=case.dilation)
-        test_winograd.by_input(dy, weight, x, case.padding, case.dilation)
-        test_winograd.by_weights(x, dy, weight, case.padding, case.dilation)
+        x, weight, bias, dy = test_winograd.inputs(case)
+        test_winograd.forward(x, weight, bias, **case.window)
+        test_winograd.by_input(dy, weight, x, **case.window)
+        test_winograd.by_weights(x, dy, weight, **case.window)
     print("nothing touched")
 
 

@@ -1,8 +1,8 @@
-"""Winograd's form of 3 x 3 and 5 x 5 convolutions: its error, its choice, its bits."""
+"""Winograd's form of 3 x 3 and 5 x 5 convolutions, dilated and at stride 2: its error, its choice, its bits."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,9 +23,15 @@ class Case(NamedTuple):
     side: int = 3
     dilation: tuple[int, int] = (1, 1)
     scattered: bool = False  # whether the gradient by input goes by tiles of dy, which are fewer than those of dx
+    stride: int = 1
+
+    @property
+    def window(self) -> dict[str, Any]:
+        return {"padding": self.padding, "dilation": self.dilation, "stride": (self.stride, self.stride)}
 
 
-# Ordinary and odd sizes, channels that fill no vector, more channels than a block of k, dilations that divide no image.
+# Ordinary and odd sizes, channels that fill no vector, more channels than a block of k, dilations that divide no image;
+# at stride 2 also images with a row and a column that no output sees.
 CASES = [
     Case((2, 32, 26, 26), 64, NONE, scattered=True),
     Case((2, 24, 13, 13), 30, NONE, scattered=True),
@@ -44,6 +50,11 @@ CASES = [
     Case((2, 40, 23, 27), 48, WIDE, dilation=(3, 2)),
     Case((1, 280, 17, 34), 40, TWO, dilation=(1, 4)),
     Case((3, 33, 33, 14), 64, SAME, dilation=(4, 1)),
+    Case((2, 32, 32, 32), 64, SAME, scattered=True, stride=2),
+    Case((3, 64, 9, 17), 70, NONE, scattered=True, stride=2),
+    Case((2, 78, 18, 10), 64, NONE, scattered=True, stride=2),
+    Case((3, 78, 14, 14), 130, WIDE, scattered=True, stride=2),
+    Case((1, 420, 16, 8), 64, ((0, 1), (1, 0)), scattered=True, stride=2),
     Case((0, 32, 12, 12), 32, SAME),
 ]
 
@@ -60,37 +71,39 @@ def numbers(rng, *shape):
     return rng.standard_normal(shape).astype(np.float32)
 
 
-def inputs(shape, filters, padding, side=3, dilation=(1, 1), mean=0.0):
-    rng = np.random.default_rng(sum(shape) + filters)
-    x, weight = numbers(rng, *shape) + np.float32(mean), numbers(rng, filters, shape[1], side, side)
-    return x, weight, numbers(rng, filters), numbers(rng, shape[0], filters, *grid(x, weight, padding, dilation))
+def inputs(case, mean=0.0):
+    rng = np.random.default_rng(sum(case.shape) + case.filters)
+    x = numbers(rng, *case.shape) + np.float32(mean)
+    weight = numbers(rng, case.filters, case.shape[1], case.side, case.side)
+    return x, weight, numbers(rng, case.filters), numbers(rng, len(x), case.filters, *grid(x, weight, **case.window))
 
 
-def grid(x, weight, padding, dilation):
-    return [x.shape[2 + i] + sum(padding[i]) - dilation[i] * (weight.shape[2 + i] - 1) for i in range(2)]
+def grid(x, weight, padding, dilation=(1, 1), stride=(1, 1)):
+    seen = [x.shape[2 + i] + sum(padding[i]) - dilation[i] * (weight.shape[2 + i] - 1) for i in range(2)]
+    return [(seen[i] - 1) // stride[i] + 1 for i in range(2)]
 
 
-def forward(x, weight, bias, padding, activation="linear", dilation=(1, 1)):
+def forward(x, weight, bias, activation="linear", **window):
     bench = Bench()
-    y = bench.out((len(x), len(weight), *grid(x, weight, padding, dilation)))
+    y = bench.out((len(x), len(weight), *grid(x, weight, **window)))
     slots = bench.put(x), bench.put(weight)
-    options = {"padding": padding, "dilation": dilation, "activation": activation, "alpha": 0.1}
-    _core.conv2d(bench.plan, *slots, y, bias=bench.put(bias), **options)
+    _core.conv2d(bench.plan, *slots, y, bias=bench.put(bias), activation=activation, alpha=0.1, **window)
     return bench.run().get(y), names(bench.plan)
 
 
-def by_input(dy, weight, x, padding, dilation=(1, 1)):
+def by_input(dy, weight, x, **window):
     bench = Bench()
     dx = bench.out(x.shape)
-    _core.conv2d_input_gradient(bench.plan, bench.put(dy), bench.put(weight), dx, padding=padding, dilation=dilation)
+    dx_slots = bench.put(dy), bench.put(weight), dx
+    _core.conv2d_input_gradient(bench.plan, *dx_slots, **window)
     return bench.run().get(dx), names(bench.plan)
 
 
-def by_weights(x, dy, weight, padding, dilation=(1, 1)):
+def by_weights(x, dy, weight, **window):
     bench = Bench()
     dweight, dbias = bench.out(weight.shape), bench.out((len(weight),))
     slots = bench.put(x), bench.put(dy), dweight
-    _core.conv2d_weight_gradient(bench.plan, *slots, dbias=dbias, padding=padding, dilation=dilation)
+    _core.conv2d_weight_gradient(bench.plan, *slots, dbias=dbias, **window)
     bench.run()
     return bench.get(dweight), bench.get(dbias).reshape(-1), names(bench.plan)
 
@@ -113,8 +126,8 @@ def near(found, expected, bound=2e-5):
 @pytest.mark.parametrize("mean", [0.0, 3.0])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_part_is_within_2e_5_of_the_largest(case, mean):
-    window = {"padding": case.padding, "dilation": case.dilation}
-    x, weight, bias, dy = inputs(*case[:5], mean)
+    window = case.window
+    x, weight, bias, dy = inputs(case, mean)
     y, kernels = forward(x, weight, bias, **window)
     assert "conv2d_winograd" in kernels
     near(y, reference.conv2d(x, weight, bias=bias, **window)[0])
@@ -132,13 +145,37 @@ def test_every_part_is_within_2e_5_of_the_largest(case, mean):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize(("side", "dilation"), [(3, (1, 1)), (5, (1, 1)), (3, (2, 3))])
-def test_bias_and_activation_are_applied_to_the_output(side, dilation, activation):
-    x, weight, bias, _ = inputs((1, 32, 18, 18), 34, SAME, side, dilation)
-    y, kernels = forward(0.02 * x, weight, bias, SAME, activation, dilation)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case((1, 32, 18, 18), 34, SAME),
+        Case((1, 32, 18, 18), 34, SAME, side=5),
+        Case((1, 32, 18, 18), 34, SAME, dilation=(2, 3)),
+        Case((1, 64, 16, 16), 66, SAME, stride=2),
+    ],
+    ids=str,
+)
+def test_bias_and_activation_are_applied_to_the_output(case, activation):
+    x, weight, bias, _ = inputs(case)
+    y, kernels = forward(0.02 * x, weight, bias, activation, **case.window)
     assert "conv2d_winograd" in kernels
-    options = {"bias": bias, "padding": SAME, "dilation": dilation, "activation": activation, "alpha": 0.1}
+    options = {"bias": bias, "activation": activation, "alpha": 0.1, **case.window}
     near(y, reference.conv2d(0.02 * x, weight, **options)[0], 4e-5)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("case", [case for case in CASES if case.scattered], ids=str)
+def test_a_transposed_convolution_is_biased_and_activated_where_no_tile_reaches(case, activation):
+    _, weight, _, dy = inputs(case)
+    bias = numbers(np.random.default_rng(1), case.shape[1])
+    bench = Bench()
+    y = bench.out(case.shape)
+    slots = bench.put(0.02 * dy), bench.put(weight), y
+    _core.conv2d_transpose(bench.plan, *slots, bias=bench.put(bias), activation=activation, alpha=0.1, **case.window)
+    bench.run()
+    assert "conv2d_transpose_winograd_scattered" in names(bench.plan)
+    summed = reference.conv2d_input_gradient(0.02 * dy, weight, case.shape, **case.window)[0]
+    near(bench.get(y), reference.activate(summed + bias.reshape(1, -1, 1, 1), activation, 0.1), 4e-5)
 
 
 # ---- bits
@@ -146,8 +183,8 @@ def test_bias_and_activation_are_applied_to_the_output(side, dilation, activatio
 
 @pytest.mark.parametrize("case", CASES[:-1], ids=str)
 def test_the_same_bits_on_any_number_of_threads_and_in_any_batch(case):
-    x, weight, bias, dy = inputs(*case[:5])
-    window = {"padding": case.padding, "dilation": case.dilation}
+    x, weight, bias, dy = inputs(case)
+    window = case.window
 
     def everything():
         return {
@@ -167,22 +204,29 @@ def test_the_same_bits_on_any_number_of_threads_and_in_any_batch(case):
 
 
 def test_the_form_follows_from_one_samples_shape():
-    for n in (1, 2, 64):
-        x, weight, bias, _ = inputs((n, 32, 12, 12), 32, SAME)
-        assert "conv2d_winograd" in forward(x, weight, bias, SAME)[1]
-        x, weight, bias, _ = inputs((n, 1, 12, 12), 4, SAME)
-        assert "conv2d_winograd" not in forward(x, weight, bias, SAME)[1]
-        x, weight, bias, _ = inputs((n, 32, 30, 30), 32, SAME, 3, (5, 1))
-        assert "conv2d_winograd" not in forward(x, weight, bias, SAME, dilation=(5, 1))[1]
+    taken = [Case((1, 32, 12, 12), 32, SAME), Case((1, 64, 16, 16), 64, SAME, stride=2)]
+    left = [
+        Case((1, 1, 12, 12), 4, SAME),
+        Case((1, 32, 30, 30), 32, SAME, dilation=(5, 1)),
+        Case((1, 16, 16, 16), 16, SAME, stride=2),
+        Case((1, 64, 16, 16), 64, SAME, dilation=(2, 2), stride=2),
+        Case((1, 64, 16, 16), 64, TWO, side=5, stride=2),
+        Case((1, 64, 24, 24), 64, SAME, stride=3),
+    ]
+    for case in taken + left:
+        for n in (1, 2, 64):
+            x, weight, bias, _ = inputs(case._replace(shape=(n, *case.shape[1:])))
+            assert ("conv2d_winograd" in forward(x, weight, bias, **case.window)[1]) == (case in taken)
 
 
 def test_one_setting_turns_it_off():
-    x, weight, bias, dy = inputs((2, 32, 12, 12), 32, SAME)
-    by_winograd = forward(x, weight, bias, SAME)[0]
+    case = Case((2, 32, 12, 12), 32, SAME)
+    x, weight, bias, dy = inputs(case)
+    by_winograd = forward(x, weight, bias, **case.window)[0]
     rn.set_winograd(False)
     assert not rn.get_winograd()
-    y, kernels = forward(x, weight, bias, SAME)
-    kernels += by_input(dy, weight, x, SAME)[1] + by_weights(x, dy, weight, SAME)[2]
+    y, kernels = forward(x, weight, bias, **case.window)
+    kernels += by_input(dy, weight, x, **case.window)[1] + by_weights(x, dy, weight, **case.window)[2]
     assert not any("winograd" in kernel for kernel in kernels)
     expected, terms = reference.conv2d(x, weight, bias=bias, padding=SAME)
     np.testing.assert_array_less(np.abs(y - expected), 1e-5 * terms)

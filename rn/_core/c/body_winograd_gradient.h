@@ -5,61 +5,29 @@
  *
  * and the sum is 36 matrix products, one for each place: filters times tiles by tiles times channels. */
 
-/* out = A in: rows (1 0 0 0), (1 1 1 1), (1 -1 1 -1), (1 2 4 8), (1 -2 4 -8), (0 0 0 1); of two gradients the first two columns,
- * and 1 at the end of the second. */
-static RN_ALWAYS_INLINE void gradients_along(int taps, const vf *in, vf out[6]) {
-    const vf four = vf_set(4.0f), two = vf_set(2.0f);
-    vf even = in[0], odd = in[1], far_even = in[0], far_odd = in[1];
-    if (taps == 3) {
-        even = vf_add(in[0], in[2]), odd = vf_add(in[1], in[3]);
-        far_even = vf_fma(in[2], four, in[0]), far_odd = vf_fma(in[3], four, in[1]);
-    }
-    out[0] = in[0];
-    out[1] = vf_add(even, odd);
-    out[2] = vf_sub(even, odd);
-    out[3] = vf_fma(far_odd, two, far_even);
-    out[4] = vf_fnma(far_odd, two, far_even);
-    out[5] = in[6 - taps];
-}
-
-/* out = G' in: column (1 0 … 0) / 4; for the points p = 1 and -1 columns -(1 p p^2 …) / 6, for 2 and -2 (1 p p^2 …) / 24; and
- * (0 … 0 1). */
-static RN_ALWAYS_INLINE void taps_along(int taps, const vf in[6], vf *out) {
-    const vf sixth = vf_set(1.0f / 6), near_sum = vf_add(in[1], in[2]), far_sum = vf_add(in[3], in[4]);
-    const vf near_difference = vf_sub(in[2], in[1]), far_difference = vf_sub(in[3], in[4]);
-    const vf minus_sum = vf_mul(near_sum, vf_set(-1.0f / 6)), difference = vf_mul(near_difference, sixth);
-    for (int k = 0; k < taps; k++) {
-        const vf far = vf_set((float)(1 << k) / 24);
-        out[k] = k % 2 == 0 ? vf_fma(far_sum, far, minus_sum) : vf_fma(far_difference, far, difference);
-    }
-    out[0] = vf_fma(in[0], vf_set(0.25f), out[0]);
-    out[taps - 1] = vf_add(out[taps - 1], in[5]);
-}
-
 /* A dY A' of the tile whose first gradient is at `x` of the stage's rows, its columns `apart` positions apart, to u; places are
  * `plane` floats apart. */
-static RN_ALWAYS_INLINE void transform_gradients(const pixel_stage *s, int taps, ptrdiff_t x, ptrdiff_t apart, float *u,
+static RN_ALWAYS_INLINE void transform_gradients(winograd_form f, const pixel_stage *s, ptrdiff_t x, ptrdiff_t apart, float *u,
                                                  ptrdiff_t plane) {
-    const int step = 7 - taps;
-    vf half[6][WINOGRAD_MOST_STEP], out[6];
-    for (int q = 0; q < step; q++) {
+    vf half[WINOGRAD_MOST_SIDE][WINOGRAD_MOST_STEP], out[WINOGRAD_MOST_SIDE];
+    for (int q = 0; q < f.step; q++) {
         vf column[WINOGRAD_MOST_STEP];
-        for (int r = 0; r < step; r++) column[r] = vf_load(s->at + (r * s->row + x + q * apart) * VL);
-        gradients_along(taps, column, out);
-        for (int r = 0; r < 6; r++) half[r][q] = out[r];
+        for (int r = 0; r < f.step; r++) column[r] = vf_load(s->at + (r * s->row + x + q * apart) * VL);
+        gradients_along(f, column, out);
+        for (int r = 0; r < f.side; r++) half[r][q] = out[r];
     }
-    for (int r = 0; r < 6; r++) {
-        gradients_along(taps, half[r], out);
-        for (int q = 0; q < 6; q++, u += plane) vf_store(u, out[q]);
+    for (int r = 0; r < f.side; r++) {
+        gradients_along(f, half[r], out);
+        for (int q = 0; q < f.side; q++, u += plane) vf_store(u, out[q]);
     }
 }
 
 /* As transform_all_pixels, of the gradients of outputs; images have all_filters planes. */
-static RN_ALWAYS_INLINE void transform_all_gradients(const pixel_stage *s, const tile_block *b, int taps, ptrdiff_t across,
+static RN_ALWAYS_INLINE void transform_all_gradients(winograd_form f, const pixel_stage *s, const tile_block *b, ptrdiff_t across,
                                                      const float *dy, ptrdiff_t all_filters, ptrdiff_t first, ptrdiff_t filters,
                                                      float *u, ptrdiff_t lanes, ptrdiff_t plane) {
     const ptrdiff_t size = s->height * s->width;
-    const int step = 7 - taps;
+    const int step = f.step;
     clear_stage(s);
     for (ptrdiff_t m = 0; m < filters; m += VL) {
         float *to = u + m;
@@ -70,7 +38,7 @@ static RN_ALWAYS_INLINE void transform_all_gradients(const pixel_stage *s, const
                 for (ptrdiff_t r = 0; r < step; r++) stage_row(s, planes, least(VL, filters - m), y + b->down * r, r);
                 for (ptrdiff_t x = 0; x < b->columns * step; x += across * step)
                     for (ptrdiff_t phase = 0; phase < across; phase++, to += lanes)
-                        transform_gradients(s, taps, x + phase, across, to, plane);
+                        transform_gradients(f, s, x + phase, across, to, plane);
             }
         }
     }
@@ -90,12 +58,30 @@ static inline ptrdiff_t whole_lanes(ptrdiff_t channels) { return (channels + 15)
 
 /* Floats of a block of partial sums: 36 matrices [filter_block, channels of the block in whole lanes], then sums of filters. */
 static inline ptrdiff_t gradient_block(const rn_winograd_gradient_args *a) {
-    return WINOGRAD_PLACES * a->filter_block * whole_lanes(a->channel_block) + whole_lanes(a->filter_block);
+    return WINOGRAD_WEIGHTS * a->filter_block * whole_lanes(a->channel_block) + whole_lanes(a->filter_block);
 }
 
-static RN_ALWAYS_INLINE void winograd_gradient_tile(const rn_winograd_gradient_args *a, int taps, ptrdiff_t across,
+/* The products of a unit's tiles that belong to place i of the weights, added to c[filter, channel]; places that share it in one
+ * row of places go in one chain. */
+static RN_ALWAYS_INLINE void add_places(winograd_form f, micro_tile *t, int i, const float *u, ptrdiff_t filter_plane,
+                                        ptrdiff_t filters, const float *v, ptrdiff_t plane, ptrdiff_t channels, float *c) {
+    enum { LAST = WINOGRAD_WEIGHT_SIDE - 1 };
+    const int row = i / WINOGRAD_WEIGHT_SIDE, column = i % WINOGRAD_WEIGHT_SIDE;
+    const int rows = row == LAST ? f.side - LAST : 1, add = t->add;
+    t->runs = column == LAST ? f.side - LAST : 1;
+    for (int r = row; r < row + rows; r++, t->add = 1) {
+        const int place = r * f.side + column;
+        for (ptrdiff_t j = 0; j < channels; j += PANEL) {
+            t->columns = least(PANEL, channels - j);
+            t->b = v + place * plane + j;
+            multiply_panel(t, ONE_PANEL, u + place * filter_plane, 1, filters, c + j, NULL);
+        }
+    }
+    t->add = add;
+}
+
+static RN_ALWAYS_INLINE void winograd_gradient_tile(winograd_form f, const rn_winograd_gradient_args *a, ptrdiff_t across,
                                                     ptrdiff_t tile, float *scratch) {
-    const int step = 7 - taps;
     const ptrdiff_t first_filter = tile % a->filter_blocks * a->filter_block;
     const ptrdiff_t first_channel = tile / a->filter_blocks % a->channel_blocks * a->channel_block;
     const ptrdiff_t split = tile / (a->filter_blocks * a->channel_blocks);
@@ -105,16 +91,16 @@ static RN_ALWAYS_INLINE void winograd_gradient_tile(const rn_winograd_gradient_a
     const ptrdiff_t lanes = whole_lanes(a->channel_block), filter_lanes = whole_lanes(a->filter_block);
     const ptrdiff_t most_tiles = a->unit_images * a->unit_rows * a->columns;
     const ptrdiff_t plane = most_tiles * lanes + 16, filter_plane = most_tiles * filter_lanes + 16;
-    float *block = a->partial + tile * gradient_block(a), *sums = block + WINOGRAD_PLACES * a->filter_block * lanes;
+    float *block = a->partial + tile * gradient_block(a), *sums = block + WINOGRAD_WEIGHTS * a->filter_block * lanes;
 
-    const pixel_stage pixels = {
-        a->height, a->width, a->top, a->left, .ring = 6, .row = RN_WINOGRAD_ROW(a->columns, taps, across), .at = scratch};
+    const ptrdiff_t row = RN_WINOGRAD_ROW(a->columns, f.taps, f.stride, across);
+    const pixel_stage pixels = {a->height, a->width, a->top, a->left, .ring = f.side, .row = row, .at = scratch};
     float *v = pixels.at + pixels.ring * pixels.row * VL;
     const pixel_stage outputs = {
-        a->out_height, a->out_width, 0, 0, .ring = step, .row = step * a->columns, .at = v + WINOGRAD_PLACES * plane};
+        a->out_height, a->out_width, 0, 0, .ring = f.step, .row = f.step * a->columns, .at = v + f.side * f.side * plane};
     float *u = outputs.at + outputs.ring * outputs.row * VL;
 
-    micro_tile t = {.a_step = filter_lanes, .runs = 1, .b_step = lanes, .c_row = lanes, .activation = RN_LINEAR};
+    micro_tile t = {.a_step = filter_lanes, .a_turn = filter_plane, .b_step = lanes, .c_row = lanes, .activation = RN_LINEAR};
     tile_block b = {.columns = a->columns, .down = a->dilation_y};
     b.phase_rows = a->rows / a->dilation_y;
     for (b.first_image = a->images * split / a->splits; b.first_image < last_image; b.first_image += a->unit_images) {
@@ -122,18 +108,13 @@ static RN_ALWAYS_INLINE void winograd_gradient_tile(const rn_winograd_gradient_a
         for (b.first_row = 0; b.first_row < a->rows; b.first_row += a->unit_rows) {
             b.rows = least(a->unit_rows, a->rows - b.first_row);
             b.tiles = t.run = b.images * b.rows * b.columns;
-            transform_all_pixels(&pixels, &b, taps, across, a->x, a->channels, first_channel, channels, v, lanes, plane);
-            transform_all_gradients(&outputs, &b, taps, across, a->dy, a->filters, first_filter, filters, u, filter_lanes,
+            transform_all_pixels(f, &pixels, &b, across, a->x, a->channels, first_channel, channels, v, lanes, plane);
+            transform_all_gradients(f, &outputs, &b, across, a->dy, a->filters, first_filter, filters, u, filter_lanes,
                                     filter_plane);
-            for (int place = 0; place < WINOGRAD_PLACES; place++) {
-                float *c = block + place * a->filter_block * lanes;
-                for (ptrdiff_t j = 0; j < channels; j += PANEL) {
-                    t.columns = least(PANEL, channels - j);
-                    t.b = v + place * plane + j;
-                    multiply_panel(&t, ONE_PANEL, u + place * filter_plane, 1, filters, c + j, NULL);
-                }
-            }
-            add_tile_sums(u + 7 * filter_plane, b.tiles, filter_lanes, filters, t.add, sums);
+            add_tile_sums(u + (f.side + 1) * filter_plane, b.tiles, filter_lanes, filters, t.add, sums);
+            t.b_turn = plane - b.tiles * lanes;
+            for (int i = 0; i < WINOGRAD_WEIGHTS; i++)
+                add_places(f, &t, i, u, filter_plane, filters, v, plane, channels, block + i * a->filter_block * lanes);
             t.add = 1;
         }
     }
@@ -141,7 +122,7 @@ static RN_ALWAYS_INLINE void winograd_gradient_tile(const rn_winograd_gradient_a
 }
 
 KERNEL(winograd_gradient) {
-    FOR_WINOGRAD_FORM((const rn_winograd_gradient_args *)arguments, winograd_gradient_tile, tile, scratch);
+    FOR_WINOGRAD_COLUMNS(winograd_gradient_tile, (const rn_winograd_gradient_args *)arguments, tile, scratch);
 }
 
 /* Element i of all splits' blocks, summed in their order; VL of them. */
@@ -151,8 +132,9 @@ static inline vf sum_of_splits(const rn_winograd_gradient_args *a, const float *
     return total;
 }
 
-static RN_ALWAYS_INLINE void winograd_taps_tile(const rn_winograd_gradient_args *a, int side, ptrdiff_t tile) {
-    const int count = side * side;
+static RN_ALWAYS_INLINE void winograd_taps_tile(winograd_form f, const rn_winograd_gradient_args *a, ptrdiff_t tile) {
+    enum { SIDE = WINOGRAD_WEIGHT_SIDE };
+    const int count = f.taps * f.taps;
     const ptrdiff_t filter = tile % a->filter_block, filter_block = tile / a->filter_block;
     const ptrdiff_t lanes = whole_lanes(a->channel_block), size = gradient_block(a);
     const ptrdiff_t split = a->channel_blocks * a->filter_blocks * size; /* floats from one split to the next */
@@ -160,17 +142,17 @@ static RN_ALWAYS_INLINE void winograd_taps_tile(const rn_winograd_gradient_args 
     for (ptrdiff_t c = 0; c < a->channels; c += VL) {
         const ptrdiff_t block = c / a->channel_block * a->filter_blocks + filter_block;
         const float *from = a->partial + block * size + filter * lanes + c % a->channel_block;
-        vf half[WINOGRAD_MOST_TAPS][6], taps[WINOGRAD_MOST_TAPS];
-        for (int q = 0; q < 6; q++) {
-            vf column[6];
-            for (int r = 0; r < 6; r++) column[r] = sum_of_splits(a, from + (6 * r + q) * a->filter_block * lanes, split);
-            taps_along(side, column, taps);
-            for (int r = 0; r < side; r++) half[r][q] = taps[r];
+        vf half[WINOGRAD_MOST_TAPS][SIDE], taps[WINOGRAD_MOST_TAPS];
+        for (int q = 0; q < SIDE; q++) {
+            vf column[SIDE];
+            for (int r = 0; r < SIDE; r++) column[r] = sum_of_splits(a, from + (SIDE * r + q) * a->filter_block * lanes, split);
+            taps_along(f, column, taps);
+            for (int r = 0; r < f.taps; r++) half[r][q] = taps[r];
         }
         float numbers[WINOGRAD_MOST_TAPS * WINOGRAD_MOST_TAPS][VL];
-        for (int r = 0; r < side; r++) {
-            taps_along(side, half[r], taps);
-            for (int q = 0; q < side; q++) vf_store(numbers[side * r + q], taps[q]);
+        for (int r = 0; r < f.taps; r++) {
+            taps_along(f, half[r], taps);
+            for (int q = 0; q < f.taps; q++) vf_store(numbers[f.taps * r + q], taps[q]);
         }
         for (ptrdiff_t l = 0; l < least(VL, a->channels - c); l++)
             for (int k = 0; k < count; k++) *to++ = numbers[k][l];
@@ -178,11 +160,11 @@ static RN_ALWAYS_INLINE void winograd_taps_tile(const rn_winograd_gradient_args 
     if (a->dbias == NULL) return;
     float bias = 0.0f;
     for (ptrdiff_t s = 0; s < a->splits; s++)
-        bias += a->partial[s * split + filter_block * size + WINOGRAD_PLACES * a->filter_block * lanes + filter];
+        bias += a->partial[s * split + filter_block * size + WINOGRAD_WEIGHTS * a->filter_block * lanes + filter];
     a->dbias[tile] = bias;
 }
 
 KERNEL(winograd_taps) {
     (void)scratch;
-    FOR_WINOGRAD_TAPS((const rn_winograd_gradient_args *)arguments, winograd_taps_tile, tile);
+    FOR_WINOGRAD_FORM(winograd_taps_tile, (const rn_winograd_gradient_args *)arguments, tile);
 }

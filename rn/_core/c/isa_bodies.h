@@ -33,6 +33,7 @@ RN_ARITHMETIC_KERNELS(X)
 #include "body_weight_gradient.h"
 #include "body_weight_dots.h"
 #include "body_depthwise.h"
+#include "body_winograd_matrices.h"
 #include "body_winograd.h"
 #include "body_winograd_gradient.h"
 #include "body_winograd_scattered.h"

@@ -433,50 +433,53 @@ typedef struct {
 } rn_depthwise_args;
 
 /* winograd_weights: transformed = G w G' of each filter and channel, in the order of the instruction set's panels: (panel, place,
- * channel, filter of the panel), with places (a, b) of 6 x 6. w[m, c] has taps x taps, 3 or 5, at weight + m filter_step + c
- * channel_step, from the last to the first where flipped. A tile is RN_WINOGRAD_FILTERS filters. transformed has 36 channels
- * floats for each filter, filters up to a multiple of RN_WINOGRAD_FILTERS. 200 FLOPs and 4 (taps^2 + 36) bytes a filter and
- * channel. */
+ * channel, filter of the panel), with places (a, b) of 6 x 6. w[m, c] has taps x taps, 3 or 5, at weight + m
+ * filter_step + c channel_step, from the last to the first where flipped. A tile is RN_WINOGRAD_FILTERS filters. transformed has
+ * 36 (channels + 1) floats for each filter, filters up to a multiple of RN_WINOGRAD_FILTERS. 200 FLOPs and 4 (taps^2 + 36) bytes
+ * a filter and channel. */
 enum { RN_WINOGRAD_FILTERS = 32 };
 typedef struct {
     const float *weight;
     float *transformed;
     ptrdiff_t filters, channels, filter_step, channel_step;
-    int flipped, taps;
+    int flipped, taps, stride;
 } rn_winograd_weights_args;
 
-/* winograd: y[n, m] = act(sum over c of x[n, c] * w[m, c] + bias[m]), 3 x 3 or 5 x 5 at stride 1, from winograd_weights. x has
- * `top` and `left` zeros before its first row and column, and as many behind as outputs reach for. An image has rows x columns
- * tiles of (7 - taps) x (7 - taps) outputs, multiples of the dilation; a unit is unit_images whole images, or unit_rows rows of
- * tiles of one image. A tile of the call is filter_block filters, a multiple of RN_WINOGRAD_FILTERS, of a unit. Scratch, in
- * floats, with t tiles of a unit and channels up to a multiple of 16: 6 RN_WINOGRAD_ROW 16 + 36 (t channels + 16) + 36 (32 t +
- * 16). FLOPs are counted as the direct form's: 2 taps^2 a pair of channels and output.
+/* winograd: y[n, m] = act(sum over c of x[n, c] * w[m, c] + bias[m]), 3 x 3 or 5 x 5, 3 x 3 also at stride 2, from
+ * winograd_weights. x has `top` and `left` zeros before its first row and column, and as many behind as outputs reach for. An
+ * image has rows x columns tiles of (7 - taps) x (7 - taps) outputs, multiples of the dilation; a unit is unit_images whole
+ * images, or unit_rows rows of tiles of one image. A tile of the call is filter_block filters, a multiple of RN_WINOGRAD_FILTERS,
+ * of a unit. Scratch, in floats, with t tiles of a unit, channels up to a multiple of 16 and s = RN_WINOGRAD_SIDE: 16 s
+ * RN_WINOGRAD_ROW and s^2 (t channels + 32 t + 32). FLOPs are counted as the direct form's: 2 taps^2 a pair of channels and
+ * output.
  *
  * winograd_scattered: the gradient by input from x = dy, over tiles of dy; dy reaches `top` rows above and `left` columns before
  * y's first. Units are whole images, and nothing is dilated. */
 enum { RN_WINOGRAD_MOST_DILATION = 4 };
-#define RN_WINOGRAD_ROW(columns, taps, dilation) ((7 - (taps)) * (columns) + ((taps)-1) * (dilation))
+#define RN_WINOGRAD_SIDE(stride) ((stride) == 2 ? 9 : 6)
+#define RN_WINOGRAD_ROW(columns, taps, stride, dilation) \
+    ((stride) * (7 - (taps)) * (columns) + ((taps)-1) * (dilation))
 typedef struct {
     const float *x, *transformed, *bias;
     float *y;
     ptrdiff_t images, channels, filters, height, width, out_height, out_width, top, left;
     ptrdiff_t rows, columns, unit_images, unit_rows, filter_block, dilation_y, dilation_x;
-    int taps, activation;
+    int taps, stride, activation;
     float alpha;
 } rn_winograd_args;
 
 /* winograd_gradient: partial[split, channel block, filter block] = (sum over the split's images and tiles of (A dY A')[place, m]
- * (B' d B)[place, c], filter_block x channel_block of them for each of 36 places; then the sums of dY by filter); sizes as for
- * winograd, channels and filters of a block up to multiples of 16. A tile is one such block. Scratch, in floats, with t tiles of
- * a unit: 36 t (channel_block + filter_block) + 36 * 32 and 16 (6 RN_WINOGRAD_ROW + 16 columns). winograd_taps: dweight[m, c] =
- * G' (the splits' sum) G; dbias[m] (NULL: none). A tile is a filter. FLOPs are counted as the direct form's. */
+ * (B' d B)[place, c], filter_block x channel_block of them for each of the weights' 36 places; then the sums of dY by filter);
+ * sizes as for winograd, channels and filters of a block up to multiples of 16. A tile is one such block. Scratch, in floats,
+ * with t tiles of a unit: s^2 (t (channel_block + filter_block) + 32) and 16 (s RN_WINOGRAD_ROW + 16 columns). winograd_taps:
+ * dweight[m, c] = G' (the splits' sum) G; dbias[m] (NULL: none). A tile is a filter. FLOPs are counted as the direct form's. */
 typedef struct {
     const float *x, *dy;
     float *partial, *dweight, *dbias;
     ptrdiff_t images, channels, filters, height, width, out_height, out_width, top, left;
     ptrdiff_t rows, columns, unit_images, unit_rows;
     ptrdiff_t splits, channel_block, channel_blocks, filter_block, filter_blocks, dilation_y, dilation_x;
-    int taps;
+    int taps, stride;
 } rn_winograd_gradient_args;
 
 /* weight_gradient: partial[s, g, k, m] = sum over the images of split s and positions p of x[n, g channels + c, tap t of p] dy[n,
