@@ -11,7 +11,7 @@
  * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them, and rows
  * of panels, which go in once. */
 
-enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 64, SHORT_CHAIN = 24, VECTORS = 3 };
+enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 32, SHORT_CHAIN = 24, VECTORS = 3 };
 enum { PACKS_PARTS = VL == 16 }; /* whether a panel's last vector may be less than whole where it is packed */
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
