@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_
 
 import os
 
-from rn.errors import DtypeError, OptionError, ShapeError, StateError, flag, refuse_masked
+from rn.errors import DtypeError, OptionError, ShapeError, StateError, flag, refuse_masked, seed_number
 
 cdef extern from "rn.h" nogil:
     ctypedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch) noexcept nogil

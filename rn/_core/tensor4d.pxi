@@ -102,7 +102,7 @@ cdef class Tensor4D:
     def uniform(cls, shape, low=0.0, high=1.0, *, seed=None) -> Tensor4D:
         """Return random numbers evenly spread over [low, high), the same for the same ``seed``; None takes a fresh one.
 
-        Raises ``OptionError`` unless both ends are finite and low <= high.
+        Raises ``OptionError`` unless both ends are finite, low <= high and 0 <= seed < 2^64.
         """
         return uniform_tensor(shape, low, high, seed)
 
@@ -110,7 +110,7 @@ cdef class Tensor4D:
     def normal(cls, shape, mean=0.0, std=1.0, *, seed=None) -> Tensor4D:
         """Return normal random numbers, the same for the same ``seed``; None takes a fresh one.
 
-        Raises ``OptionError`` unless mean and std are finite and std >= 0.
+        Raises ``OptionError`` unless mean and std are finite, std >= 0 and 0 <= seed < 2^64.
         """
         return normal_tensor(shape, mean, std, seed)
 
@@ -469,7 +469,7 @@ cdef class Tensor4D:
         """Return a tensor of this shape that holds 1 / (1 - rate) with probability 1 - rate, elsewhere 0.
 
         Times x it is inverted dropout, whose mean is x. The same (seed, step) repeat a mask, other steps have others. Raises
-        ``OptionError`` unless 0 <= rate < 1.
+        ``OptionError`` unless 0 <= rate < 1 and 0 <= seed < 2^64.
         """
         return tensor_dropout_mask(self, rate, seed, step)
 

@@ -208,7 +208,7 @@ cdef Tensor4D tensor_softmax(Tensor4D t, object axis):
 
 cdef Tensor4D tensor_dropout_mask(Tensor4D t, object rate, object seed, object step):
     cdef Tensor4D mask = empty_tensor(t.axes)
-    cdef Plan plan = Plan(1, seed=whole(seed, "a seed"))
+    cdef Plan plan = Plan(1, seed=seed_of(seed))
     plan.step.step = word64(whole(step, "a step"))
     fill_elements(mask.data, mask.size, 1.0)
     dropout(plan, plan.bound(mask), plan.bound(mask), real(rate, "a dropout rate"), 0)
@@ -230,7 +230,11 @@ cdef Tensor4D normal_tensor(object shape, object mean, object std, object seed):
 
 
 cdef object seed_or_fresh(object seed):
-    return int.from_bytes(os.urandom(8), "little") if seed is None else whole(seed, "a seed")
+    return int.from_bytes(os.urandom(8), "little") if seed is None else seed_of(seed)
+
+
+cdef object seed_of(object seed):
+    return seed_number("a seed", whole(seed, "a seed"))
 
 
 cdef object whole(object value, str what):

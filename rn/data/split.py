@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rn import _core
-from rn.errors import DtypeError, LabelError, OptionError, ShapeError, is_real, refuse_masked
+from rn.errors import DtypeError, LabelError, OptionError, ShapeError, is_real, refuse_masked, seed_number
 
 __all__ = ["train_test_split"]
 
@@ -35,18 +35,17 @@ def train_test_split(
     up or down, and has at least one sample in either part. The split depends on ``seed``, n, ``test_size`` and
     ``stratify`` only; it is the same on every machine.
 
-    Raises ``ShapeError`` if lengths differ, ``OptionError`` if a part would be empty or would lack a class,
-    ``LabelError`` if a class has one sample only, ``DtypeError`` if labels are neither numbers nor strings.
+    Raises ``ShapeError`` if lengths differ, ``OptionError`` if a part would be empty or would lack a class and unless
+    0 <= seed < 2^64, ``LabelError`` if a class has one sample only, ``DtypeError`` if labels are neither numbers nor
+    strings.
     """
     x, y = as_samples("x", x), as_samples("y", y)
     n = len(x)
     if len(y) != n:
         raise ShapeError(f"x and y must have as many samples, got {n} and {len(y)}")
     tests = samples_for_testing(n, test_size)
-    if not isinstance(seed, int | np.integer):
-        raise OptionError(f"seed must be a whole number, got {seed!r}")
     order = np.empty(n, dtype=np.int64)
-    _core.shuffle(order, seed, SPLIT)
+    _core.shuffle(order, seed_number("seed", seed), SPLIT)
     if stratify is None:
         test, train = order[:tests], order[tests:]
     else:

@@ -14,7 +14,7 @@ from rn import _core, activations, initializers, registry, regularizers
 from rn.activations import write
 from rn.errors import DtypeError, OptionError, ShapeError, StateError, flag, read_only, refuse_masked, returned
 
-__all__ = ["Layer", "Parameter", "Shape", "described", "restored"]
+__all__ = ["Layer", "Parameter", "Shape", "described", "restored", "saved_config"]
 
 Shape = tuple[int, ...]
 FloatArray = NDArray[np.float32]
@@ -82,7 +82,8 @@ class Layer:
     as ``BatchNorm``'s running statistics, stays.
 
     Files hold a layer's ``config``: unless the class writes one of its own, the arguments of its constructor that it
-    keeps as ``self.<argument>``. A class is saved by the name it was registered under.
+    keeps as ``self.<argument>``. Those come along, too, where a class has a constructor of its own and its base's
+    ``config``. A class is saved by the name it was registered under.
 
     A layer that keeps an ``rn.activations`` object as ``self.activation`` leaves it to the model to apply: behind what
     ``bind`` or ``forward`` gives, joined with it where a kernel can do both.
@@ -420,8 +421,26 @@ def described(layer: Layer) -> dict[str, Any]:
         "layer": registry.name_of("layer", type(layer)),
         "name": layer.name,
         "trainable": layer.trainable,
-        "config": layer.config(),
+        "config": saved_config(layer),
     }
+
+
+def saved_config(layer: Layer) -> dict[str, Any]:
+    """Return the constructor's arguments as files hold them.
+
+    That is ``config``; but a class with a constructor of its own and its base's ``config`` has other arguments: those
+    that it keeps as attributes come as well, and those that it does not take stay away.
+    """
+    import inspect  # for this alone
+
+    given = layer.config()
+    init, config = (next(kind for kind in type(layer).__mro__ if name in vars(kind)) for name in ("__init__", "config"))
+    if init is config or not issubclass(init, config):
+        return given
+    parameters = inspect.signature(type(layer)).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    taken = {*parameters, *(given if takes_all else ())}
+    return {name: value for name, value in {**Layer.config(layer), **given}.items() if name in taken}
 
 
 def restored(description: dict[str, Any]) -> Layer:

@@ -13,7 +13,7 @@ from rn import losses, metrics, optimizers, registry
 from rn.errors import FileError, OptionError, RnError, ShapeError
 from rn.initializers import WeightSource
 from rn.layers import Layer
-from rn.layers.base import described, restored
+from rn.layers.base import described, restored, saved_config
 from rn.models.network import leaves, name_layers
 
 if TYPE_CHECKING:
@@ -96,9 +96,14 @@ def _alike(layer: Layer, description: dict[str, Any]) -> None:
     if again != shapes:
         raise ShapeError(f"it would have the shapes {dict(again - shapes)}, not {dict(shapes - again)}")
     for one, twin in zip(leaves([layer]), leaves([made]), strict=True):
-        # A class that writes its own config knows what becomes of it, such as a list of a tuple.
-        if type(one).config is Layer.config and repr(one.config()) != repr(twin.config()):
-            raise OptionError(f"its config() would be {twin.config()!r:.100}, not {one.config()!r:.100}")
+        if repr(_found(one)) != repr(_found(twin)):
+            raise OptionError(f"its config() would be {_found(twin)!r:.100}, not {_found(one)!r:.100}")
+
+
+def _found(layer: Layer) -> dict[str, Any]:
+    """The arguments found among the layer's attributes; a class that writes its own config knows what becomes of it."""
+    written = {} if type(layer).config is Layer.config else layer.config()
+    return {name: value for name, value in saved_config(layer).items() if name not in written}
 
 
 def _in_rn(layer: Layer) -> bool:

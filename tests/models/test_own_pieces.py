@@ -592,6 +592,40 @@ def test_what_a_file_would_change_of_an_own_layer_is_refused(tmp_path: Path) -> 
     assert rn.load(tmp_path / "own.rn").layers[3].size == (1,)
 
 
+def test_a_class_of_a_built_in_layer_keeps_its_own_arguments_in_files(tmp_path: Path) -> None:
+    @rn.register("layer", "scaled dense")
+    class ScaledDense(Dense):
+        def __init__(self, units: int, gain: float = 1.0, use_bias: bool = True, name: str | None = None) -> None:
+            super().__init__(units, use_bias=use_bias, name=name)
+            self.gain = gain
+
+    @rn.register("layer", "five")
+    class Five(Dense):
+        def __init__(self, name: str | None = None) -> None:
+            super().__init__(5, activation="relu", name=name)
+
+    @rn.register("layer", "any dense")
+    class AnyDense(Dense):
+        def __init__(self, *args: Any, gain: float = 1.0, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.gain = gain
+
+    @rn.register("layer", "doubled gain")
+    class DoubledGain(ScaledDense):
+        def __init__(self, units: int, gain: float = 1.0) -> None:
+            super().__init__(units, 2 * gain)
+
+    layers = [Flatten(), ScaledDense(4, gain=2.5, use_bias=False), Five(), AnyDense(3, gain=0.5, activation="tanh")]
+    model = rn.Sequencial(layers, input_shape=X.shape[1:], seed=1)
+    model.save(tmp_path / "own.rn")
+    again = rn.load(tmp_path / "own.rn")
+    assert [type(layer) for layer in again.layers] == [type(layer) for layer in layers]
+    assert [again.layers[1].gain, again.layers[3].gain] == [2.5, 0.5]
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    with pytest.raises(OptionError, match=r"could not be loaded again \(its config\(\) would be"):
+        scaled(DoubledGain(4, 3.0)).save(tmp_path / "doubled.rn")
+
+
 def test_defaults_that_no_file_can_hold_are_no_hindrance(tmp_path: Path) -> None:
     twos = np.full(8, 2.0, np.float32)
 
