@@ -82,12 +82,19 @@ def seed_number(what: str, value: Any) -> int:
 
 
 def refuse_masked(name: str, values: Any, owner: str = "") -> None:
-    """Raise ``DtypeError`` for a masked array: as a plain one it would show the numbers that its mask hides."""
+    """Raise ``DtypeError`` for a masked array or a list of such: plain ones would show the numbers that masks hide."""
     ma = sys.modules.get("numpy.ma")  # which NumPy imports when it is used
-    if ma is not None and isinstance(values, ma.MaskedArray):
+    if ma is None:
+        return
+    if isinstance(values, ma.MaskedArray):
         raise DtypeError(
             f"{owner}{name} is a masked array, whose hidden numbers would be taken for data: "
             f"pass {name}.filled(value), or leave out the samples that are masked"
+        )
+    if isinstance(values, (list, tuple)) and any(isinstance(value, ma.MaskedArray) for value in values):
+        raise DtypeError(
+            f"{owner}{name} holds masked arrays, whose hidden numbers would be taken for data: "
+            "fill them (array.filled(value)), or leave out the samples that are masked"
         )
 
 

@@ -551,6 +551,8 @@ def test_a_shape_is_read_without_running_python():
 def test_masked_arrays_are_refused(take):
     with pytest.raises(DtypeError, match=r"masked array.*filled"):
         take(np.ma.masked_array(np.ones(2, np.float32), [True, False]))
+    with pytest.raises(DtypeError, match=r"masked array.*fill"):
+        take([np.ma.masked_array(np.ones(2, np.float32), [True, False])])
 
 
 def test_what_cannot_be_compared_is_named():
