@@ -70,6 +70,7 @@ static void clear_stage(const pixel_stage *s) {
 static void stage_row(const pixel_stage *s, const float *planes, ptrdiff_t channels, ptrdiff_t y, ptrdiff_t at) {
     float *to = s->at + (at % s->ring * s->row + s->left) * VL;
     const ptrdiff_t image_y = y - s->top, size = s->height * s->width, columns = least(s->width, s->row - s->left);
+    const int collide = size % 1024 == 0; /* planes 4 KiB apart: in the first cache, a line should be read but once */
     if (image_y < 0 || image_y >= s->height) {
         for (ptrdiff_t x = 0; x < columns; x++) vf_store(to + x * VL, vf_zero());
         return;
@@ -78,7 +79,7 @@ static void stage_row(const pixel_stage *s, const float *planes, ptrdiff_t chann
         const float *from = planes + image_y * s->width + x;
         const ptrdiff_t count = least(VL, columns - x);
         vf block[VL];
-        if (channels == VL && count == VL)
+        if (channels == VL && count == VL && !collide)
             vf_load_turned(from, size, block);
         else
             load_turned_part(from, size, channels, count, block);
