@@ -151,14 +151,15 @@ typedef struct {
     float *v, *m;
 } winograd_unit;
 
-/* m[place, tile, filter] = sum over c of v[place, tile, c] u[place, c, filter], for one panel of filters. */
+/* m[place, tile, filter] = sum over c of v[place, tile, c] u[place, c, filter], for one panel of filters; summed in short chains,
+ * for what is rounded here grows where places are added up. */
 static void multiply_places(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t panel, ptrdiff_t columns) {
     micro_tile t = {.a_step = 1, .runs = 1, .b_step = PANEL, .c_row = PANEL, .columns = columns, .activation = RN_LINEAR};
     const float *first = a->transformed + panel * WINOGRAD_WEIGHTS * weight_plane(a->channels);
     for (int place = 0; place < u->side * u->side; place++) {
         const float *b = first + weights_of_place(place, u->side) * weight_plane(a->channels);
-        for (ptrdiff_t begin = 0; begin < a->channels; begin += RN_KC) {
-            t.run = least(RN_KC, a->channels - begin);
+        for (ptrdiff_t begin = 0; begin < a->channels; begin += WINOGRAD_CHAIN) {
+            t.run = least(WINOGRAD_CHAIN, a->channels - begin);
             t.b = b + begin * PANEL;
             t.add = begin > 0;
             multiply_panel(&t, ONE_PANEL, u->v + place * u->plane + begin, u->channels, u->block.tiles, u->m + place * u->m_plane,

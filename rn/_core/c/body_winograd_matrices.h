@@ -16,7 +16,8 @@ enum {
     WINOGRAD_WEIGHTS = WINOGRAD_WEIGHT_SIDE * WINOGRAD_WEIGHT_SIDE,
     WINOGRAD_MOST_SIDE = 9,
     WINOGRAD_MOST_STEP = 4,
-    WINOGRAD_MOST_TAPS = 5
+    WINOGRAD_MOST_TAPS = 5,
+    WINOGRAD_CHAIN = 128 /* channels summed in one chain */
 };
 
 /* A form, constant where it is used: its taps and stride, the pixels under a tile, which are as many as places, and the outputs
