@@ -49,9 +49,14 @@ cdef extern from "rn.h" nogil:
 cdef Py_ssize_t MOST_TRANSFORMED = 163840
 # A unit has no more tiles than this; what is gained by more is little.
 cdef Py_ssize_t MOST_UNIT_TILES = 96
-# Rather so many units than units of fewer tiles.
+# Even where they do not stay in the cache, a unit has so many tiles: each unit reads all weights.
+cdef Py_ssize_t WHOLE_UNIT_TILES = 16
+# For more units than FEWEST_UNITS, units are not cut below so many tiles.
 cdef Py_ssize_t FEWEST_UNITS = 8
 cdef Py_ssize_t FEWEST_UNIT_TILES = 8
+# Units of tiles of dy that an image may be as large as, at stride 2.
+cdef Py_ssize_t LARGEST_IMAGE = 4
+
 
 cdef bint first_winograd() except -1:
     """What RN_WINOGRAD says; on where it is not set."""
@@ -75,7 +80,8 @@ def set_winograd(on) -> None:
     It needs a quarter of the multiplications, a third for 5 x 5 and a little over half for 3 x 3 at stride 2, and rounds more:
     within 2e-5 of a sample's largest output, where the direct form stays within 1e-5 of the sum of the absolute terms. Numbers
     near float32's end overflow earlier in it, and a NaN or an infinite pixel reaches all outputs of its tile of 4 x 4 (2 x 2).
-    The variable RN_WINOGRAD=0 turns it off from the start. Models obey from their next call on; results with and without it
+    The same goes for the gradient, and for Conv2DTranspose, whose tiles are of up to 9 x 9 pixels. Where an output is 0 but for
+    rounding, ReLU's gradient may fall on either side. The variable RN_WINOGRAD=0 turns it off from the start. Models obey from their next call on; results with and without it
     differ in their last digits. Source: Lavin and Gray 2015, "Fast algorithms for convolutional neural networks". Raises
     ``OptionError`` for what is neither True nor False.
     """
@@ -84,7 +90,7 @@ def set_winograd(on) -> None:
 
 
 cdef bint fits_winograd(_Convolution conv):
-    """Whether there is such a form: 3 x 3 taps, dilated or at stride 2, or 5 x 5, in one group; and the setting is on."""
+    """Whether there is such a form: 3 x 3 taps, plain, dilated or at stride 2, or 5 x 5, in one group; and the setting is on."""
     cdef Py_ssize_t side = conv.kernel[0], stride = conv.stride[0]
     if not WINOGRAD or conv.groups > 1 or side not in (3, 5) or conv.kernel[1] != side or conv.stride[1] != stride:
         return False
@@ -121,15 +127,19 @@ cdef bint takes_winograd(_Convolution conv, bint gradient):
     """Whether ``conv``, or its gradient by input, takes Winograd's form: a matter of one sample's shape and of the setting.
 
     A tile's transforms cost as much as so many multiply-adds for each channel that comes in and each that goes out, whatever the
-    other number is.
+    other number is. At stride 2 there are more of them for each product saved, and more numbers: with many channels the pixels of
+    a unit and the weights do not stay in the cache together.
     """
     if not fits_winograd(conv):
         return False
     cdef double channels = conv.channels, filters = conv.filters
     cdef bint strided = conv.stride[0] == 2
+    cdef double products = channels * filters
+    if strided:
+        products *= 1.0 + (filters if gradient else channels) / 1024.0
     if not gradient:
-        return winograd_pays(conv, tiles_of(conv, conv.grid), conv.grid[0] * conv.grid[1], channels * filters,
-                             (1200.0 if strided else 250.0) * channels + (700.0 if strided else 350.0) * filters)
+        return winograd_pays(conv, tiles_of(conv, conv.grid), conv.grid[0] * conv.grid[1], products,
+                             (1000.0 if strided else 250.0) * channels + (900.0 if strided else 350.0) * filters)
     cdef int axis
     for axis in range(2):
         if max(conv.low[axis], conv.high[axis]) > conv.dilation[axis] * (conv.kernel[axis] - 1):
@@ -139,15 +149,15 @@ cdef bint takes_winograd(_Convolution conv, bint gradient):
         return False
     cdef Py_ssize_t tiles = tiles_of(conv, conv.grid) if scattered else tiles_of(conv, conv.image)
     cdef Py_ssize_t positions = conv.image[0] * conv.image[1] // (conv.stride[0] * conv.stride[1])
-    return winograd_pays(conv, tiles, positions, channels * filters, 250.0 * filters + (900.0 if strided else 350.0) * channels)
+    return winograd_pays(conv, tiles, positions, products, 250.0 * filters + (850.0 if strided else 350.0) * channels)
 
 
 cdef bint scatters_winograd(_Convolution conv):
     """Whether the gradient by input goes by tiles of dy: where they are at least a tenth fewer (adding tiles up costs that much)
-    and one image fits a unit. At stride 2 there is no other way, and a few times as much may go into a unit."""
+    and one image fits a unit. At stride 2 there is no other way, and a larger image still pays."""
     cdef Py_ssize_t tiles = tiles_of(conv, conv.grid), most = tiles_in_unit(conv.filters, places_of(conv))
     if conv.stride[0] == 2:
-        return tiles <= 4 * most
+        return tiles <= LARGEST_IMAGE * most
     return conv.dilation[0] == conv.dilation[1] == 1 and 1.1 * tiles < tiles_of(conv, conv.image) and tiles <= most
 
 
@@ -217,7 +227,7 @@ cdef void record_winograd_weights(Plan plan, str name, Slot weight, Slot transfo
 
 
 cdef Py_ssize_t tiles_in_unit(Py_ssize_t channels, Py_ssize_t places):
-    return max(min(MOST_TRANSFORMED // (places * (whole_lanes(channels) + 32)), MOST_UNIT_TILES), 1)
+    return max(min(MOST_TRANSFORMED // (places * (whole_lanes(channels) + 32)), MOST_UNIT_TILES), WHOLE_UNIT_TILES)
 
 
 cdef void cut_winograd(rn_winograd_args *a, Py_ssize_t places, double flops, bint whole_images):

@@ -34,8 +34,8 @@ cdef extern from "rn.h" nogil:
 # some threads, each split costing a block more to add up.
 cdef Py_ssize_t LONGEST_BLOCK = 64
 cdef Py_ssize_t WANTED_BLOCKS = 8
-# Floats that the transformed pixels and gradients of a unit should stay below.
-cdef Py_ssize_t MOST_IN_UNIT = 131072
+# Floats that the transformed pixels and gradients of a unit should stay below, if that leaves WHOLE_UNIT_TILES.
+cdef Py_ssize_t MOST_IN_UNIT = 110592
 
 
 cdef Py_ssize_t whole_lanes(Py_ssize_t channels):
@@ -45,15 +45,17 @@ cdef Py_ssize_t whole_lanes(Py_ssize_t channels):
 cdef bint takes_winograd_gradient(_Convolution conv):
     """Whether the gradient by weights takes Winograd's form: by one sample's shape and the setting, as `winograd_pays` does.
 
-    Lanes are filled up to 16 channels, and a tile's transforms cost about 250 for each lane and 200 for each filter; at stride 2,
-    where a tile has more places and pixels, 2000 and 500.
+    Lanes are filled up to 16 channels, and a tile's transforms cost about 250 for each lane and 200 for each filter. At stride 2
+    they cost 2000 and 500, and are made again for each block of the other side.
     """
     if not fits_winograd(conv):
         return False
     cdef double lanes = whole_lanes(conv.channels), filters = conv.filters
-    cdef bint strided = conv.stride[0] == 2
-    return winograd_pays(conv, tiles_of(conv, conv.grid), conv.grid[0] * conv.grid[1], lanes * filters,
-                         (2000.0 if strided else 250.0) * lanes + (500.0 if strided else 200.0) * filters)
+    cdef double transforms = 250.0 * lanes + 200.0 * filters
+    if conv.stride[0] == 2:
+        transforms = 2000.0 * lanes * divide_up(conv.filters, LONGEST_BLOCK)
+        transforms += 500.0 * filters * divide_up(conv.channels, LONGEST_BLOCK)
+    return winograd_pays(conv, tiles_of(conv, conv.grid), conv.grid[0] * conv.grid[1], lanes * filters, transforms)
 
 
 cdef void record_winograd_gradient(Plan plan, _Convolution conv, Slot x, Slot dy, Slot dweight, Slot dbias) except *:
@@ -102,7 +104,7 @@ cdef void cut_winograd_gradient(rn_winograd_gradient_args *a, Py_ssize_t places)
     a.filter_blocks = divide_up(a.filters, a.filter_block)
     a.splits = max(1, min(a.images, divide_up(WANTED_BLOCKS, a.channel_blocks * a.filter_blocks)))
     cdef Py_ssize_t floats = places * (whole_lanes(a.channel_block) + whole_lanes(a.filter_block))
-    cdef Py_ssize_t tiles = max(1, min(MOST_UNIT_TILES, MOST_IN_UNIT // floats))
+    cdef Py_ssize_t tiles = max(WHOLE_UNIT_TILES, min(MOST_UNIT_TILES, MOST_IN_UNIT // floats))
     a.unit_rows = min(a.rows, max(1, tiles // a.columns))
     a.unit_images = 1
     if a.unit_rows == a.rows:
