@@ -8,6 +8,7 @@ take from users and lend them.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -91,11 +92,18 @@ def refuse_masked(name: str, values: Any, owner: str = "") -> None:
             f"{owner}{name} is a masked array, whose hidden numbers would be taken for data: "
             f"pass {name}.filled(value), or leave out the samples that are masked"
         )
-    if isinstance(values, (list, tuple)) and any(isinstance(value, ma.MaskedArray) for value in values):
+    if isinstance(values, (list, tuple)) and _holds(values, ma.MaskedArray):
         raise DtypeError(
             f"{owner}{name} holds masked arrays, whose hidden numbers would be taken for data: "
             "fill them (array.filled(value)), or leave out the samples that are masked"
         )
+
+
+def _holds(values: Sequence[Any], kind: type) -> bool:
+    """Whether lists in lists hold a ``kind``; rows that begin with a number are taken for numbers."""
+    if not values or is_real(values[0]):
+        return False
+    return any(isinstance(v, kind) or (isinstance(v, (list, tuple)) and _holds(v, kind)) for v in values)
 
 
 def read_only(tensor: Any, shape: tuple[int, ...]) -> NDArray[Any]:

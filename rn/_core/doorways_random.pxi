@@ -34,7 +34,7 @@ cdef extern from "rn.h" nogil:
 
 
 cdef uint64_t word64(value):
-    """The low 64 bits of a whole number: seeds may be any Python integer."""
+    """The low 64 bits of a whole number."""
     return <uint64_t> (int(value) & 0xFFFFFFFFFFFFFFFF)
 
 

@@ -79,11 +79,11 @@ def set_winograd(on) -> None:
 
     It needs a quarter of the multiplications, a third for 5 x 5 and a little over half for 3 x 3 at stride 2, and rounds more:
     within 2e-5 of a sample's largest output, where the direct form stays within 1e-5 of the sum of the absolute terms. Numbers
-    near float32's end overflow earlier in it, and a NaN or an infinite pixel reaches all outputs of its tile of 4 x 4 (2 x 2).
-    The same goes for the gradient, and for Conv2DTranspose, whose tiles are of up to 9 x 9 pixels. Where an output is 0 but for
-    rounding, ReLU's gradient may fall on either side. The variable RN_WINOGRAD=0 turns it off from the start. Models obey from their next call on; results with and without it
-    differ in their last digits. Source: Lavin and Gray 2015, "Fast algorithms for convolutional neural networks". Raises
-    ``OptionError`` for what is neither True nor False.
+    near float32's end overflow earlier in it, and a NaN or an infinite pixel reaches all outputs of its tile of 4 x 4 (2 x 2), in
+    gradients and Conv2DTranspose up to 9 x 9 pixels. What is 0 in the direct form may be a rounding error of either sign, so that
+    the gradient of a ReLU passes or not. The variable RN_WINOGRAD=0 turns it off from the start. Models obey from their next call
+    on; results with and without it differ in their last digits. Source: Lavin and Gray 2015, "Fast algorithms for convolutional
+    neural networks". Raises ``OptionError`` for what is neither True nor False.
     """
     global WINOGRAD
     WINOGRAD = flag("set_winograd: on", on)

@@ -37,6 +37,8 @@ class Activation(Layer):
     the classes below, each of which is ``Activation`` of one function.
     """
 
+    _forward_may_be_written = False
+
     def __init__(
         self, activation: str | activations.ActivationFunction | dict[str, Any], *, name: str | None = None
     ) -> None:

@@ -14,7 +14,7 @@ from rn import _core, activations, initializers, registry, regularizers
 from rn.activations import write
 from rn.errors import DtypeError, OptionError, ShapeError, StateError, flag, read_only, refuse_masked, returned
 
-__all__ = ["Layer", "Parameter", "Shape", "described", "restored", "saved_config"]
+__all__ = ["Layer", "Parameter", "Shape", "described", "finds_arguments", "restored", "saved_config"]
 
 Shape = tuple[int, ...]
 FloatArray = NDArray[np.float32]
@@ -94,6 +94,20 @@ class Layer:
     Attributes: ``name``; ``trainable``, whether training may change it; ``input_shape`` and ``output_shape`` without
     the batch axis, None before ``build``.
     """
+
+    # Whether a class may write its own `forward`; not where the model binds what is inside.
+    _forward_may_be_written = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let a class that writes ``forward`` be bound by it, whatever ``bind`` its base has."""
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls) and "bind" not in vars(cls):
+            if not cls._forward_may_be_written:
+                base = cls.__mro__[1].__name__
+                raise OptionError(
+                    f"{cls.__name__} writes forward, which its base {base} never calls: derive it from Layer"
+                )
+            cls.bind = Layer.bind  # type: ignore[method-assign]
 
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None and (not isinstance(name, str) or not name):
@@ -236,12 +250,10 @@ class Layer:
         Unless a class writes a ``config`` of its own: those that are kept as attributes of their names and were not
         left at their defaults.
         """
-        import inspect  # for this alone
-
         own, given = vars(self), {}
-        for name, parameter in inspect.signature(type(self)).parameters.items():
-            named = name != "name" and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-            if named and name in own and own[name] is not parameter.default and not isinstance(own[name], Layer):
+        for name, parameter in _constructor_parameters(type(self)).items():
+            found = name != "name" and name in own and own[name] is not parameter.default
+            if found and not isinstance(own[name], Layer):
                 given[name] = _as_json_can(own[name])
         return given
 
@@ -431,16 +443,39 @@ def saved_config(layer: Layer) -> dict[str, Any]:
     That is ``config``; but a class with a constructor of its own and its base's ``config`` has other arguments: those
     that it keeps as attributes come as well, and those that it does not take stay away.
     """
+    given = layer.config()
+    if not finds_arguments(type(layer)):
+        return given
+    taken = _constructor_parameters(type(layer))
+    return {name: value for name, value in {**Layer.config(layer), **given}.items() if name in taken}
+
+
+def finds_arguments(kind: type[Layer]) -> bool:
+    """Whether a class has a constructor of its own, or of a mixin, that its ``config`` cannot know."""
+    init, config = (
+        next(i for i, base in enumerate(kind.__mro__) if name in vars(base)) for name in ("__init__", "config")
+    )
+    return init < config
+
+
+def _constructor_parameters(kind: type[Layer]) -> dict[str, Any]:
+    """The named parameters of a class's constructor, and those of its bases that ``*args`` and ``**more`` pass on."""
     import inspect  # for this alone
 
-    given = layer.config()
-    init, config = (next(kind for kind in type(layer).__mro__ if name in vars(kind)) for name in ("__init__", "config"))
-    if init is config or not issubclass(init, config):
-        return given
-    parameters = inspect.signature(type(layer)).parameters
-    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    taken = {*parameters, *(given if takes_all else ())}
-    return {name: value for name, value in {**Layer.config(layer), **given}.items() if name in taken}
+    found: dict[str, Any] = {}
+    for base in kind.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        _, *own = inspect.signature(vars(base)["__init__"]).parameters.values()
+        passes_on = False
+        for parameter in own:
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                found.setdefault(parameter.name, parameter)
+            else:
+                passes_on = True
+        if not passes_on:
+            break
+    return found
 
 
 def restored(description: dict[str, Any]) -> Layer:

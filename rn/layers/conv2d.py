@@ -34,8 +34,9 @@ class Conv2D(Layer):
     group only. 2 n filters h' w' (channels / groups) kh kw FLOPs forward, twice that backward.
 
     In Winograd's form, taken where it pays, tiles of outputs are computed together: a NaN or an infinity in x spreads
-    to all outputs of its tiles, not only to those that see it. ``rn.set_winograd(False)`` or ``RN_WINOGRAD=0`` turns
-    the form off.
+    to all outputs of its tiles, not only to those that see it, and what is exactly 0 in the direct form, such as a
+    black border without bias, may be a rounding error of either sign, so that the gradient of a ReLU passes or not.
+    ``rn.set_winograd(False)`` or ``RN_WINOGRAD=0`` turns the form off.
 
     Arguments: ``filters``; ``kernel_size``, a whole number or (height, width); ``activation``; ``strides``;
     ``padding``, "valid" (none), "same" (h' = ⌈h / s⌉) or cells on every side; ``dilation``; ``groups``, which divides

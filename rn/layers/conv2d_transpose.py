@@ -20,7 +20,7 @@ class Conv2DTranspose(Layer):
 
     x: (n, channels, h, w); y: (n, filters, h', w') with h' = (h - 1) s - pads + d (kh - 1) + 1 + output_padding, or h s
     with padding "same"; ``weight`` W: (channels, filters / groups, kh, kw), as in PyTorch; ``bias`` b: (filters,). 2 n
-    channels h w (filters / groups) kh kw FLOPs forward, twice that backward.
+    channels h w (filters / groups) kh kw FLOPs forward, twice that backward. Winograd's form is taken as by ``Conv2D``.
 
     Arguments: ``filters``; ``kernel_size``, a whole number or (height, width); ``activation``; ``strides``;
     ``padding``, "valid" (none), "same" (h' = h s) or cells cut from every side; ``output_padding``, rows and columns

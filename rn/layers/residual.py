@@ -19,9 +19,9 @@ class Residual(Layer):
     """y = activation(F(x) + S(x)), F the stack ``layers`` and S the shortcut: x itself where F keeps the shape.
 
     x: any shape that F takes; y: F's output shape. Where F changes the shape, S is a projection without bias: a 1x1
-    ``Conv2D`` with F's stride for images, a ``Dense`` for vectors (He et al., 2016). The layers inside keep their
-    parameters; their names in this layer and in the state dict are "<place>.<name>" for F and "shortcut.<place>.<name>"
-    for S.
+    ``Conv2D`` with stride ⌈in / out⌉ for images, a ``Dense`` for vectors (He et al., 2016). The layers inside keep
+    their parameters; their names in this layer and in the state dict are "<place>.<name>" for F and
+    "shortcut.<place>.<name>" for S.
 
     Arguments: ``layers``, any stack, ``Residual`` among it; ``shortcut``, layers for S instead of those above, which
     must end in F's shape; ``activation`` (linear); ``name``. ``trainable`` speaks for all layers inside: setting it
@@ -29,6 +29,7 @@ class Residual(Layer):
     different shapes, ``DtypeError`` for what is no layer, ``StateError`` for a layer that is part of a model already.
     """
 
+    _forward_may_be_written = False
     layers: tuple[Layer, ...] = ()
     shortcut: tuple[Layer, ...] = ()
 
@@ -114,5 +115,5 @@ def projection(name: str, given: Shape, wanted: Shape) -> tuple[Layer, ...]:
             return (Conv2D(wanted[0], 1, strides=strides, use_bias=False),)
     raise ShapeError(
         f"layer {name!r}: no 1x1 convolution leads from {given} to {wanted}, where its layers end; "
-        'give them padding="same", or say shortcut=[...]'
+        'let F keep its multiple of the size (padding="same" does), or say shortcut=[...]'
     )

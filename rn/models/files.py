@@ -13,7 +13,7 @@ from rn import losses, metrics, optimizers, registry
 from rn.errors import FileError, OptionError, RnError, ShapeError
 from rn.initializers import WeightSource
 from rn.layers import Layer
-from rn.layers.base import described, restored, saved_config
+from rn.layers.base import described, finds_arguments, restored, saved_config
 from rn.models.network import leaves, name_layers
 
 if TYPE_CHECKING:
@@ -95,15 +95,25 @@ def _alike(layer: Layer, description: dict[str, Any]) -> None:
     shapes, again = _shapes(layer), _shapes(made)
     if again != shapes:
         raise ShapeError(f"it would have the shapes {dict(again - shapes)}, not {dict(shapes - again)}")
-    for one, twin in zip(leaves([layer]), leaves([made]), strict=True):
-        if repr(_found(one)) != repr(_found(twin)):
-            raise OptionError(f"its config() would be {_found(twin)!r:.100}, not {_found(one)!r:.100}")
+    for one, twin in zip([layer, *leaves([layer])], [made, *leaves([made])], strict=True):
+        mine, its = _found(one), _found(twin)
+        for name in {**mine, **its}:
+            if repr(mine.get(name)) != repr(its.get(name)):
+                kind = type(one).__name__
+                raise OptionError(f"{kind} would get {name}={its.get(name)!r:.60}, not {mine.get(name)!r:.60}")
 
 
 def _found(layer: Layer) -> dict[str, Any]:
-    """The arguments found among the layer's attributes; a class that writes its own config knows what becomes of it."""
-    written = {} if type(layer).config is Layer.config else layer.config()
-    return {name: value for name, value in saved_config(layer).items() if name not in written}
+    """The arguments of a class that ``finds_arguments``, all of which must come back.
+
+    What a class writes itself as its ``config`` may change in a file, such as a tuple to a list: its class knows.
+    """
+    import json  # for this alone
+
+    if not finds_arguments(type(layer)):
+        return {}
+    written = {} if type(layer).config is Layer.config else json.loads(json.dumps(layer.config()))
+    return {**saved_config(layer), **written}
 
 
 def _in_rn(layer: Layer) -> bool:

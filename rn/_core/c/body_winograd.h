@@ -70,7 +70,7 @@ static void clear_stage(const pixel_stage *s) {
 static void stage_row(const pixel_stage *s, const float *planes, ptrdiff_t channels, ptrdiff_t y, ptrdiff_t at) {
     float *to = s->at + (at % s->ring * s->row + s->left) * VL;
     const ptrdiff_t image_y = y - s->top, size = s->height * s->width, columns = least(s->width, s->row - s->left);
-    const int collide = size % 1024 == 0; /* planes 4 KiB apart: in the first cache, a line should be read but once */
+    const int collide = size % 1024 == 0; /* in the first cache; each line is then read once, which takes more shuffles */
     if (image_y < 0 || image_y >= s->height) {
         for (ptrdiff_t x = 0; x < columns; x++) vf_store(to + x * VL, vf_zero());
         return;

@@ -1,9 +1,10 @@
-/* The gradient by weights in Winograd's form, F(3 x 3, 4 x 4) and F(5 x 5, 2 x 2): that of body_winograd.h read from its other
- * end. With the same matrices, the loss's gradient by the weights w of a pair of channels is
+/* The gradient by weights in Winograd's form, F(3 x 3, 4 x 4), also at stride 2, and F(5 x 5, 2 x 2): that of body_winograd.h
+ * read from its other end. With the same matrices, the loss's gradient by the weights w of a pair of channels is
  *
- *     dw = G' [ sum over tiles of (A dY A') . (B' d B) ] G        d: 6 x 6 pixels, dY: gradients of a tile's outputs
+ *     dw = G' [ sum over tiles of (A dY A') . (B' d B) ] G        d: the pixels under a tile, dY: gradients of its outputs
  *
- * and the sum is 36 matrix products, one for each place: filters times tiles by tiles times channels. */
+ * and the sum is 36 (81) matrix products, one for each place: filters times tiles by tiles times channels. At stride 2 those of
+ * places with the same weights are added up. */
 
 /* A dY A' of the tile whose first gradient is at `x` of the stage's rows, its columns `apart` positions apart, to u; places are
  * `plane` floats apart. */

@@ -46,7 +46,7 @@ typedef struct {
             FOR_WINOGRAD_FORM(work, a, 1, __VA_ARGS__); \
     } while (0)
 
-/* The place of the weights that place i of an axis is multiplied with; and the like of a place of `side` x `side`. */
+/* The place of the weights that place i of an axis is multiplied with; and that of place (i, j) = `place` of `side` x `side`. */
 static RN_ALWAYS_INLINE int weight_place(int i) { return i < WINOGRAD_WEIGHT_SIDE ? i : WINOGRAD_WEIGHT_SIDE - 1; }
 static RN_ALWAYS_INLINE int weights_of_place(int place, int side) {
     return weight_place(place / side) * WINOGRAD_WEIGHT_SIDE + weight_place(place % side);

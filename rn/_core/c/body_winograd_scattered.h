@@ -1,9 +1,10 @@
 /* The gradient by input in Winograd's form, by tiles of dY rather than of dX: that of body_winograd.h turned round. A tile's
- * outputs come from its 6 x 6 pixels, so their gradients go back to them:
+ * outputs come from its 6 x 6 (9 x 9) pixels, so their gradients go back to them:
  *
- *     dX (+)= B [ sum over filters of (G w G') . (A dY A') ] B'        dX: 6 x 6 pixels, of which neighbours share taps - 1
+ *     dX (+)= B [ sum over filters of (G w G') . (A dY A') ] B'        dX: pixels, some of which neighbours share
  *
- * It has fewer tiles than tiles of dX would be where the image has no padding. A unit is whole images. */
+ * It has fewer tiles than tiles of dX would be where the image has no padding; at stride 2 there is no other way. A unit is whole
+ * images. */
 
 /* Add B m B' of one tile, whose places are `plane` floats apart, to the pixels from position x of its lines on. */
 static RN_ALWAYS_INLINE void scatter_tile(winograd_form f, const float *m, ptrdiff_t plane, float *const *line, ptrdiff_t x) {
