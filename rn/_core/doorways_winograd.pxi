@@ -54,8 +54,9 @@ cdef Py_ssize_t WHOLE_UNIT_TILES = 16
 # For more units than FEWEST_UNITS, units are not cut below so many tiles.
 cdef Py_ssize_t FEWEST_UNITS = 8
 cdef Py_ssize_t FEWEST_UNIT_TILES = 8
-# Units of tiles of dy that an image may be as large as, at stride 2.
+# At stride 2: units of tiles of dy that an image may be as large as, and tiles of a row, which is never cut.
 cdef Py_ssize_t LARGEST_IMAGE = 4
+cdef Py_ssize_t WIDEST_STRIDED = 64
 
 
 cdef bint first_winograd() except -1:
@@ -95,7 +96,9 @@ cdef bint fits_winograd(_Convolution conv):
     if not WINOGRAD or conv.groups > 1 or side not in (3, 5) or conv.kernel[1] != side or conv.stride[1] != stride:
         return False
     cdef Py_ssize_t most = RN_WINOGRAD_MOST_DILATION if side == 3 and stride == 1 else 1
-    return stride <= (2 if side == 3 else 1) and max(conv.dilation[0], conv.dilation[1]) <= most
+    if stride > (2 if side == 3 else 1) or max(conv.dilation[0], conv.dilation[1]) > most:
+        return False
+    return stride == 1 or tiles_along(conv, 1, conv.grid[1]) <= WIDEST_STRIDED
 
 
 cdef Py_ssize_t tiles_along(_Convolution conv, int axis, Py_ssize_t length):

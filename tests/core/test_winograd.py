@@ -214,6 +214,7 @@ def test_the_form_follows_from_one_samples_shape():
         Case((1, 64, 16, 16), 64, SAME, dilation=(2, 2), stride=2),
         Case((1, 64, 16, 16), 64, TWO, side=5, stride=2),
         Case((1, 64, 24, 24), 64, SAME, stride=3),
+        Case((1, 64, 8, 520), 64, SAME, stride=2),
     ]
     for case in taken + left:
         for n in (1, 2, 64):
