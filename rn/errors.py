@@ -101,9 +101,18 @@ def refuse_masked(name: str, values: Any, owner: str = "") -> None:
 
 def _holds(values: Sequence[Any], kind: type) -> bool:
     """Whether lists in lists hold a ``kind``; rows that begin with a number are taken for numbers."""
-    if not values or is_real(values[0]):
-        return False
-    return any(isinstance(v, kind) or (isinstance(v, (list, tuple)) and _holds(v, kind)) for v in values)
+    seen, left = set(), [values]  # a list may hold itself
+    while left:
+        row = left.pop()
+        if id(row) in seen or not row or is_real(row[0]):
+            continue
+        seen.add(id(row))
+        for value in row:
+            if isinstance(value, kind):
+                return True
+            if isinstance(value, (list, tuple)):
+                left.append(value)
+    return False
 
 
 def read_only(tensor: Any, shape: tuple[int, ...]) -> NDArray[Any]:

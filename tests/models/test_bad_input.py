@@ -207,6 +207,7 @@ def test_masked_arrays_would_be_used_with_what_they_hide() -> None:
         y = () if method == "predict" else (CLASSES,)
         refused(classifier(), DtypeError, r"x is a masked array.*x\.filled\(", masked(X), *y, method=method)
         refused(classifier(), DtypeError, r"x holds masked arrays.*\.filled\(", list(masked(X)), *y, method=method)
+        refused(classifier(), DtypeError, r"x holds masked arrays.*\.filled\(", [[masked(X)], [X]], *y, method=method)
     refused(classifier(), DtypeError, r"y is a masked array.*y\.filled\(", X, masked(CLASSES))
     refused(classifier(), DtypeError, "sample_weight is a masked", X, CLASSES, sample_weight=masked(np.ones(12)))
     for make in (
