@@ -3,6 +3,7 @@
 cdef extern from "rn.h" nogil:
     enum:
         RN_WINOGRAD_FILTERS
+        RN_WINOGRAD_WEIGHTS
         RN_WINOGRAD_MOST_DILATION
 
     Py_ssize_t RN_WINOGRAD_SIDE(Py_ssize_t stride)
@@ -166,10 +167,11 @@ cdef bint scatters_winograd(_Convolution conv):
 
 cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, Slot weight, bint gradient) except NULL:
     """Record the transform of the weights and the convolution, or the gradient by input; the caller links x, y and the bias."""
+    # Of the gradient the pixels that come in are dy's.
     cdef Py_ssize_t channels = conv.filters if gradient else conv.channels
     cdef Py_ssize_t filters = conv.channels if gradient else conv.filters
     cdef Py_ssize_t panels = divide_up(filters, RN_WINOGRAD_FILTERS)
-    cdef Slot transformed = plan.tensor((panels * RN_WINOGRAD_FILTERS * 36 * (channels + 1),))
+    cdef Slot transformed = plan.tensor((panels * RN_WINOGRAD_FILTERS * RN_WINOGRAD_WEIGHTS * (channels + 1),))
     cdef double pairs = <double> channels * filters
     cdef bint scattered = gradient and scatters_winograd(conv)
     cdef Py_ssize_t places = places_of(conv)
@@ -205,7 +207,8 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     cdef rn_winograd_args *call = <rn_winograd_args *> plan.record(
         name + ("_winograd_scattered" if scattered else "_winograd"),
         KERNELS.winograd_scattered if scattered else KERNELS.winograd, sizeof(rn_winograd_args),
-        units * divide_up(filters, a.filter_block), scratch * sizeof(float), conv.flops(), conv.bytes() + 144.0 * pairs)
+        units * divide_up(filters, a.filter_block), scratch * sizeof(float), conv.flops(),
+        conv.bytes() + 4.0 * RN_WINOGRAD_WEIGHTS * pairs)
     call[0] = a
     plan.link(&call.transformed, transformed, READ)
     return call
@@ -220,7 +223,7 @@ cdef void record_winograd_weights(Plan plan, str name, Slot weight, Slot transfo
     cdef double pairs = <double> channels * filters
     cdef rn_winograd_weights_args *w = <rn_winograd_weights_args *> plan.record(
         name + "_winograd_weights", KERNELS.winograd_weights, sizeof(rn_winograd_weights_args),
-        divide_up(filters, RN_WINOGRAD_FILTERS), 0, 200.0 * pairs, 4.0 * (taps + 36) * pairs)
+        divide_up(filters, RN_WINOGRAD_FILTERS), 0, 200.0 * pairs, 4.0 * (taps + RN_WINOGRAD_WEIGHTS) * pairs)
     w.filters, w.channels, w.taps, w.stride = filters, channels, conv.kernel[0], conv.stride[0]
     w.flipped = gradient and not scattered
     w.filter_step = taps if gradient else taps * channels

@@ -71,7 +71,7 @@ cdef void record_winograd_gradient(Plan plan, _Convolution conv, Slot x, Slot dy
     cut_winograd_gradient(&a, places)
 
     cdef Py_ssize_t lanes = whole_lanes(a.channel_block), filter_lanes = whole_lanes(a.filter_block)
-    cdef Py_ssize_t block = 36 * a.filter_block * lanes + filter_lanes
+    cdef Py_ssize_t block = RN_WINOGRAD_WEIGHTS * a.filter_block * lanes + filter_lanes
     cdef Py_ssize_t tiles = a.splits * a.channel_blocks * a.filter_blocks
     cdef Py_ssize_t unit = a.unit_images * a.unit_rows * a.columns
     cdef Py_ssize_t scratch = places * (unit * (lanes + filter_lanes) + 32) + 16 * 16 * a.columns
@@ -87,7 +87,7 @@ cdef void record_winograd_gradient(Plan plan, _Convolution conv, Slot x, Slot dy
 
     g = <rn_winograd_gradient_args *> plan.record(
         "conv2d_winograd_taps", KERNELS.winograd_taps, sizeof(a), a.filters, 0,
-        <double> a.channels * a.filters * (36.0 * (a.splits - 1) + 90.0), 4.0 * (partial.size + dweight.size))
+        <double> a.channels * a.filters * (RN_WINOGRAD_WEIGHTS * (a.splits - 1.0) + 90.0), 4.0 * (partial.size + dweight.size))
     g[0] = a
     plan.link(&g.partial, partial, READ)
     plan.link(&g.dweight, dweight, WRITE)

@@ -444,7 +444,7 @@ def saved_config(layer: Layer) -> dict[str, Any]:
     that it keeps as attributes come as well, and those that it does not take stay away.
     """
     given = layer.config()
-    if not finds_arguments(type(layer)):
+    if type(layer).config is Layer.config or not finds_arguments(type(layer)):
         return given
     taken = _constructor_parameters(type(layer))
     return {name: value for name, value in {**Layer.config(layer), **given}.items() if name in taken}

@@ -37,7 +37,7 @@ static RN_ALWAYS_INLINE void transform_filters(winograd_form f, const rn_winogra
     const ptrdiff_t first = tile * RN_WINOGRAD_FILTERS, end = least(first + RN_WINOGRAD_FILTERS, a->filters);
     for (ptrdiff_t m = first; m < end; m += VL) {
         const ptrdiff_t lanes = least(VL, end - m), panel = m / PANEL;
-        float *to = a->transformed + panel * WINOGRAD_WEIGHTS * weight_plane(a->channels) + m % PANEL;
+        float *to = a->transformed + panel * RN_WINOGRAD_WEIGHTS * weight_plane(a->channels) + m % PANEL;
         for (ptrdiff_t c = 0; c < a->channels; c++, to += PANEL) {
             const float *from = a->weight + m * a->filter_step + c * a->channel_step;
             vf taps[(MOST + VL - 1) / VL * VL], w[MOST];
@@ -155,7 +155,7 @@ typedef struct {
  * for what is rounded here grows where places are added up. */
 static void multiply_places(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t panel, ptrdiff_t columns) {
     micro_tile t = {.a_step = 1, .runs = 1, .b_step = PANEL, .c_row = PANEL, .columns = columns, .activation = RN_LINEAR};
-    const float *first = a->transformed + panel * WINOGRAD_WEIGHTS * weight_plane(a->channels);
+    const float *first = a->transformed + panel * RN_WINOGRAD_WEIGHTS * weight_plane(a->channels);
     for (int place = 0; place < u->side * u->side; place++) {
         const float *b = first + weights_of_place(place, u->side) * weight_plane(a->channels);
         for (ptrdiff_t begin = 0; begin < a->channels; begin += WINOGRAD_CHAIN) {

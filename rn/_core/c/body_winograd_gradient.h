@@ -59,7 +59,7 @@ static inline ptrdiff_t whole_lanes(ptrdiff_t channels) { return (channels + 15)
 
 /* Floats of a block of partial sums: 36 matrices [filter_block, channels of the block in whole lanes], then sums of filters. */
 static inline ptrdiff_t gradient_block(const rn_winograd_gradient_args *a) {
-    return WINOGRAD_WEIGHTS * a->filter_block * whole_lanes(a->channel_block) + whole_lanes(a->filter_block);
+    return RN_WINOGRAD_WEIGHTS * a->filter_block * whole_lanes(a->channel_block) + whole_lanes(a->filter_block);
 }
 
 /* The products of a unit's tiles that belong to place i of the weights, added to c[filter, channel]; places that share it in one
@@ -92,7 +92,7 @@ static RN_ALWAYS_INLINE void winograd_gradient_tile(winograd_form f, const rn_wi
     const ptrdiff_t lanes = whole_lanes(a->channel_block), filter_lanes = whole_lanes(a->filter_block);
     const ptrdiff_t most_tiles = a->unit_images * a->unit_rows * a->columns;
     const ptrdiff_t plane = most_tiles * lanes + 16, filter_plane = most_tiles * filter_lanes + 16;
-    float *block = a->partial + tile * gradient_block(a), *sums = block + WINOGRAD_WEIGHTS * a->filter_block * lanes;
+    float *block = a->partial + tile * gradient_block(a), *sums = block + RN_WINOGRAD_WEIGHTS * a->filter_block * lanes;
 
     const ptrdiff_t row = RN_WINOGRAD_ROW(a->columns, f.taps, f.stride, across);
     const pixel_stage pixels = {a->height, a->width, a->top, a->left, .ring = f.side, .row = row, .at = scratch};
@@ -114,7 +114,7 @@ static RN_ALWAYS_INLINE void winograd_gradient_tile(winograd_form f, const rn_wi
                                     filter_plane);
             add_tile_sums(u + (f.side + 1) * filter_plane, b.tiles, filter_lanes, filters, t.add, sums);
             t.b_turn = plane - b.tiles * lanes;
-            for (int i = 0; i < WINOGRAD_WEIGHTS; i++)
+            for (int i = 0; i < RN_WINOGRAD_WEIGHTS; i++)
                 add_places(f, &t, i, u, filter_plane, filters, v, plane, channels, block + i * a->filter_block * lanes);
             t.add = 1;
         }
@@ -161,7 +161,7 @@ static RN_ALWAYS_INLINE void winograd_taps_tile(winograd_form f, const rn_winogr
     if (a->dbias == NULL) return;
     float bias = 0.0f;
     for (ptrdiff_t s = 0; s < a->splits; s++)
-        bias += a->partial[s * split + filter_block * size + WINOGRAD_WEIGHTS * a->filter_block * lanes + filter];
+        bias += a->partial[s * split + filter_block * size + RN_WINOGRAD_WEIGHTS * a->filter_block * lanes + filter];
     a->dbias[tile] = bias;
 }
 

@@ -435,9 +435,9 @@ typedef struct {
 /* winograd_weights: transformed = G w G' of each filter and channel, in the order of the instruction set's panels: (panel, place,
  * channel, filter of the panel), with places (a, b) of 6 x 6. w[m, c] has taps x taps, 3 or 5, at weight + m
  * filter_step + c channel_step, from the last to the first where flipped. A tile is RN_WINOGRAD_FILTERS filters. transformed has
- * 36 (channels + 1) floats for each filter, filters up to a multiple of RN_WINOGRAD_FILTERS. 200 FLOPs and 4 (taps^2 + 36) bytes
- * a filter and channel. */
-enum { RN_WINOGRAD_FILTERS = 32 };
+ * RN_WINOGRAD_WEIGHTS (channels + 1) floats for each filter, filters up to a multiple of RN_WINOGRAD_FILTERS. 200 FLOPs and
+ * 4 (taps^2 + RN_WINOGRAD_WEIGHTS) bytes a filter and channel. */
+enum { RN_WINOGRAD_FILTERS = 32, RN_WINOGRAD_WEIGHTS = 6 * 6 };
 typedef struct {
     const float *weight;
     float *transformed;
