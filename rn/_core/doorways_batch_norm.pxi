@@ -97,8 +97,8 @@ def batch_norm(Plan plan, Slot x, Slot y, Slot running_mean, Slot running_var, *
     a.by_batch = by_batch
     plan.link(&a.x, x, READ)
     plan.link(&a.y, y, WRITE)
-    plan.link(&a.running_mean, running_mean, UPDATE)
-    plan.link(&a.running_var, running_var, UPDATE)
+    plan.link(&a.running_mean, running_mean, UPDATE if by_batch else READ)
+    plan.link(&a.running_var, running_var, UPDATE if by_batch else READ)
     plan.link(&a.saved, saved, WRITE)
     if weight is not None:
         plan.link(&a.weight, weight, READ)

@@ -61,33 +61,6 @@ cdef class Link:
 
 
 @cython.internal
-cdef class Readers:
-    """The fields that hold a tensor's address in calls that only read it, for a loop without the GIL."""
-
-    cdef Root root
-    cdef void ***fields
-    cdef Py_ssize_t count
-
-    def __cinit__(self, Root root, list links):
-        cdef Link link
-        self.root = root
-        self.fields = <void ***> malloc((len(links) + 1) * sizeof(void **))
-        if self.fields == NULL:
-            raise MemoryError()
-        for link in links:
-            self.fields[self.count] = link.field
-            self.count += 1
-
-    def __dealloc__(self):
-        free(self.fields)
-
-    cdef void look_at(self, void *data) noexcept nogil:
-        cdef Py_ssize_t i
-        for i in range(self.count):
-            self.fields[i][0] = data
-
-
-@cython.internal
 cdef class Record:
     """A call as it is written down: its arguments' memory and the slots it uses."""
 
@@ -98,6 +71,7 @@ cdef class Record:
     cdef readonly str name
     cdef readonly str layer
     cdef readonly str phase
+    cdef size_t args_bytes
 
     def __dealloc__(self):
         free(self.args)
@@ -272,7 +246,13 @@ cdef class Plan:
     cdef Py_ssize_t scratch_stride
     cdef int scratch_threads
     cdef rn_step step
-    cdef Readers _readers  # of what `transform` fills, where rows may be read from where they lie
+    cdef Py_ssize_t prepared_bytes  # of the arena
+    cdef bint repeatable  # whether lanes may have the forward calls
+    cdef double forward_nanoseconds  # of the forward calls, by a rough estimate
+    cdef Lane *lanes  # of `transform`: the first is the plan's own calls
+    cdef Py_ssize_t lane_count
+    cdef Root _lane_x  # what they read and write
+    cdef Root _lane_y
     cdef int _purposes
     cdef public object holder  # for whoever accounts for the plan: called, it gives what the plan belongs to, or None
 
@@ -295,6 +275,7 @@ cdef class Plan:
         self.step.seed = <uint64_t> (seed & 0xFFFFFFFFFFFFFFFF)
 
     def __dealloc__(self):
+        self._drop_lanes()
         free(self.calls)
         rn_aligned_free(self.arena)
         rn_aligned_free(self.scratch)
@@ -445,6 +426,7 @@ cdef class Plan:
         record.args = calloc(1, args_bytes + 1)
         if record.args == NULL:
             raise MemoryError()
+        record.args_bytes = args_bytes
         record.links = []
         record.in_place = []
         record.name = name
@@ -538,6 +520,7 @@ cdef class Plan:
             self.scratch_stride = max(self.scratch_stride, (record.call.scratch + 63) & ~63)
         for root in self._roots:
             root.kept = root.kept or (root.prepared and root.last >= self.prepare_end)
+            self.prepared_bytes += root.bytes if root.prepared and root.kept else 0
         for i, record in enumerate(self._order):
             for read, written in record.in_place:
                 join_roots(read, written, i)
@@ -557,6 +540,9 @@ cdef class Plan:
                     link.field[0] = link.root.data
             self.calls[i] = record.call
             self.calls[i].row = row_of(record.name, record.layer, record.phase)
+            if self.prepare_end <= i < self.forward_end:
+                self.forward_nanoseconds += estimated_nanoseconds(&self.calls[i])
+        self.repeatable = not self.training and leaves_nothing_behind(self._forward)
         self._reserve_scratch(current_threads())
         self.sealed = True
 
@@ -628,54 +614,88 @@ cdef class Plan:
     def transform(self, Slot x, rows, Slot y, results) -> None:
         """For each batch of ``rows``: fill ``x``, run the forward calls, copy ``y`` into ``results``.
 
-        Both are contiguous float32, as many whole batches one as the other; else ``ShapeError``. Where kernels alone read ``x``,
-        they read the rows where these lie, and ``x`` stays as it is.
+        Both are contiguous float32, as many rows one as the other and a batch at least, else ``ShapeError``; the last batch
+        reaches back where rows are left over. Threads take a batch each where there is one for all of them (see ``_team``), so
+        that nobody waits between calls, or share each call. Where kernels alone read ``x``, they read the rows where these lie.
         """
         self._placed(x)
         self._placed(y)
-        cdef int threads = self._ready()
-        cdef Py_ssize_t x_bytes = 4 * x.size, y_bytes = 4 * y.size, batch, batches
+        cdef int threads = self._ready(), team
+        cdef Py_ssize_t i
         cdef Py_buffer source, target
-        cdef char *batch_rows
-        cdef Readers readers = self._readers_of(x.root, y.root)
-        cdef int64_t heard = 0
+        cdef Rows given
         PyObject_GetBuffer(rows, &source, PyBUF_C_CONTIGUOUS)
         try:
             PyObject_GetBuffer(results, &target, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
             try:
-                batches = source.len // max(x_bytes, 1)
-                if source.itemsize != 4 or source.len != batches * x_bytes or target.len != batches * y_bytes:
-                    raise ShapeError(f"{source.len} bytes in, {target.len} out are no whole batches of {x.shape} and {y.shape}")
+                given = rows_of(<char *> source.buf, source.len, 4 * x.size, <char *> target.buf, 4 * y.size, self.batch)
+                if source.itemsize != 4 or given.batches < 0 or target.len != given.count * given.y_bytes:
+                    raise ShapeError(f"{source.len} bytes in, {target.len} out: no rows for batches of {x.shape} and {y.shape}")
+                team = self._team(threads, given.batches)
+                self._line_up(team, x.root, y.root)
                 with nogil:
-                    for batch in range(batches):
-                        if batch > 0:
-                            heard = listen(heard)
-                        batch_rows = <char *> source.buf + batch * x_bytes
-                        if readers.count > 0 and <uintptr_t> batch_rows % 4 == 0:
-                            readers.look_at(batch_rows)
-                        else:
-                            memcpy(x.root.data, batch_rows, x_bytes)
-                        self._replay(self.prepare_end, self.forward_end, threads)
-                        memcpy(<char *> target.buf + batch * y_bytes, y.root.data, y_bytes)
+                    self._work_batches(&given, team, threads)
             finally:
-                readers.look_at(x.root.data)
+                for i in range(self.lane_count):
+                    look_at(&self.lanes[i], self.lanes[i].x)
                 PyBuffer_Release(&target)
                 self._wrote_weights(self.training)
         finally:
             PyBuffer_Release(&source)
 
-    cdef Readers _readers_of(self, Root x, Root y):
-        """The readers of x in the forward calls: none where a callback may look at it, a call writes it or it is the result."""
-        cdef Record record
-        cdef Link link
-        cdef list links = []
-        if self._readers is None or self._readers.root is not x:
-            for record in self._forward:
-                links.extend([link for link in record.links if link.root is x])
-            if x is y or any([link.field == NULL or link.use != READ for link in links]):
-                links = []
-            self._readers = Readers(x, links)
-        return self._readers
+    cdef int _work_batches(self, const Rows *rows, int team, int threads) except -1 nogil:
+        """All batches: several at once by a team, or one by one, each call of which all threads share."""
+        cdef Py_ssize_t batch = 0, end
+        cdef int64_t heard = 0
+        while batch < rows.batches:
+            if batch > 0:
+                heard = listen(heard)
+            if team > 1:
+                end = min(batch + WAVE * team, rows.batches)
+                work_wave(self.lanes, team, rows, batch, end, self.scratch, self.scratch_stride)
+            else:
+                end = batch + 1
+                take_batch(self.lanes, rows, batch)
+                self._replay(self.prepare_end, self.forward_end, threads)
+                give_batch(self.lanes, rows, batch)
+            batch = end
+        return 0
+
+    cdef int _team(self, int threads, Py_ssize_t batches) except -1:
+        """How many threads take a batch each; 1: all threads share each call of one batch after the other.
+
+        For what depends on nothing but the rows, where that keeps all threads busy and does not take longer than waking them.
+        """
+        if threads == 1 or not self.repeatable or self.arena_bytes - self.prepared_bytes > LANE_BYTES:
+            return 1
+        if batches < threads or (batches % threads and batches < 4 * threads):
+            return 1
+        return threads if batches * self.forward_nanoseconds >= SHARE_FROM else 1
+
+    cdef void _line_up(self, int team, Root x, Root y) except *:
+        """Have a lane for each of the team, whose calls read x and write y."""
+        cdef Py_ssize_t i
+        if self.lane_count >= team and self._lane_x is x and self._lane_y is y:
+            return
+        self._drop_lanes()
+        self.lanes = <Lane *> allocate(team * sizeof(Lane))
+        memset(self.lanes, 0, team * sizeof(Lane))
+        self.lane_count = team
+        try:
+            for i in range(team):
+                make_lane(&self.lanes[i], self, x, y, i > 0)
+        except BaseException:
+            self._drop_lanes()
+            raise
+        self._lane_x, self._lane_y = x, y
+
+    cdef void _drop_lanes(self) noexcept:
+        cdef Py_ssize_t i
+        for i in range(self.lane_count):
+            free_lane(&self.lanes[i])
+        rn_aligned_free(self.lanes)
+        self.lanes = NULL
+        self.lane_count = 0
 
     cdef int _ready(self) except -1:
         """Get ready to run, and return on how many threads: the setting may change at any time, the scratch does not."""
@@ -866,8 +886,14 @@ cdef class Plan:
 
     @property
     def scratch_bytes(self) -> int:
-        """The bytes that kernels work in, those of all threads together."""
-        return self.scratch_threads * self.scratch_stride
+        """The bytes that kernels work in, those of all threads together, and what threads have for themselves (``transform``)."""
+        cdef Py_ssize_t lane = self.arena_bytes - self.prepared_bytes
+        return self.scratch_threads * self.scratch_stride + max(self.lane_count - 1, 0) * lane
+
+    @property
+    def bytes(self) -> int:
+        """All memory of a sealed plan: that of its tensors, and what kernels work in."""
+        return self.arena_bytes + self.scratch_bytes
 
     def listing(self) -> list[tuple[str, str, str, float, float]]:
         """Return (phase, layer, kernel, FLOPs, bytes) of every call, in running order once sealed."""

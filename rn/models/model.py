@@ -450,7 +450,7 @@ class Model:
         """Return the model's output for every sample, float32 of shape (n, *output_shape), with dropout off.
 
         ``batch_size``: how many are computed at a time; unless given, up to 256, and fewer of large ones, whose
-        activations then stay in the caches. A row of the result does not depend on the batch it was computed in,
+        activations then stay in the caches. Threads take parts of their own where there are enough samples. A row of the result does not depend on the batch it was computed in,
         unless layers of your own let it. Several threads may predict at once, but rows that are computed while another
         writes the weights (by training or ``load_state_dict``) are of neither the old nor the new ones. Of a
         ``rn.data.DataLoader`` all samples are taken, in the order of its data and in batches of its own size.
@@ -467,12 +467,15 @@ class Model:
         network, inputs = self._enter(x)
         samples = len(inputs)
         output = np.empty((samples, *network.output_shape), door.FLOAT32)
-        size = door.batch_size_option(batch_size, network.samples_at_a_time(samples), samples)
-        for begin, end, part in _runs(samples, size):
+        if batch_size is None and network.in_core and samples > 0:
+            runs = [(0, samples, network.even_parts(samples, _core.get_num_threads()))]
+        else:
+            runs = _runs(samples, door.batch_size_option(batch_size, network.samples_at_a_time(samples), samples))
+        for begin, end, part in runs:
             with self._lend("predict", part) as bound:
                 bound.transform(inputs[begin:end], output[begin:end])
-        if inputs is x and batch_size is None and size == samples:
-            self._repeated_prediction.remember(x, self._plan_key("predict", size), generation, output)
+        if inputs is x and batch_size is None and len(runs) == 1:
+            self._repeated_prediction.remember(x, self._plan_key("predict", runs[0][2]), generation, output)
         return output
 
     def __call__(self, x: ArrayLike, training: bool = False) -> FloatArray:

@@ -23,6 +23,9 @@ LINE = 16  # floats in a cache line: every parameter begins one
 # of threads, since what a layer in plain Python gives may depend on them. Two cores were at hand for these numbers.
 NEAR_BYTES = 4 << 20
 FEWEST_SAMPLES, MOST_SAMPLES = 32, 256
+# Or threads take parts of their own, in which nobody waits for others between two calls: of so many multiply-adds,
+# below which another thread is not worth waking, and of so many samples, unless the weights stay in each core's cache.
+FEWEST_PRODUCTS, FEWEST_OF_THREAD, NEAR_PARAMETERS = 300_000, 16, 1 << 18
 
 
 class Network:
@@ -30,8 +33,10 @@ class Network:
 
     Parameters lie in the order of the layers, each on a cache line of its own with zeros between, so that one kernel
     call updates all of them. ``state``: the optimizer's arrays ``state_names``, laid out as the parameters and 0 at
-    first. ``version`` counts the writes to parameters and buffers, whoever makes them. ``near_samples``: of how many
-    samples the activations stay near the cores. Raises ``ShapeError`` with the layer's name where shapes do not fit.
+    first. ``version`` counts the writes to parameters and buffers, whoever makes them. ``near_samples`` and
+    ``near_of_thread``: of how many samples the activations stay near the cores, and near each of them; ``products``:
+    about how many multiply-adds a sample takes; ``in_core``: whether no layer is written in Python. Raises
+    ``ShapeError`` with the layer's name where shapes do not fit.
     """
 
     def __init__(
@@ -82,12 +87,29 @@ class Network:
         """Return how many of ``samples`` to compute at a time: all, or parts where there are two whole ones."""
         return self.near_samples if samples >= min(2 * self.near_samples, MOST_SAMPLES) else samples
 
+    def even_parts(self, samples: int, threads: int) -> int:
+        """Return the size of parts of ``samples``: as many for each of ``threads``, or one after another.
+
+        For layers that run ``in_core``; what others give may depend on the parts.
+        """
+        of_thread = even_part(samples, threads, self.near_of_thread)
+        near = of_thread >= FEWEST_OF_THREAD or self.parameter_count <= NEAR_PARAMETERS
+        if threads > 1 and near and of_thread * self.products >= FEWEST_PRODUCTS:
+            return of_thread
+        return even_part(samples, 1, self.near_samples)
+
+    def _near(self, fewest: int) -> int:
+        """Return how many samples, a multiple of ``fewest``, have activations of about NEAR_BYTES."""
+        near = NEAR_BYTES // max(4 * sum(map(output_size, self.layers)), 1)
+        return min(max(near // fewest, 1) * fewest, MOST_SAMPLES)
+
     def flatten(self, state_names: Iterable[str]) -> None:
         """Move the parameters and gradients of all layers into flat buffers, side by side; begin a new ``state``."""
         for layer in self.layers:
             share_version(layer, self.version)
-        near = NEAR_BYTES // max(4 * sum(map(output_size, self.layers)), 1)
-        self.near_samples = min(max(near // FEWEST_SAMPLES, 1) * FEWEST_SAMPLES, MOST_SAMPLES)
+        self.near_samples, self.near_of_thread = map(self._near, (FEWEST_SAMPLES, FEWEST_OF_THREAD))
+        self.products = sum(map(products, leaves(self.layers)))
+        self.in_core = not any(map(runs_python, leaves(self.layers)))
         names = tuple(state_names)
         places: list[tuple[int, str, int, int]] = []  # layer, name, begin, end in the buffers
         end = 0
@@ -226,6 +248,24 @@ def output_size(layer: Layer) -> int:
 def leaves(layers: Iterable[Layer]) -> list[Layer]:
     """Return the layers that have none inside them, in order: of a stack such as ``Residual``, those it holds."""
     return [leaf for layer in layers for leaf in (leaves(layer.children) if layer.children else (layer,))]
+
+
+def even_part(samples: int, threads: int, near: int) -> int:
+    """Return the size of even parts, as many for each thread, of at least ``near`` samples if there are so many."""
+    rounds = max(samples // (threads * near), -(-samples // (threads * MOST_SAMPLES)))
+    return -(-samples // (threads * rounds))
+
+
+def products(layer: Layer) -> int:
+    """Return about how many multiply-adds a sample takes: each weight once for every pixel that is put out."""
+    pixels = math.prod((layer.output_shape or ())[1:])
+    return output_size(layer) + pixels * sum(parameter.size for parameter in layer._parameters.values())
+
+
+def runs_python(layer: Layer) -> bool:
+    """Whether a layer, or its activation, is written in Python."""
+    activation = getattr(layer, "activation", None)
+    return type(layer).forward is not Layer.forward or getattr(activation, "in_python", False)
 
 
 def share_version(layer: Layer, version: _core.Version) -> None:

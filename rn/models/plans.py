@@ -88,7 +88,7 @@ class PlanPool:
             if not idle:
                 return None, self.generation
             bound = idle.pop()
-            self._held -= bound.plan.arena_bytes
+            self._held -= bound.plan.bytes
             return bound, self.generation
 
     def give_back(self, key: Hashable, bound: BoundPlan, generation: Generation) -> None:
@@ -108,13 +108,13 @@ class PlanPool:
                 return
             self._idle.setdefault(key, []).append(bound)
             self._idle.move_to_end(key)
-            self._held += bound.plan.arena_bytes
+            self._held += bound.plan.bytes
             while len(self._idle) > KEPT or self._held > KEPT_BYTES:
                 oldest, plans = next(iter(self._idle.items()))
                 if plans[:1] == [bound]:  # it is alone, and stays whatever it holds
                     break
                 if plans:
-                    self._held -= plans.pop(0).plan.arena_bytes
+                    self._held -= plans.pop(0).plan.bytes
                 else:
                     del self._idle[oldest]
 

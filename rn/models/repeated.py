@@ -96,7 +96,7 @@ class RepeatedPrediction:
     def __init__(self, pool: PlanPool) -> None:
         self._pool = pool
         # By the shape of x: its plan's key, the generation that this is of, the shape of the result.
-        self._known: dict[tuple[int, ...], tuple[PlanKey, Generation, tuple[int, ...]]] = {}
+        self._known: dict[tuple[int, ...], tuple[PlanKey, Generation, tuple[int, ...], int]] = {}
 
     def run(self, x: Any) -> NDArray[np.float32] | None:
         """Return the model's output for ``x``; None, and nothing is done, where this way does not serve."""
@@ -104,8 +104,12 @@ class RepeatedPrediction:
         known = self._known.get(x.shape) if plain else None
         if known is None:
             return None
-        key, generation, shape = known
-        if generation is not self._pool.generation or key[-1] is not _core.get_winograd():
+        key, generation, shape, threads = known
+        if (
+            generation is not self._pool.generation
+            or key[-1] is not _core.get_winograd()
+            or threads != _core.get_num_threads()
+        ):
             return None
         bound = generation.pop(key, None)  # a large plan does not lie there, and takes longer than the long way does
         if bound is None:
@@ -123,4 +127,4 @@ class RepeatedPrediction:
         """Take the short way from now on for arrays like ``x``, for which a plan of ``generation`` gave ``output``."""
         if len(self._known) >= KEPT:
             self._known = {}
-        self._known[x.shape] = key, generation, output.shape
+        self._known[x.shape] = key, generation, output.shape, _core.get_num_threads()

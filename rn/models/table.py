@@ -56,11 +56,11 @@ def _memory(model: Model, batch_size: int) -> str:
     weights, gradients, state = (sum(column) for column in sizes)
     if model.loss is None:
         with model._lend("predict", batch_size) as bound:
-            plan = bound.plan.arena_bytes + bound.plan.scratch_bytes
+            plan = bound.plan.bytes
         return f"memory to predict {batch_size} samples: weights {_bytes(weights)} + plan {_bytes(plan)}"
     classes = model.loss.takes_classes and all(metric.takes_classes for metric in model.metrics)
     with model._lend("train", batch_size, classes=classes) as bound:
-        plan = bound.plan.arena_bytes + bound.plan.scratch_bytes
+        plan = bound.plan.bytes
     return (
         f"memory to train on {batch_size} samples: weights {_bytes(weights)} + gradients {_bytes(gradients)} "
         f"+ optimizer {_bytes(state)} + plan {_bytes(plan)} = {_bytes(weights + gradients + state + plan)}"

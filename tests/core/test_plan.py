@@ -481,8 +481,11 @@ def test_transform_fills_runs_and_reads_batch_by_batch() -> None:
     plan.transform(x, rows, y, results)
     np.testing.assert_array_equal(results, np.maximum(rows, 0))
     plan.transform(x, rows[:0], y, results[:0])
-    for wrong, target in ((rows[:5], results[:5]), (rows, results[:4]), (rows.astype(np.float64)[:3], results)):
-        with pytest.raises(ShapeError, match="no whole batches"):
+    results[...] = 9
+    plan.transform(x, rows[:5], y, results[:5])  # the last batch is rows 3 and 4
+    np.testing.assert_array_equal(results, [*np.maximum(rows[:5], 0), [9, 9, 9]])
+    for wrong, target in ((rows[:1], results[:1]), (rows, results[:4]), (rows.astype(np.float64)[:3], results)):
+        with pytest.raises(ShapeError, match="no rows for batches of"):
             plan.transform(x, wrong, y, target)
     read_only = results.copy()
     read_only.flags.writeable = False

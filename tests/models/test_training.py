@@ -21,7 +21,20 @@ import pytest
 import rn
 from rn import _core
 from rn.errors import StateError
-from rn.layers import Activation, Conv2D, Dense, Dropout, Flatten, Input, Layer, MaxPool2D, ReLU, Softmax
+from rn.layers import (
+    Activation,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    Input,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Softmax,
+)
 from rn.models.fitting import Fitting
 
 RNG = np.random.default_rng(3)
@@ -168,6 +181,45 @@ def test_large_activations_are_computed_in_parts() -> None:
     small = net().network
     assert small is not None
     assert [small.samples_at_a_time(samples) for samples in (256, 257, 511, 5000)] == [256] * 4
+    # In the core alone parts are even, and as many for each thread where its samples are worth waking it.
+    assert [network.even_parts(samples, 1) for samples in (1, 63, 64, 500)] == [1, 63, 32, 34]
+    assert [network.even_parts(samples, 2) for samples in (1, 33, 63, 64, 500)] == [1, 17, 32, 32, 36]
+    assert [small.even_parts(samples, 1) for samples in (256, 257, 511, 5000)] == [256, 129, 256, 250]
+    assert 4_000 < small.products < 7_000
+    assert [small.even_parts(samples, 2) for samples in (40, 200, 1000)] == [40, 100, 250]
+
+
+def test_weights_that_stay_in_no_core_are_not_read_for_few_samples() -> None:
+    network = rn.Sequencial([Dense(600)], input_shape=500, seed=0).network
+    assert network is not None
+    assert [network.even_parts(samples, 2) for samples in (2, 30, 31, 32)] == [2, 30, 16, 16]
+
+
+def layers_of_all_kinds() -> list[Layer]:
+    block = [Conv2D(8, 3, "relu", padding="same"), BatchNorm(), Conv2D(8, 3, padding="same")]
+    return [
+        *(Conv2D(8, 5), Residual(block), MaxPool2D(2), Conv2D(20, 3, strides=2, padding=1), ReLU()),
+        *(Dropout(0.3), Flatten(), Dense(40, "gelu"), Dense(7, "softmax")),
+    ]
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 5, 16, 31, 64, 101])
+def test_a_prediction_has_the_same_bits_on_any_number_of_threads(samples: int) -> None:
+    model = rn.Sequencial(layers_of_all_kinds(), input_shape=(3, 20, 20), seed=1)
+    x = np.random.default_rng(samples).standard_normal((samples, 3, 20, 20)).astype(np.float32)
+    state = model.state_dict()
+    last = next(name for name in reversed(state) if name.endswith("weight"))
+    with rn.threads(1):
+        one = model.predict(x)
+    for threads in (2, 3, 8):
+        with rn.threads(threads):
+            for _ in range(3):  # the long way, and those of arrays like an earlier one
+                assert np.array_equal(model.predict(x), one)
+            assert np.array_equal(model.predict(x, batch_size=1), one)
+            model.load_state_dict({**state, last: -state[last]})
+            assert not np.array_equal(model.predict(x), one)
+            model.load_state_dict(state)
+    assert np.array_equal(model.predict(x), one)
 
 
 def test_rede_neural_compiles_to_sgd_with_momentum_and_mse() -> None:
@@ -708,7 +760,7 @@ def test_idle_plans_hold_a_bounded_amount_of_memory(monkeypatch: pytest.MonkeyPa
     assert 1 < len(model._plans._idle) <= rn.models.plans.KEPT
     assert model._plans._held <= 1 << 20
     idle = [bound.plan for plans in model._plans._idle.values() for bound in plans]
-    assert model._plans._held == sum(plan.arena_bytes for plan in idle)
+    assert model._plans._held == sum(plan.bytes for plan in idle)
     monkeypatch.setattr(rn.models.plans, "KEPT_BYTES", 1)
     model.predict(X)
     assert len(model._plans._idle) == 1

@@ -208,6 +208,23 @@ class Doubled(Layer):
         return 2.0 * grad
 
 
+def test_calls_of_threads_side_by_side_add_up_to_the_time_that_passed() -> None:
+    model = rn.Sequencial([Conv2D(16, 3), rn.layers.Flatten(), Dense(10)], input_shape=(8, 30, 30), seed=0)
+    x, _ = samples(64, 8, 30, 30)
+    with rn.threads(2):
+        model.predict(x)
+        with rn.profile() as p:
+            model.predict(x)
+    rows = by_name(p.layers)
+    for name, layer in (("conv2d_1", 16 * 28 * 28 * 8 * 9), ("dense_1", 10 * 16 * 28 * 28)):
+        row = rows[f"{name} forward"]
+        assert row.calls % 2 == 0  # each thread has batches of its own
+        assert row.flops == 2 * 64 * layer
+        assert 0 < row.seconds <= row.calls * row.worst / 2 + 1e-6
+        np.testing.assert_allclose(row.busy, 2 * row.seconds, rtol=1e-3)
+    assert sum(row.seconds for row in p.layers) <= 1.05 * p.wall_seconds
+
+
 def test_layers_in_python_are_rows_without_what_they_call() -> None:
     model = compiled(rn.Sequencial([Doubled(name="mine"), Dense(10, activation="softmax")], input_shape=(4,), seed=0))
     x, y = samples(64, 4)

@@ -1,0 +1,182 @@
+# Lanes: the forward calls of a plan once for each thread, over memory of its own, so that threads work batches side by side.
+# Nobody waits for the others between two calls, and what one call leaves in a core's cache the next finds there.
+
+cdef extern from *:
+    """
+    /* One more for each that asks, from any thread; what it was before. */
+    #if defined(_MSC_VER)
+    static ptrdiff_t rn_next(ptrdiff_t *count) { return (ptrdiff_t)_InterlockedExchangeAdd64((volatile int64_t *)count, 1); }
+    #else
+    static ptrdiff_t rn_next(ptrdiff_t *count) { return __atomic_fetch_add(count, 1, __ATOMIC_RELAXED); }
+    #endif
+    """
+    Py_ssize_t rn_next(Py_ssize_t *count) nogil
+
+cdef enum:
+    WAVE = 8  # batches for each thread between two times that Ctrl-C is heard
+
+# Of a plan whose tensors take more than this the threads share each call: several of them do not stay in the third cache.
+cdef Py_ssize_t LANE_BYTES = 16 << 20
+
+cdef struct Lane:
+    Call *calls
+    Py_ssize_t count
+    char *args  # of the calls, and
+    char *arena  # their tensors; NULL in the first lane, which is the plan's own calls
+    void ***x_fields  # where the calls hold x's address; none: x is filled by a copy
+    Py_ssize_t x_count
+    char *x
+    const char *y
+
+# What `Plan.transform` is given. The last batch may reach back over rows that the one before it has done.
+cdef struct Rows:
+    char *x
+    char *y
+    Py_ssize_t x_bytes  # of a row
+    Py_ssize_t y_bytes
+    Py_ssize_t count
+    Py_ssize_t batch  # rows
+    Py_ssize_t batches
+
+cdef struct Wave:
+    const Lane *lanes
+    const Rows *rows
+    int threads
+    Py_ssize_t next  # batch that nobody has begun
+    Py_ssize_t end
+
+
+cdef Rows rows_of(char *x, Py_ssize_t x_bytes, Py_ssize_t x_batch, char *y, Py_ssize_t y_batch, Py_ssize_t batch) noexcept:
+    """Rows for batches of so many bytes in and out; batches are -1 where `x_bytes` are no rows or fewer than one batch."""
+    cdef Rows rows
+    rows.x, rows.y, rows.batch = x, y, max(batch, 1)
+    rows.x_bytes, rows.y_bytes = x_batch // rows.batch, y_batch // rows.batch
+    rows.count = x_bytes // max(rows.x_bytes, 1)
+    rows.batches = divide_up(rows.count, rows.batch)
+    if x_bytes != rows.count * rows.x_bytes or 0 < rows.count < rows.batch:
+        rows.batches = -1
+    return rows
+
+
+cdef inline Py_ssize_t first_of(const Rows *rows, Py_ssize_t batch) noexcept nogil:
+    return min(batch * rows.batch, rows.count - rows.batch)
+
+
+cdef void look_at(const Lane *lane, char *x) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(lane.x_count):
+        lane.x_fields[i][0] = x
+
+
+cdef void take_batch(const Lane *lane, const Rows *rows, Py_ssize_t batch) noexcept nogil:
+    """Let the lane's calls read a batch where it lies, or fill x with it."""
+    cdef char *x = rows.x + first_of(rows, batch) * rows.x_bytes
+    if lane.x_count > 0 and <uintptr_t> x % 4 == 0:
+        look_at(lane, x)
+    else:
+        memcpy(lane.x, x, rows.batch * rows.x_bytes)
+
+
+cdef void give_batch(const Lane *lane, const Rows *rows, Py_ssize_t batch) noexcept nogil:
+    """Copy the results of those rows that no batch before had."""
+    cdef Py_ssize_t first = batch * rows.batch, done = first - first_of(rows, batch)
+    memcpy(rows.y + first * rows.y_bytes, lane.y + done * rows.y_bytes, (rows.batch - done) * rows.y_bytes)
+
+
+cdef void work_lane(const void *args, ptrdiff_t tile, void *scratch) noexcept nogil:
+    """A kernel: on the lane of its tile, batch after batch of a wave, whichever nobody has begun."""
+    cdef Wave *wave = <Wave *> args
+    cdef const Lane *lane = &wave.lanes[tile]
+    cdef Py_ssize_t i, batch = rn_next(&wave.next)
+    global rn_beside
+    rn_beside = wave.threads - 1
+    while batch < wave.end:
+        take_batch(lane, wave.rows, batch)
+        for i in range(lane.count):
+            run(&lane.calls[i], 1, <char *> scratch, 0)
+        give_batch(lane, wave.rows, batch)
+        batch = rn_next(&wave.next)
+    rn_beside = 0
+
+
+cdef void work_wave(const Lane *lanes, int threads, const Rows *rows, Py_ssize_t begin, Py_ssize_t end, char *scratch,
+                    Py_ssize_t scratch_stride) noexcept nogil:
+    """Batches begin to end - 1, each on the lane of the thread that comes first."""
+    cdef Wave wave
+    wave.lanes, wave.rows, wave.threads, wave.next, wave.end = lanes, rows, threads, begin, end
+    cdef Call call = loose_call(work_lane, &wave, threads, 0, 0.0, 0.0)
+    work(&call, threads, scratch, scratch_stride, NULL)
+
+
+cdef void make_lane(Lane *lane, Plan plan, Root x, Root y, bint copy) except *:
+    """Fill in a lane of zeros, the plan's own calls or a copy of them; should it raise, free_lane takes what is there."""
+    cdef Record record
+    cdef Link link
+    cdef Py_ssize_t i = 0, shift = 0
+    cdef list links = [link for record in plan._forward for link in record.links]
+    cdef set written = {(<Link> k).root for k in links if (<Link> k).use != READ}
+    # x can be read where the rows lie where kernels do that and nothing else happens to it.
+    cdef bint in_place = x is not y and x not in written and x not in {(<Link> k).root for k in links if (<Link> k).field == NULL}
+    lane.count = plan.forward_end - plan.prepare_end
+    lane.calls = plan.calls + plan.prepare_end
+    lane.x_fields = <void ***> allocate(len(links) * sizeof(void **))
+    if copy:
+        lane.arena = <char *> allocate(plan.arena_bytes)
+        lane.args = <char *> allocate(sum([whole_lines((<Record> r).args_bytes) for r in plan._forward]))
+        lane.calls = <Call *> allocate(lane.count * sizeof(Call))
+        written.add(x)
+    else:
+        written = set()
+    lane.x, lane.y = place_in(lane, plan, x, written), place_in(lane, plan, y, written)
+    cdef char *args = lane.args
+    for i, record in enumerate(plan._forward):
+        if copy:
+            memcpy(args, record.args, record.args_bytes)
+            lane.calls[i] = plan.calls[plan.prepare_end + i]
+            lane.calls[i].args = args
+            shift = args - <char *> record.args
+            args += whole_lines(record.args_bytes)
+        for link in record.links:
+            if link.field != NULL:
+                put_in(lane, <void **> (<char *> link.field + shift), place_in(lane, plan, link.root, written),
+                       in_place and link.root is x)
+
+
+cdef bint leaves_nothing_behind(list records) except -1:
+    """Whether these calls run in the core alone and change no tensor that anybody else, or their next run, looks at."""
+    cdef Record record
+    cdef Link link
+    cdef set made = set()
+    for record in records:
+        if record.call.callback >= 0:
+            return False
+        for link in record.links:
+            if link.use != READ and (link.root.owner is not None or (link.use == UPDATE and link.root not in made)):
+                return False
+            if link.use == WRITE:
+                made.add(link.root)
+    return True
+
+
+cdef char *place_in(const Lane *lane, Plan plan, Root root, set own) noexcept:
+    """Where a lane has a tensor: what its calls write, and x, for itself; weights and all else where the plan has them."""
+    return lane.arena + (root.data - plan.arena) if root in own else root.data
+
+
+cdef void put_in(Lane *lane, void **field, char *data, bint is_x) noexcept:
+    field[0] = data
+    if is_x:
+        lane.x_fields[lane.x_count] = field
+        lane.x_count += 1
+
+
+cdef void free_lane(Lane *lane) noexcept:
+    if lane.args != NULL:
+        rn_aligned_free(lane.calls)
+    rn_aligned_free(lane.args)
+    rn_aligned_free(lane.arena)
+    rn_aligned_free(lane.x_fields)
+
+
+cdef inline Py_ssize_t whole_lines(Py_ssize_t bytes) noexcept nogil:
+    return (bytes + 63) & ~63
