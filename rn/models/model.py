@@ -450,10 +450,11 @@ class Model:
         """Return the model's output for every sample, float32 of shape (n, *output_shape), with dropout off.
 
         ``batch_size``: how many are computed at a time; unless given, up to 256, and fewer of large ones, whose
-        activations then stay in the caches. Threads take parts of their own where there are enough samples. A row of the result does not depend on the batch it was computed in,
-        unless layers of your own let it. Several threads may predict at once, but rows that are computed while another
-        writes the weights (by training or ``load_state_dict``) are of neither the old nor the new ones. Of a
-        ``rn.data.DataLoader`` all samples are taken, in the order of its data and in batches of its own size.
+        activations then stay in the caches, or as suits threads that take parts of their own. A row of the result does
+        not depend on the batch it was computed in, unless layers of your own let it. Several threads may predict at
+        once, but rows that are computed while another writes the weights (by training or ``load_state_dict``) are of
+        neither the old nor the new ones. Of a ``rn.data.DataLoader`` all samples are taken, in the order of its data
+        and in batches of its own size.
         """
         if batch_size is None:
             repeated = self._repeated_prediction.run(x)
