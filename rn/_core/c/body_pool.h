@@ -22,6 +22,8 @@ static inline int pool_halves(const rn_pool_args *a) {
            2 * a->ow <= a->w;
 }
 
+static inline int pool_narrow(const rn_pool_args *a) { return 2 * a->ow <= VL; }
+
 static inline int pool_by_window(const rn_pool_args *a) { return a->kw > a->ow; }
 
 /* VL windows from (oy, ox) on: their rows, the column where the first of them begins, and whether some of their cells may lie
@@ -67,16 +69,17 @@ static inline vf load_steps_inside(const float *row, ptrdiff_t column, ptrdiff_t
     return vf_even(a, vf_load_masked(row + column + VL, columns_inside(column + VL, 1, w)));
 }
 
-static inline void load_pairs(const float *p, const float *end, vf *even, vf *odd) {
-    vf a = vf_load_first(p, end - p), b = end - p > VL ? vf_load_first(p + VL, end - p - VL) : vf_zero();
+/* VL pairs of neighbours; of narrow rows, which one vector holds, only those of its lanes. */
+static RN_ALWAYS_INLINE void load_pairs(const int narrow, const float *p, const float *end, vf *even, vf *odd) {
+    vf a = vf_load_first(p, end - p), b = !narrow && end - p > VL ? vf_load_first(p + VL, end - p - VL) : vf_zero();
     *even = vf_even(a, b);
     *odd = vf_odd(a, b);
 }
 
-static inline void store_pairs(float *p, const float *end, vf even, vf odd) {
+static RN_ALWAYS_INLINE void store_pairs(const int narrow, float *p, const float *end, vf even, vf odd) {
     vf high, low = vf_interleave(even, odd, &high);
     vf_store_first(p, end - p, low);
-    if (end - p > VL) vf_store_first(p + VL, end - p - VL, high);
+    if (!narrow && end - p > VL) vf_store_first(p + VL, end - p - VL, high);
 }
 
 /* ---- forward */
@@ -111,13 +114,13 @@ static inline float window_sum(const rn_pool_args *a, const float *x, pool_cells
     return (float)(total + vf_sum_double(sum));
 }
 
-static RN_ALWAYS_INLINE void pool_forward_halves(int mean, const rn_pool_args *a, const float *x, const float *x_end, float *y,
-                                                 const float *y_end) {
+static RN_ALWAYS_INLINE void pool_forward_halves(const int mean, const int narrow, const rn_pool_args *a, const float *x,
+                                                 const float *x_end, float *y, const float *y_end) {
     for (ptrdiff_t oy = 0; oy < a->oh; oy++, x += 2 * a->w, y += a->ow)
         for (ptrdiff_t ox = 0; ox < a->ow; ox += VL) {
             vf x00, x01, x10, x11;
-            load_pairs(x + 2 * ox, x_end, &x00, &x01);
-            load_pairs(x + a->w + 2 * ox, x_end, &x10, &x11);
+            load_pairs(narrow, x + 2 * ox, x_end, &x00, &x01);
+            load_pairs(narrow, x + a->w + 2 * ox, x_end, &x10, &x11);
             vf sum = vf_add(vf_add(x00, x01), vf_add(x10, x11)),
                best = larger_or_nan(larger_or_nan(x00, x01), larger_or_nan(x10, x11));
             vf_store_first(y + ox, y_end - y - ox, mean ? vf_mul(sum, vf_set(0.25f)) : best);
@@ -169,8 +172,10 @@ static RN_ALWAYS_INLINE void pool_forward(int mean, const rn_pool_args *a, ptrdi
     for (ptrdiff_t plane = begin; plane < end; plane++) {
         const float *x = a->x + plane * in;
         float *y = a->result + plane * out;
-        if (pool_halves(a))
-            pool_forward_halves(mean, a, x, x_end, y, y_end);
+        if (pool_halves(a) && pool_narrow(a))
+            pool_forward_halves(mean, 1, a, x, x_end, y, y_end);
+        else if (pool_halves(a))
+            pool_forward_halves(mean, 0, a, x, x_end, y, y_end);
         else if (pool_by_window(a))
             pool_forward_by_window(mean, a, x, y);
         else
@@ -200,9 +205,9 @@ static inline vf slope_of_window(const rn_pool_args *a, vf slope, vf top) {
 static inline ptrdiff_t next_block(ptrdiff_t i, ptrdiff_t n) { return i + VL < n && i + 2 * VL > n ? n - VL : i + VL; }
 
 /* x, y and dy begin with the plane's; for the mean x and y are not read. */
-static RN_ALWAYS_INLINE void pool_gradient_halves(int mean, const rn_pool_args *a, const float *x, const float *x_end,
-                                                  const float *y, const float *dy, const float *dy_end, float *dx,
-                                                  const float *dx_end) {
+static RN_ALWAYS_INLINE void pool_gradient_halves(const int mean, const int narrow, const rn_pool_args *a, const float *x,
+                                                  const float *x_end, const float *y, const float *dy, const float *dy_end,
+                                                  float *dx, const float *dx_end) {
     const ptrdiff_t w = a->w;
     for (ptrdiff_t oy = 0; oy < a->oh; oy++, dx += 2 * w, dy += a->ow) {
         for (ptrdiff_t ox = 0; ox < a->ow; ox = next_block(ox, a->ow)) {
@@ -211,8 +216,8 @@ static RN_ALWAYS_INLINE void pool_gradient_halves(int mean, const rn_pool_args *
             if (!mean) {
                 const float *above = x + 2 * (oy * w + ox);
                 vf x00, x01, x10, x11, top = vf_load_first(y + oy * a->ow + ox, dy_end - dy - ox);
-                load_pairs(above, x_end, &x00, &x01);
-                load_pairs(above + w, x_end, &x10, &x11);
+                load_pairs(narrow, above, x_end, &x00, &x01);
+                load_pairs(narrow, above + w, x_end, &x10, &x11);
                 vm open = vm_all();
                 slope = slope_of_window(a, slope, top);
                 d00 = vf_where(claim(x00, top, &open), slope);
@@ -220,8 +225,8 @@ static RN_ALWAYS_INLINE void pool_gradient_halves(int mean, const rn_pool_args *
                 d10 = vf_where(claim(x10, top, &open), slope);
                 d11 = vf_where(claim(x11, top, &open), slope);
             }
-            store_pairs(dx + 2 * ox, dx_end, d00, d01);
-            store_pairs(dx + w + 2 * ox, dx_end, d10, d11);
+            store_pairs(narrow, dx + 2 * ox, dx_end, d00, d01);
+            store_pairs(narrow, dx + w + 2 * ox, dx_end, d10, d11);
         }
         for (ptrdiff_t j = 2 * a->ow; j < w; j++) dx[j] = dx[w + j] = 0.0f;
     }
@@ -347,7 +352,7 @@ static RN_ALWAYS_INLINE void pool_gradient_plane(int mean, const rn_pool_args *a
         } else if (a->sw == 2) {
             const pool_reach odd = pool_first_reach(1, a->left, 2);
             for (ptrdiff_t j = 0; 2 * j < a->w; j += VL)
-                store_pairs(dx + 2 * j, dx_end, pool_gather(mean, a, from, down, across, j),
+                store_pairs(0, dx + 2 * j, dx_end, pool_gather(mean, a, from, down, across, j),
                             pool_gather(mean, a, from, down, odd, j));
         } else {
             for (ptrdiff_t r = 0; r < a->sw; r++) {
@@ -376,8 +381,10 @@ static RN_ALWAYS_INLINE void pool_gradient(int mean, const rn_pool_args *a, ptrd
     for (ptrdiff_t plane = begin; plane < end; plane++) {
         const float *image = x + plane * in, *best = y + plane * out, *dy = a->dy + plane * out;
         float *dx = a->result + plane * in;
-        if (halves) {
-            pool_gradient_halves(mean, a, image, x_end, best, dy, dy_end, dx, dx_end);
+        if (halves && pool_narrow(a)) {
+            pool_gradient_halves(mean, 1, a, image, x_end, best, dy, dy_end, dx, dx_end);
+        } else if (halves) {
+            pool_gradient_halves(mean, 0, a, image, x_end, best, dy, dy_end, dx, dx_end);
         } else if (by_window) {
             pool_gradient_by_window(mean, a, image, best, dy, dx);
         } else {
