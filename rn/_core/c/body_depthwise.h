@@ -242,34 +242,42 @@ static inline float sum_of_rows(const float *dy, ptrdiff_t n) {
     return vf_sum(sum);
 }
 
+/* total[tap] += the products of one plane with its dy, lane by lane; a plane that is not read where it is goes through copy. */
+static void add_plane_products(const rn_depthwise_args *a, ptrdiff_t plane, ptrdiff_t *offset, float *copy, float *total) {
+    const rn_window *w = &a->window;
+    const ptrdiff_t taps = w->tap_rows * w->tap_columns;
+    const float *dy = a->dy + plane * w->grid_height * w->grid_width;
+    if (depthwise_3x3(w)) {
+        depthwise_products_3x3(w, a->x + plane * w->height * w->width, dy, total);
+        return;
+    }
+    for (ptrdiff_t y = 0, rows; y < w->grid_height; y += rows) {
+        rows = least(a->block_rows, w->grid_height - y);
+        const image_part part = part_of_image(w, a->x, a->images * a->channels, plane, 1, y, rows, 0, w->grid_width, copy);
+        tap_offsets(w, &part, 0, taps, offset);
+        for (ptrdiff_t t = 0; t < taps; t += DEPTHWISE_TAPS)
+            depthwise_products_of(least(DEPTHWISE_TAPS, taps - t), w->stride_x, part.origin, w->stride_y * part.pitch, offset + t,
+                                  dy + y * w->grid_width, rows, w->grid_width, total + t * VL);
+    }
+}
+
 KERNEL(depthwise_weights) {
     const rn_depthwise_args *a = arguments;
     const rn_window *w = &a->window;
-    const ptrdiff_t taps = w->tap_rows * w->tap_columns, planes = a->images * a->channels, size = w->grid_height * w->grid_width;
-    const ptrdiff_t channel = tile;
-    ptrdiff_t *offset = scratch; /* [taps] */
-    float *total = (float *)(offset + (taps + 7) / 8 * 8);
-    float *copy = total + taps * RN_PANEL / 2; /* total: [taps, VL] */
-    for (ptrdiff_t i = 0; i < taps * VL; i += VL) vf_store(total + i, vf_zero());
-    float bias = 0.0f;
-    for (ptrdiff_t image = 0; image < a->images; image++) {
-        const ptrdiff_t plane = image * a->channels + channel;
-        const float *dy = a->dy + plane * size;
-        if (depthwise_3x3(w)) {
-            depthwise_products_3x3(w, a->x + plane * w->height * w->width, dy, total);
-            if (a->dbias != NULL) bias += sum_of_rows(dy, size);
-            continue;
+    const ptrdiff_t taps = w->tap_rows * w->tap_columns, size = w->grid_height * w->grid_width;
+    const ptrdiff_t first = tile * a->group, channels = least(a->group, a->channels - first);
+    ptrdiff_t *offset = scratch;                            /* [taps] */
+    float *totals = (float *)(offset + (taps + 7) / 8 * 8); /* [channels, taps, VL] */
+    float *bias = totals + a->group * taps * (RN_PANEL / 2), *copy = bias + (a->group + 15) / 16 * 16;
+    memset(totals, 0, (size_t)(bias - totals) * sizeof *totals);
+    memset(bias, 0, (size_t)channels * sizeof *bias);
+    for (ptrdiff_t image = 0; image < a->images; image++)
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            const ptrdiff_t plane = image * a->channels + first + c;
+            add_plane_products(a, plane, offset, copy, totals + c * taps * VL);
+            if (a->dbias != NULL) bias[c] += sum_of_rows(a->dy + plane * size, size);
         }
-        for (ptrdiff_t y = 0, rows; y < w->grid_height; y += rows) {
-            rows = least(a->block_rows, w->grid_height - y);
-            const image_part part = part_of_image(w, a->x, planes, plane, 1, y, rows, 0, w->grid_width, copy);
-            tap_offsets(w, &part, 0, taps, offset);
-            for (ptrdiff_t t = 0; t < taps; t += DEPTHWISE_TAPS)
-                depthwise_products_of(least(DEPTHWISE_TAPS, taps - t), w->stride_x, part.origin, w->stride_y * part.pitch,
-                                      offset + t, dy + y * w->grid_width, rows, w->grid_width, total + t * VL);
-            if (a->dbias != NULL) bias += sum_of_rows(dy + y * w->grid_width, rows * w->grid_width);
-        }
-    }
-    for (ptrdiff_t t = 0; t < taps; t++) a->y[channel * taps + t] = vf_sum(vf_load(total + t * VL));
-    if (a->dbias != NULL) a->dbias[channel] = bias;
+    for (ptrdiff_t c = 0; c < channels; c++)
+        for (ptrdiff_t t = 0; t < taps; t++) a->y[(first + c) * taps + t] = vf_sum(vf_load(totals + (c * taps + t) * VL));
+    for (ptrdiff_t c = 0; c < channels && a->dbias != NULL; c++) a->dbias[first + c] = bias[c];
 }

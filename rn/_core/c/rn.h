@@ -420,8 +420,9 @@ typedef struct {
 /* depthwise: y[n, c, p] = act(sum_t weight[c, t] x[n, c, tap t of p] + bias[c]), t < tap_rows tap_columns. Planes are copied with
  * their zeros, block_rows rows of outputs at a time. A tile is `group` planes of the images * channels.
  * depthwise_weights: y[c, t] = sum over n and p of x[n, c, tap t of p] dy[n, c, p], dbias[c] = sum of dy (NULL: none): lane by
- * lane through the rows of a block, blocks and images one after the other. A tile is one channel. Scratch: a ptrdiff_t for each
- * tap, up to a multiple of 8; then floats: RN_PANEL / 2 for each tap, of weights; the copy, with RN_PANEL (stride_x + 1) behind.
+ * lane through the rows of a block, blocks and images one after the other. A tile is `group` channels. Scratch: a ptrdiff_t for
+ * each tap, up to a multiple of 8; then floats: of weights RN_PANEL / 2 for each tap of a channel and one for each channel, up to
+ * a multiple of 16; the copy, with RN_PANEL (stride_x + 1) behind.
  * 2 FLOPs a tap and output; 4 (x + y) bytes. */
 typedef struct {
     rn_window window;
