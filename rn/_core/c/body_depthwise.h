@@ -269,8 +269,8 @@ KERNEL(depthwise_weights) {
     ptrdiff_t *offset = scratch;                            /* [taps] */
     float *totals = (float *)(offset + (taps + 7) / 8 * 8); /* [channels, taps, VL] */
     float *bias = totals + a->group * taps * (RN_PANEL / 2), *copy = bias + (a->group + 15) / 16 * 16;
-    memset(totals, 0, (size_t)(bias - totals) * sizeof *totals);
-    memset(bias, 0, (size_t)channels * sizeof *bias);
+    for (ptrdiff_t i = 0; i < channels * taps * VL; i += VL) vf_store(totals + i, vf_zero());
+    for (ptrdiff_t c = 0; c < channels; c++) bias[c] = 0.0f;
     for (ptrdiff_t image = 0; image < a->images; image++)
         for (ptrdiff_t c = 0; c < channels; c++) {
             const ptrdiff_t plane = image * a->channels + first + c;
