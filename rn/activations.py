@@ -48,6 +48,8 @@ class ActivationFunction(registry.Settled):
 
     kernel: ClassVar[str] = ""
     alpha: float = 0.0
+    _in_python = ("value", "gradient")
+    _in_core = ("kernel", "bind")
 
     def value(self, x: NDArray[np.float32]) -> ArrayLike:
         """Return y = f(x), shaped as ``x``: (n, features), or (n, c, h, w) of images; written in Python.

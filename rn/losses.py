@@ -54,6 +54,8 @@ class Loss(registry.Settled):
     threshold: ClassVar[float | None] = None
     mean_over_samples: ClassVar[bool] = True
     from_logits: bool = False
+    _in_python = ("value", "gradient")
+    _in_core = ("doorway", "bind")
 
     def value(self, prediction: NDArray[np.float32], target: NDArray[Any]) -> ArrayLike:
         """Return the loss of each sample, (n,); for losses written in Python, which have no ``doorway``.

@@ -50,6 +50,8 @@ class Metric(registry.Settled):
     takes_classes: ClassVar[bool] = False
     sums: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = True
+    _in_python = ("value",)
+    _in_core = ("doorway", "bind")
 
     def value(self, prediction: NDArray[np.float32], target: NDArray[Any]) -> ArrayLike:
         """Return the metric of each sample, (n,), whose mean is reported; for metrics written in Python.

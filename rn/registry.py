@@ -38,6 +38,23 @@ class Settled:
 
     _settled = False
     _free: ClassVar[tuple[str, ...]] = ()  # settings that are read at every step all the same
+    # Of a contract: its methods for Python, and what a class names that the core computes instead.
+    _in_python: ClassVar[tuple[str, ...]] = ()
+    _in_core: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a class whose methods would never be called, for its base is computed by the core."""
+        super().__init_subclass__(**options)
+        kind: type[Settled] = next((base for base in cls.__mro__[1:] if "_in_core" in vars(base)), Settled)
+        written = [name for name in kind._in_python if name in vars(cls)]
+        if not written or any(name in vars(cls) for name in kind._in_core):
+            return
+        base = cls.__mro__[1]
+        if any(getattr(base, name) != getattr(kind, name) for name in kind._in_core):
+            raise OptionError(
+                f"{cls.__name__} writes {written[0]}, which its base {base.__name__} never calls, for the core "
+                f"computes it: derive the class from {kind.__name__}"
+            )
 
     @property
     def in_python(self) -> bool:

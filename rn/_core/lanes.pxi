@@ -13,16 +13,16 @@ cdef extern from *:
     Py_ssize_t rn_next(Py_ssize_t *count) nogil
 
 cdef enum:
-    WAVE = 8  # batches for each thread between two times that Ctrl-C is heard
+    MOST_IN_WAVE = 8  # batches for each thread between two times that Ctrl-C may be heard
 
-# Of a plan whose tensors take more than this the threads share each call: several of them do not stay in the third cache.
+# Of a plan whose tensors take more than this the threads share each call: lanes would fill the caches, and the memory.
 cdef Py_ssize_t LANE_BYTES = 16 << 20
 
 cdef struct Lane:
     Call *calls
     Py_ssize_t count
     char *args  # of the calls, and
-    char *arena  # their tensors; NULL in the first lane, which is the plan's own calls
+    char *arena  # their tensors; both NULL in the first lane, which is the plan's own calls
     void ***x_fields  # where the calls hold x's address; none: x is filled by a copy
     Py_ssize_t x_count
     char *x
@@ -46,6 +46,16 @@ cdef struct Wave:
     Py_ssize_t end
 
 
+def lanes(int threads, Py_ssize_t batches) -> int:
+    """Return how many threads take batches side by side where there are so many; 1: they share each batch.
+
+    At least three quarters of the threads' time must find a batch.
+    """
+    if threads == 1 or batches < 2 or 4 * batches < 3 * threads * divide_up(batches, threads):
+        return 1
+    return min(threads, batches)
+
+
 cdef Rows rows_of(char *x, Py_ssize_t x_bytes, Py_ssize_t x_batch, char *y, Py_ssize_t y_batch, Py_ssize_t batch) noexcept:
     """Rows for batches of so many bytes in and out; batches are -1 where `x_bytes` are no rows or fewer than one batch."""
     cdef Rows rows
@@ -53,7 +63,7 @@ cdef Rows rows_of(char *x, Py_ssize_t x_bytes, Py_ssize_t x_batch, char *y, Py_s
     rows.x_bytes, rows.y_bytes = x_batch // rows.batch, y_batch // rows.batch
     rows.count = x_bytes // max(rows.x_bytes, 1)
     rows.batches = divide_up(rows.count, rows.batch)
-    if x_bytes != rows.count * rows.x_bytes or 0 < rows.count < rows.batch:
+    if x_bytes != rows.count * rows.x_bytes or 0 < rows.count < rows.batch or x_batch % rows.batch or y_batch % rows.batch:
         rows.batches = -1
     return rows
 
@@ -105,7 +115,14 @@ cdef void work_wave(const Lane *lanes, int threads, const Rows *rows, Py_ssize_t
     cdef Wave wave
     wave.lanes, wave.rows, wave.threads, wave.next, wave.end = lanes, rows, threads, begin, end
     cdef Call call = loose_call(work_lane, &wave, threads, 0, 0.0, 0.0)
-    work(&call, threads, scratch, scratch_stride, NULL)
+    cdef Span[MOST_THREADS] parts
+    cdef Visit visit
+    if rn_watching:
+        visit = enter_call()
+        work(&call, threads, scratch, scratch_stride, parts)
+        leave_side_by_side(visit, parts, threads)
+    else:
+        work(&call, threads, scratch, scratch_stride, NULL)
 
 
 cdef void make_lane(Lane *lane, Plan plan, Root x, Root y, bint copy) except *:
@@ -121,7 +138,8 @@ cdef void make_lane(Lane *lane, Plan plan, Root x, Root y, bint copy) except *:
     lane.calls = plan.calls + plan.prepare_end
     lane.x_fields = <void ***> allocate(len(links) * sizeof(void **))
     if copy:
-        lane.arena = <char *> allocate(plan.arena_bytes)
+        lane.calls = NULL
+        lane.arena = <char *> allocate(plan.lane_bytes)
         lane.args = <char *> allocate(sum([whole_lines((<Record> r).args_bytes) for r in plan._forward]))
         lane.calls = <Call *> allocate(lane.count * sizeof(Call))
         written.add(x)
@@ -171,7 +189,7 @@ cdef void put_in(Lane *lane, void **field, char *data, bint is_x) noexcept:
 
 
 cdef void free_lane(Lane *lane) noexcept:
-    if lane.args != NULL:
+    if lane.arena != NULL:
         rn_aligned_free(lane.calls)
     rn_aligned_free(lane.args)
     rn_aligned_free(lane.arena)

@@ -246,7 +246,7 @@ cdef class Plan:
     cdef Py_ssize_t scratch_stride
     cdef int scratch_threads
     cdef rn_step step
-    cdef Py_ssize_t prepared_bytes  # of the arena
+    cdef Py_ssize_t lane_bytes  # of the arena, before what is prepared and kept
     cdef bint repeatable  # whether lanes may have the forward calls
     cdef double forward_nanoseconds  # of the forward calls, by a rough estimate
     cdef Lane *lanes  # of `transform`: the first is the plan's own calls
@@ -520,11 +520,12 @@ cdef class Plan:
             self.scratch_stride = max(self.scratch_stride, (record.call.scratch + 63) & ~63)
         for root in self._roots:
             root.kept = root.kept or (root.prepared and root.last >= self.prepare_end)
-            self.prepared_bytes += root.bytes if root.prepared and root.kept else 0
         for i, record in enumerate(self._order):
             for read, written in record.in_place:
                 join_roots(read, written, i)
         self.arena_bytes = place_roots(self._roots, self.update_end)
+        self.lane_bytes = max([0] + [place_of(root).offset + root.bytes for root in self._roots
+                                     if root.owner is None and not prepared_for_good(root)])
         self.arena = <char *> allocate(self.arena_bytes)
         memset(self.arena, 0, self.arena_bytes)
         self.calls = <Call *> calloc(max(self.update_end, 1), sizeof(Call))
@@ -631,8 +632,7 @@ cdef class Plan:
                 given = rows_of(<char *> source.buf, source.len, 4 * x.size, <char *> target.buf, 4 * y.size, self.batch)
                 if source.itemsize != 4 or given.batches < 0 or target.len != given.count * given.y_bytes:
                     raise ShapeError(f"{source.len} bytes in, {target.len} out: no rows for batches of {x.shape} and {y.shape}")
-                team = self._team(threads, given.batches)
-                self._line_up(team, x.root, y.root)
+                team = self._line_up(self._team(threads, given.batches, x.root), x.root, y.root)
                 with nogil:
                     self._work_batches(&given, team, threads)
             finally:
@@ -651,7 +651,8 @@ cdef class Plan:
             if batch > 0:
                 heard = listen(heard)
             if team > 1:
-                end = min(batch + WAVE * team, rows.batches)
+                end = batch + team * <Py_ssize_t> max(1.0, min(<double> MOST_IN_WAVE, LISTEN_EVERY / self.forward_nanoseconds))
+                end = min(end, rows.batches)
                 work_wave(self.lanes, team, rows, batch, end, self.scratch, self.scratch_stride)
             else:
                 end = batch + 1
@@ -661,22 +662,30 @@ cdef class Plan:
             batch = end
         return 0
 
-    cdef int _team(self, int threads, Py_ssize_t batches) except -1:
+    cdef int _team(self, int threads, Py_ssize_t batches, Root x) except -1:
         """How many threads take a batch each; 1: all threads share each call of one batch after the other.
 
         For what depends on nothing but the rows, where that keeps all threads busy and does not take longer than waking them.
         """
-        if threads == 1 or not self.repeatable or self.arena_bytes - self.prepared_bytes > LANE_BYTES:
+        if threads == 1 or not self.repeatable or self.lane_bytes > LANE_BYTES or x.owner is not None or x.prepared:
             return 1
-        if batches < threads or (batches % threads and batches < 4 * threads):
-            return 1
-        return threads if batches * self.forward_nanoseconds >= SHARE_FROM else 1
+        return lanes(threads, batches) if batches * self.forward_nanoseconds >= SHARE_FROM else 1
 
-    cdef void _line_up(self, int team, Root x, Root y) except *:
-        """Have a lane for each of the team, whose calls read x and write y."""
-        cdef Py_ssize_t i
+    cdef int _line_up(self, int team, Root x, Root y) except -1:
+        """Have a lane for each of the team, whose calls read x and write y; return 1 where memory is for one alone."""
         if self.lane_count >= team and self._lane_x is x and self._lane_y is y:
-            return
+            return team
+        try:
+            self._make_lanes(team, x, y)
+        except MemoryError:
+            if team == 1:
+                raise
+            team = 1
+            self._make_lanes(team, x, y)
+        return team
+
+    cdef void _make_lanes(self, int team, Root x, Root y) except *:
+        cdef Py_ssize_t i
         self._drop_lanes()
         self.lanes = <Lane *> allocate(team * sizeof(Lane))
         memset(self.lanes, 0, team * sizeof(Lane))
@@ -887,8 +896,7 @@ cdef class Plan:
     @property
     def scratch_bytes(self) -> int:
         """The bytes that kernels work in, those of all threads together, and what threads have for themselves (``transform``)."""
-        cdef Py_ssize_t lane = self.arena_bytes - self.prepared_bytes
-        return self.scratch_threads * self.scratch_stride + max(self.lane_count - 1, 0) * lane
+        return self.scratch_threads * self.scratch_stride + max(self.lane_count - 1, 0) * self.lane_bytes
 
     @property
     def bytes(self) -> int:
@@ -970,7 +978,8 @@ cdef void join_roots(Root read, Root written, Py_ssize_t call) except *:
 cdef Py_ssize_t place_roots(list roots, Py_ssize_t calls) except -1:
     """Give every root an offset so that roots alive together do not overlap; return the bytes needed.
 
-    Largest first, each at the lowest free place beside those already placed whose lives overlap its own.
+    Largest first, each at the lowest free place beside those already placed whose lives overlap its own; what is prepared
+    for good comes last, behind all else.
     """
     cdef Root root, other
     cdef Py_ssize_t end = 0
@@ -981,7 +990,7 @@ cdef Py_ssize_t place_roots(list roots, Py_ssize_t calls) except -1:
         if root.kept:
             root.first, root.last = -1, calls
     placed = []
-    for root in sorted(mine, key=_root_bytes, reverse=True):
+    for root in sorted(mine, key=_placing_order):
         offset = 0
         need = (root.bytes + 63) & ~63
         for other in sorted([p for p in placed if lives_meet(root, p)], key=_root_offset):
@@ -996,8 +1005,12 @@ cdef Py_ssize_t place_roots(list roots, Py_ssize_t calls) except -1:
     return end
 
 
-def _root_bytes(Root root):
-    return root.bytes
+def _placing_order(Root root):
+    return prepared_for_good(root), -root.bytes
+
+
+cdef bint prepared_for_good(Root root):
+    return root.prepared and root.kept
 
 
 def _root_offset(Root root):

@@ -93,6 +93,7 @@ cdef list row_keys = []  # (kernel, layer, phase) of each row
 cdef dict row_numbers = {}
 cdef Row **rows = NULL
 cdef Row **table_rows = NULL  # of calls that no plan recorded, one for each kernel
+cdef Row *waiting = NULL  # of threads side by side, where one has begun later or ended earlier than others
 cdef list profiles = []  # those that are on, the innermost last
 
 # Under `rn_lock` are the rows' numbers and all below. Who holds it touches no Python object: that could wait for the GIL.
@@ -134,10 +135,11 @@ cdef Row *row_of(str kernel, str layer, str phase) except NULL:
 
 cdef void name_kernels() except *:
     """Give every kernel a row of its own."""
-    global table_rows
+    global table_rows, waiting
     cdef int i
     if table_rows != NULL:
         return
+    waiting = row_of("waiting", "", "")
     cdef Row **named = <Row **> calloc(RN_KERNEL_COUNT, sizeof(Row *))
     if named == NULL:
         raise MemoryError()
@@ -186,6 +188,24 @@ cdef void leave_call(Visit visit, Row *row, rn_kernel kernel, double flops, doub
         for i in range(threads):
             row.busy += parts[i].end - parts[i].begin
     keep_event(row.number, visit.begin, end, parts, threads)
+    rn_unlock()
+
+
+cdef void leave_side_by_side(Visit visit, const Span *parts, int threads) noexcept nogil:
+    """Count how long threads that worked side by side, since this one entered, were not at work, as a share of all of them."""
+    global running, covered, rn_inside
+    cdef int64_t end = rn_now(), idle = 0
+    cdef int i
+    rn_inside = visit.inside + end - visit.begin
+    for i in range(threads):
+        idle += (end - visit.begin) - (parts[i].end - parts[i].begin)
+    rn_lock()
+    running -= 1
+    if running == 0:
+        covered += end - covered_since
+    waiting.calls += 1
+    waiting.nanoseconds += idle // threads
+    waiting.worst = max(waiting.worst, idle // threads)
     rn_unlock()
 
 

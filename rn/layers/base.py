@@ -233,7 +233,8 @@ class Layer:
     def forward(self, x: FloatArray, training: bool) -> ArrayLike:
         """Return the layer's output for a batch; for layers written in Python.
 
-        ``x`` is read-only: the layer before it needs what it gave for its own gradient.
+        ``x`` is read-only: the layer before it needs what it gave for its own gradient. Its memory is used again once
+        the step or prediction is over: keep a copy, not ``x``.
         """
         raise NotImplementedError(f"{type(self).__name__} {self.name!r} writes neither bind nor forward")
 

@@ -413,8 +413,11 @@ class Model:
         if isinstance(x, DataLoader):
             door.refuse_beside_loader(y=y, batch_size=batch_size, sample_weight=sample_weight)
             return self._evaluate_loader(x)
-        inputs, targets, classes = self._enter_pair("evaluate", x, y)
-        factors = door.weights(sample_weight, None, targets, self._class_count(classes))
+        if batch_size is not None:
+            batch_size = door.count_option("batch_size", batch_size)
+        with self._unbuilt_again_on_error():
+            inputs, targets, classes = self._enter_pair("evaluate", x, y)
+            factors = door.weights(sample_weight, None, targets, self._class_count(classes))
         return self._evaluate(inputs, targets, factors, classes, batch_size)
 
     def _evaluate(
@@ -463,7 +466,9 @@ class Model:
         if isinstance(x, DataLoader):
             door.refuse_beside_loader(batch_size=batch_size)
             with closing(x.in_order()) as batches:
-                return np.concatenate([self.predict(rows, batch_size=x.batch_size) for rows, _ in batches])
+                return np.concatenate([self._predict_batch(x, i, rows) for i, (rows, _) in enumerate(batches)])
+        if batch_size is not None:
+            batch_size = door.count_option("batch_size", batch_size)
         generation = self._plans.generation  # asked first: should layers be added meanwhile, it is gone
         network, inputs = self._enter(x)
         samples = len(inputs)
@@ -478,6 +483,13 @@ class Model:
         if inputs is x and batch_size is None and len(runs) == 1:
             self._repeated_prediction.remember(x, self._plan_key("predict", runs[0][2]), generation, output)
         return output
+
+    def _predict_batch(self, loader: DataLoader, i: int, rows: FloatArray) -> FloatArray:
+        try:
+            return self.predict(rows, batch_size=loader.batch_size)
+        except RnError as error:
+            door.note_samples(error, i * loader.batch_size + np.arange(len(rows)))
+            raise
 
     def __call__(self, x: ArrayLike, training: bool = False) -> FloatArray:
         """Return the output for all of ``x`` as one batch; with ``training`` as in a training step, dropout on."""
@@ -494,11 +506,12 @@ class Model:
 
         Float32 of shape (n, *layer.output_shape).
         """
-        network, inputs = self._enter(x)
-        known = {layer.name: (i, layer) for i, layer in enumerate(network.layers)}
-        for name in names:
-            if name not in known:
-                raise OptionError(f"the model has no layer {name!r}; it has: {', '.join(known)}")
+        with self._unbuilt_again_on_error():
+            network, inputs = self._enter(x)
+            known = {layer.name: (i, layer) for i, layer in enumerate(network.layers)}
+            for name in names:
+                if not isinstance(name, str) or name not in known:
+                    raise OptionError(f"the model has no layer {name!r}; it has: {', '.join(known)}")
         with self._lend("outputs", len(inputs)) as bound:
             bound.write("x", inputs)
             bound.plan.run("forward")

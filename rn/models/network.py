@@ -19,8 +19,9 @@ __all__ = ["Network"]
 FloatArray = NDArray[np.float32]
 LINE = 16  # floats in a cache line: every parameter begins one
 # Many samples are computed in parts, whose activations stay near the cores that work on them: of as many as have this
-# many bytes, but not of so few that reading the weights again would take longer. The parts do not depend on the number
-# of threads, since what a layer in plain Python gives may depend on them. Two cores were at hand for these numbers.
+# many bytes, but not of so few that reading the weights again would take longer. Where not all layers are rn's own, the
+# parts do not depend on the number of threads, since what a layer gives may depend on them. Two cores were at hand for
+# these numbers.
 NEAR_BYTES = 4 << 20
 FEWEST_SAMPLES, MOST_SAMPLES = 32, 256
 # Or threads take parts of their own, in which nobody waits for others between two calls: of so many multiply-adds,
@@ -35,7 +36,7 @@ class Network:
     call updates all of them. ``state``: the optimizer's arrays ``state_names``, laid out as the parameters and 0 at
     first. ``version`` counts the writes to parameters and buffers, whoever makes them. ``near_samples`` and
     ``near_of_thread``: of how many samples the activations stay near the cores, and near each of them; ``products``:
-    about how many multiply-adds a sample takes; ``in_core``: whether no layer is written in Python. Raises
+    about how many multiply-adds a sample takes; ``in_core``: whether all layers are rn's own. Raises
     ``ShapeError`` with the layer's name where shapes do not fit.
     """
 
@@ -94,7 +95,7 @@ class Network:
         """
         of_thread = even_part(samples, threads, self.near_of_thread)
         near = of_thread >= FEWEST_OF_THREAD or self.parameter_count <= NEAR_PARAMETERS
-        if threads > 1 and near and of_thread * self.products >= FEWEST_PRODUCTS:
+        if near and of_thread * self.products >= FEWEST_PRODUCTS and _core.lanes(threads, -(-samples // of_thread)) > 1:
             return of_thread
         return even_part(samples, 1, self.near_samples)
 
@@ -109,7 +110,7 @@ class Network:
             share_version(layer, self.version)
         self.near_samples, self.near_of_thread = map(self._near, (FEWEST_SAMPLES, FEWEST_OF_THREAD))
         self.products = sum(map(products, leaves(self.layers)))
-        self.in_core = not any(map(runs_python, leaves(self.layers)))
+        self.in_core = all(map(is_built_in, self.layers))
         names = tuple(state_names)
         places: list[tuple[int, str, int, int]] = []  # layer, name, begin, end in the buffers
         end = 0
@@ -262,10 +263,11 @@ def products(layer: Layer) -> int:
     return output_size(layer) + pixels * sum(parameter.size for parameter in layer._parameters.values())
 
 
-def runs_python(layer: Layer) -> bool:
-    """Whether a layer, or its activation, is written in Python."""
-    activation = getattr(layer, "activation", None)
-    return type(layer).forward is not Layer.forward or getattr(activation, "in_python", False)
+def is_built_in(layer: Layer) -> bool:
+    """Whether a layer, those inside it and their activations are rn's own, which the core computes."""
+    pieces = (layer, getattr(layer, "activation", None))
+    own = all(piece is None or type(piece).__module__.startswith("rn.") for piece in pieces)
+    return own and all(map(is_built_in, layer.children))
 
 
 def share_version(layer: Layer, version: _core.Version) -> None:

@@ -15,7 +15,7 @@ from rn import _core
 __all__ = ["BoundPlan", "Loan", "PlanPool"]
 
 KEPT = 16  # kinds of plans (use, batch size) that a model keeps
-SMALL_BYTES = 2 << 20  # of a plan that is kept at hand
+SMALL_BYTES = 2 << 20  # of a plan that is kept at hand, for all threads together
 KEPT_BYTES = 256 << 20  # how much memory they may hold together; the one used last is kept whatever it holds
 
 
@@ -28,7 +28,7 @@ class BoundPlan:
     def __init__(self, plan: _core.Plan, slots: Mapping[str, _core.Slot]) -> None:
         self.plan = plan
         self._slots = dict(slots)
-        self.small = plan.arena_bytes <= SMALL_BYTES
+        self.small = plan.arena_bytes * _core.get_num_threads() <= SMALL_BYTES
 
     def array(self, name: str) -> NDArray[np.float32]:
         """Return a view of a slot's memory, four axes; valid until the plan is given back."""
@@ -44,7 +44,7 @@ class BoundPlan:
         return self.array(name).reshape(shape).copy()
 
     def transform(self, rows: NDArray[np.float32], results: NDArray[np.float32]) -> None:
-        """Write the output for each batch of ``rows`` into ``results``, both contiguous and whole batches."""
+        """Write the output for all ``rows``, a batch or more, into ``results``; both are contiguous."""
         self.plan.transform(self._slots["x"], rows, self._slots["y"], results)
 
     def learn(self, x: NDArray[np.float32], y: NDArray[Any], classes: int) -> list[float] | None:

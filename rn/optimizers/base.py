@@ -42,6 +42,8 @@ class Optimizer(registry.Settled):
 
     rule: ClassVar[str] = ""
     _free = ("learning_rate",)
+    _in_python = ("update",)
+    _in_core = ("rule", "bind")
     decoupled_weight_decay: bool = False
 
     def __init__(

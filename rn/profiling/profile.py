@@ -119,7 +119,7 @@ class Profile:
         """
         self._need_end()
         about = {"wall_s": self.wall_seconds, "threads": self.threads, "complete": self.complete}
-        with open(path, "w", encoding="utf-8") as file:
+        with open(os.fspath(path), "w", encoding="utf-8") as file:
             json.dump({"traceEvents": trace_events(self._core), "displayTimeUnit": "ns", "otherData": about}, file)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:

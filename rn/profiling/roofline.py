@@ -45,10 +45,10 @@ class Roofline:
 def roofline(threads: int) -> Roofline:
     """Measure this machine on ``threads`` threads; about 0.1 s at the first call in a process, then remembered.
 
-    Raises ``OptionError`` for a number below 1.
+    Raises ``OptionError`` for a number that is not from 1 to 1024.
     """
-    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
-        raise OptionError(f"a roofline is that of 1 thread or more, got {threads!r}")
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or not 1 <= threads <= 1024:
+        raise OptionError(f"a roofline is that of 1 to 1024 threads, got {threads!r}")
     return Roofline(
         threads=threads,
         flops=_core.measure_arithmetic(threads),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ import pytest
 import rn
 from rn import _core
 
-SIZE, BATCH = 96, 8
+SIZE, BATCH = 320, 8  # a batch takes longer than waking a thread
 
 
 @dataclass
@@ -180,3 +182,65 @@ def test_lanes_read_what_the_plan_keeps() -> None:
     with rn.threads(3):
         plan.transform(x, rows, y, results)
     np.testing.assert_array_equal(results, 2 * rows)
+
+
+def test_rows_that_lie_askew_for_an_x_of_somebody_else() -> None:
+    plan = _core.Plan(BATCH)
+    x, y = plan.bound(_core.Tensor4D.zeros((BATCH, SIZE, 1, 1))), plan.keep(plan.tensor((BATCH, SIZE)))
+    weight = plan.bound(_core.Tensor4D(np.eye(SIZE, dtype=np.float32).reshape(SIZE, SIZE, 1, 1)))
+    _core.gemm(plan, x, weight, y)
+    plan.seal()
+    rows = random_rows(24 * BATCH)
+    askew = np.frombuffer(bytearray(rows.nbytes + 1), np.float32, rows.size, 1).reshape(rows.shape)
+    askew[...] = rows
+    results = np.zeros_like(rows)
+    with rn.threads(3):
+        plan.transform(x, askew, y, results)
+    np.testing.assert_array_equal(results, rows)
+
+
+@pytest.mark.parametrize("threads", range(1, 65))
+def test_lanes_find_a_batch_for_three_quarters_of_their_time(threads: int) -> None:
+    for batches in range(1, 4 * threads):
+        rounds = -(-batches // threads)
+        lanes = _core.lanes(threads, batches)
+        assert lanes == (min(threads, batches) if batches > 1 and batches / (rounds * threads) >= 0.75 else 1)
+
+
+LITTLE_MEMORY = """
+import resource, sys
+import numpy as np
+import rn
+from rn import _core
+
+n = 4096
+plan = _core.Plan(n)
+x, y = plan.input((n, 512)), plan.keep(plan.tensor((n, 512)))
+_core.activate(plan, x, y, "relu")
+plan.seal()
+rows = np.random.default_rng(0).normal(size=(2 * n, 512)).astype(np.float32)
+results = np.empty_like(rows)
+_core.set_num_threads(2)
+plan.run("forward")  # the other thread is there, and what it works in
+_core.set_num_threads(1)
+plan.transform(x, rows, y, results)
+room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+before, _ = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (room + (1 << 20), before))
+_core.set_num_threads(2)
+for _ in range(2):
+    results[...] = 9
+    plan.transform(x, rows, y, results)
+resource.setrlimit(resource.RLIMIT_AS, (before, before))
+assert (results == np.maximum(rows, 0)).all()
+assert plan.scratch_bytes < 1 << 20
+plan.transform(x, rows, y, results)
+assert (results == np.maximum(rows, 0)).all()
+assert plan.scratch_bytes >= 16 << 20
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process's memory as Linux does")
+def test_where_memory_is_for_one_lane_alone_threads_share_each_call() -> None:
+    done = subprocess.run([sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

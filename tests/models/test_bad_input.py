@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -813,3 +814,31 @@ def test_a_layer_may_be_called_otherwise_later(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="two layers are called 'hidden'"):
         model.save(tmp_path / "twice.rn")
     assert [file.name for file in tmp_path.iterdir()] == ["model.rn"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, x: model.predict(x, batch_size=0),
+        lambda model, x: model.outputs(x, "nope"),
+        lambda model, x: model.outputs(x, ["dense_1"]),
+        lambda model, x: model.evaluate(x, x[:, :3], batch_size=-1),
+        lambda model, x: model.evaluate(x, x[:, :3], sample_weight=[1]),
+    ],
+)
+def test_what_is_refused_leaves_a_model_unbuilt(call: Callable[[rn.Sequencial, np.ndarray], object]) -> None:
+    model = rn.Sequencial([Dense(3)], seed=0)
+    model.compile("sgd", "mse")
+    with pytest.raises(RnError):
+        call(model, np.ones((5, 8), np.float32))
+    assert model.network is None
+    assert model.predict(np.ones((5, 4), np.float32)).shape == (5, 3)
+
+
+def test_a_wrong_sample_of_a_loader_is_found_in_its_data_set() -> None:
+    x = np.zeros((700, 6))
+    x[77, 0] = 1e300
+    with pytest.raises(OptionError, match="sample 13") as caught:
+        rn.Sequencial([Dense(3)], input_shape=6, seed=0).predict(rn.data.DataLoader(x))
+    (note,) = caught.value.__notes__
+    assert "64, 65, 66, 67, 68, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78" in note

@@ -711,6 +711,29 @@ def test_forward_written_below_a_built_in_layer_is_what_is_computed() -> None:
             type("Own", (base,), {"forward": lambda self, x, training: x})
 
 
+@pytest.mark.parametrize(
+    ("base", "method", "contract"),
+    [
+        (rn.activations.ReLU, "value", "ActivationFunction"),
+        (rn.activations.Linear, "gradient", "ActivationFunction"),
+        (rn.activations.Softmax, "value", "ActivationFunction"),
+        (rn.losses.Huber, "value", "Loss"),
+        (rn.losses.CrossEntropy, "gradient", "Loss"),
+        (rn.metrics.Accuracy, "value", "Metric"),
+        (rn.metrics.Precision, "value", "Metric"),
+        (rn.optimizers.SGD, "update", "Optimizer"),
+        (rn.optimizers.AdamW, "update", "Optimizer"),
+    ],
+)
+def test_methods_that_the_core_would_never_call_are_refused(base: type, method: str, contract: str) -> None:
+    words = f"Mine writes {method}, which its base {base.__name__} never calls.* derive the class from {contract}"
+    with pytest.raises(OptionError, match=words):
+        type("Mine", (base,), {method: lambda *arguments: None})
+    type("Mine", (base,), {"name": "mine"})
+    kind = next(cls for cls in base.__mro__ if cls.__name__ == contract)
+    type("Next", (type("Mine", (kind,), {method: lambda *arguments: None}),), {method: lambda *arguments: None})
+
+
 def test_defaults_that_no_file_can_hold_are_no_hindrance(tmp_path: Path) -> None:
     twos = np.full(8, 2.0, np.float32)
 

@@ -195,6 +195,55 @@ def test_weights_that_stay_in_no_core_are_not_read_for_few_samples() -> None:
     assert [network.even_parts(samples, 2) for samples in (2, 30, 31, 32)] == [2, 30, 16, 16]
 
 
+def test_parts_of_threads_are_such_that_they_can_be_worked_side_by_side() -> None:
+    network = rn.Sequencial([Conv2D(12, 3), Flatten(), Dense(4)], input_shape=(2, 44, 44), seed=3).network
+    assert network is not None
+    for threads in (2, 3, 8, 16, 64):
+        for samples in range(1, 1500, 7):
+            part = network.even_parts(samples, threads)
+            assert part <= 256
+            if part != network.even_parts(samples, 1):
+                assert _core.lanes(threads, -(-samples // part)) > 1
+
+
+def works_side_by_side(model: rn.Sequencial, x: np.ndarray) -> bool:
+    with rn.profile() as p:
+        model.predict(x)
+    return "waiting" in {row.name for row in p.kernels}
+
+
+def test_which_predictions_threads_work_side_by_side() -> None:
+    x = np.random.default_rng(0).standard_normal((64, 3, 20, 20)).astype(np.float32)
+    built_in = rn.Sequencial(layers_of_all_kinds(), input_shape=(3, 20, 20), seed=1)
+    own = rn.Sequencial([*layers_of_all_kinds(), Watching()], input_shape=(3, 20, 20), seed=1)
+    for threads in (1, 2, 1, 3):  # the long way once, then that of arrays like an earlier one
+        with rn.threads(threads):
+            for _ in range(2):
+                assert works_side_by_side(built_in, x) == (threads > 1)
+                assert not works_side_by_side(own, x)
+    with rn.threads(2):
+        assert not works_side_by_side(built_in, x[:1])
+        large = rn.Sequencial([Conv2D(64, 3)], input_shape=(3, 200, 200), seed=1)
+        assert not works_side_by_side(large, np.zeros((64, 3, 200, 200), np.float32))  # 10 MB a sample
+
+
+class Centred(rn.activations.ActivationFunction):
+    def value(self, x: np.ndarray) -> np.ndarray:
+        return x - x.mean(axis=0)
+
+
+def test_an_activation_of_ones_own_sees_the_same_parts_on_any_number_of_threads() -> None:
+    x = np.random.default_rng(0).standard_normal((101, 256)).astype(np.float32)
+    for layers in ([Dense(256, Centred())], [Residual([Dense(256)], activation=Centred())], [Activation(Centred())]):
+        model = rn.Sequencial([Dense(256), *layers], input_shape=256, seed=0)
+        results = []
+        for threads in (1, 2, 3):
+            with rn.threads(threads):
+                results.append(model.predict(x))
+        assert np.array_equal(results[0], results[1])
+        assert np.array_equal(results[0], results[2])
+
+
 def layers_of_all_kinds() -> list[Layer]:
     block = [Conv2D(8, 3, "relu", padding="same"), BatchNorm(), Conv2D(8, 3, padding="same")]
     return [
