@@ -21,7 +21,7 @@ cdef Py_ssize_t MOST_PLANE_COPIED = 4096
 # The gradient by weights takes channels whose planes, neighbours of together so many floats, the memory gives one after the
 # other, but leaves some groups for several threads.
 cdef Py_ssize_t NEIGHBOURS = 4096
-cdef Py_ssize_t FEWEST_GROUPS = 8
+cdef Py_ssize_t FEWEST_GROUPS = 16
 
 
 cdef rn_depthwise_args *record_depthwise(Plan plan, str name, rn_kernel kernel, _Convolution conv, rn_window window,
