@@ -45,16 +45,17 @@ class Settled:
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a class whose methods would never be called, for its base is computed by the core."""
         super().__init_subclass__(**options)
-        kind: type[Settled] = next((base for base in cls.__mro__[1:] if "_in_core" in vars(base)), Settled)
-        written = [name for name in kind._in_python if name in vars(cls)]
-        if not written or any(name in vars(cls) for name in kind._in_core):
+        contract = next(base for base in cls.__mro__[1:] if "_in_core" in vars(base))
+        in_core = min((_place(cls, name) for name in cls._in_core), default=0)
+        if cls.__mro__[in_core] in (cls, contract):
             return
-        base = cls.__mro__[1]
-        if any(getattr(base, name) != getattr(kind, name) for name in kind._in_core):
-            raise OptionError(
-                f"{cls.__name__} writes {written[0]}, which its base {base.__name__} never calls, for the core "
-                f"computes it: derive the class from {kind.__name__}"
-            )
+        for name in cls._in_python:
+            if _place(cls, name) < in_core:
+                base = next(base for base in cls.__mro__[1:] if issubclass(base, contract))
+                raise OptionError(
+                    f"{cls.__name__} writes {name}, which its base {base.__name__} never calls, for the core "
+                    f"computes it: derive the class from {contract.__name__}"
+                )
 
     @property
     def in_python(self) -> bool:
@@ -78,6 +79,11 @@ class Settled:
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as JSON can hold them."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
+def _place(cls: type, name: str) -> int:
+    """Return where among the bases of ``cls`` the one that writes ``name`` comes."""
+    return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
 
 
 def register(kind: str, name: str) -> Callable[[type[T]], type[T]]:

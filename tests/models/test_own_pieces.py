@@ -734,6 +734,29 @@ def test_methods_that_the_core_would_never_call_are_refused(base: type, method: 
     type("Next", (type("Mine", (kind,), {method: lambda *arguments: None}),), {method: lambda *arguments: None})
 
 
+class Beside:
+    """What has nothing to do with rn."""
+
+
+class Tenfold:
+    def value(self, x: np.ndarray) -> np.ndarray:
+        return 10 * x
+
+
+def test_methods_of_mixins_are_refused_where_the_core_would_never_call_them() -> None:
+    with pytest.raises(OptionError, match="Mine writes value, which its base ReLU never calls"):
+        type("Mine", (Beside, rn.activations.ReLU), {"value": lambda self, x: x})
+    with pytest.raises(OptionError, match="Mine writes value, which its base ReLU never calls"):
+        type("Mine", (Tenfold, rn.activations.ReLU), {})
+    mine = type("Mine", (Beside, rn.activations.ActivationFunction), {"value": lambda self, x: 2 * x})
+    own = type("Own", (Tenfold, rn.activations.ActivationFunction), {})
+    python = type("Python", (rn.activations.ReLU,), {"kernel": "", "value": lambda self, x: 3 * x})
+    x = np.float32([[-1, 2]])
+    for kind, factor in ((mine, 2), (own, 10), (python, 3)):
+        model = rn.Sequencial([rn.layers.Activation(kind())], input_shape=2, seed=0)
+        np.testing.assert_array_equal(model.predict(x), factor * x)
+
+
 def test_defaults_that_no_file_can_hold_are_no_hindrance(tmp_path: Path) -> None:
     twos = np.full(8, 2.0, np.float32)
 
