@@ -395,3 +395,16 @@ def test_the_form_of_the_gradient_by_weights(x_shape, weight_shape, options, for
         y = plan.tensor(output_shape(np.empty((n, *x_shape[1:])), np.empty(weight_shape), **options))
         _core.conv2d_weight_gradient(plan, x, y, dweight, **options)
         assert plan.listing()[0][2] == form
+
+
+@pytest.mark.parametrize("side", [3, 5])
+def test_the_gradient_by_bias_of_large_planes_keeps_its_digits(side):
+    plan = _core.Plan(1)
+    x, dy = plan.kept((1, 2, 512, 512)), plan.kept((1, 2, 513 - side, 513 - side))
+    dweight, dbias = plan.kept((2, 1, side, side)), plan.kept((2,))
+    _core.conv2d_weight_gradient(plan, x, dy, dweight, dbias=dbias, groups=2)
+    plan.seal()
+    np.asarray(plan.array(dy))[...] = 1.3  # equal terms are rounded the same way again and again
+    plan.run()
+    expected = (513 - side) ** 2 * np.float64(np.float32(1.3))
+    np.testing.assert_allclose(np.asarray(plan.array(dbias)).ravel(), [expected, expected], rtol=1e-5)

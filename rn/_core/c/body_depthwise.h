@@ -236,12 +236,6 @@ static RN_NO_INLINE void depthwise_products_of(ptrdiff_t count, ptrdiff_t stride
     }
 }
 
-static inline float sum_of_rows(const float *dy, ptrdiff_t n) {
-    vf sum = vf_zero();
-    for (ptrdiff_t i = 0; i < n; i += VL) sum = vf_add(sum, vf_load_first(dy + i, n - i));
-    return vf_sum(sum);
-}
-
 /* total[tap] += the products of one plane with its dy, lane by lane; a plane that is not read where it is goes through copy. */
 static void add_plane_products(const rn_depthwise_args *a, ptrdiff_t plane, ptrdiff_t *offset, float *copy, float *total) {
     const rn_window *w = &a->window;
@@ -275,7 +269,7 @@ KERNEL(depthwise_weights) {
         for (ptrdiff_t c = 0; c < channels; c++) {
             const ptrdiff_t plane = image * a->channels + first + c;
             add_plane_products(a, plane, offset, copy, totals + c * taps * VL);
-            if (a->dbias != NULL) bias[c] += sum_of_rows(a->dy + plane * size, size);
+            if (a->dbias != NULL) bias[c] += (float)row_sum(a->dy + plane * size, size, 0.0f);
         }
     for (ptrdiff_t c = 0; c < channels; c++)
         for (ptrdiff_t t = 0; t < taps; t++) a->y[(first + c) * taps + t] = vf_sum(vf_load(totals + (c * taps + t) * VL));

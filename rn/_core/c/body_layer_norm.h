@@ -1,20 +1,5 @@
 /* Normalisation of every sample by its own mean and deviation (Ba, Kiros and Hinton 2016). */
 
-/* The sum of x - origin over n neighbours: RN_SUM_VECTORS vectors at a time in float32, those sums in float64. */
-static inline double row_sum(const float *x, ptrdiff_t n, float origin) {
-    double sum = 0.0;
-    for (ptrdiff_t j = 0; j < n;) {
-        const ptrdiff_t stop = least(n, j + RN_SUM_VECTORS * VL);
-        vf part = vf_zero();
-        for (; j < stop; j += VL) {
-            const vf d = vf_sub(vf_load_first(x + j, n - j), vf_set(origin));
-            part = vf_add(part, vf_where(vm_first(n - j), d));
-        }
-        sum += vf_sum_double(part);
-    }
-    return sum;
-}
-
 /* A row's mean as a float and the rest that rounding took off it: with a mean of 1e3 and a deviation of 0.1 the rest is what the
  * third digit of (x - mean) / deviation hangs on. */
 typedef struct {

@@ -1,5 +1,20 @@
 /* Sums, extremes and their places over any axes; rn_tensor.h says which rows make one result. */
 
+/* The sum of x - origin over n neighbours: RN_SUM_VECTORS vectors at a time in float32, those sums in float64. */
+static inline double row_sum(const float *x, ptrdiff_t n, float origin) {
+    double sum = 0.0;
+    for (ptrdiff_t j = 0; j < n;) {
+        const ptrdiff_t stop = least(n, j + RN_SUM_VECTORS * VL);
+        vf part = vf_zero();
+        for (; j < stop; j += VL) {
+            const vf d = vf_sub(vf_load_first(x + j, n - j), vf_set(origin));
+            part = vf_add(part, vf_where(vm_first(n - j), d));
+        }
+        sum += vf_sum_double(part);
+    }
+    return sum;
+}
+
 /* A unit is up to RN_REDUCE_COLUMNS outputs side by side, (o, m, i .. i + width), and the rows of one chunk:
  * for (reduce_unit u = first_unit(a, tile); u.width > 0; next_unit(a, &u)) ... */
 typedef struct {
