@@ -149,7 +149,7 @@ class Fitting:
         if isinstance(self._held_out, DataLoader):
             return numbers(self.model._evaluate_loader(self._held_out))
         x, y, factors, classes = self._held_out
-        return numbers(self.model._evaluate(x, y, factors, classes, None))
+        return numbers(self.model._evaluate(x, y, factors, classes, self.model._samples_at_a_time(x, None)))
 
     def epoch_done(self, epoch: int) -> None:
         """Count ``epoch`` as trained."""

@@ -413,17 +413,15 @@ class Model:
         if isinstance(x, DataLoader):
             door.refuse_beside_loader(y=y, batch_size=batch_size, sample_weight=sample_weight)
             return self._evaluate_loader(x)
-        if batch_size is not None:
-            batch_size = door.count_option("batch_size", batch_size)
         with self._unbuilt_again_on_error():
             inputs, targets, classes = self._enter_pair("evaluate", x, y)
             factors = door.weights(sample_weight, None, targets, self._class_count(classes))
-        return self._evaluate(inputs, targets, factors, classes, batch_size)
+            part = self._samples_at_a_time(inputs, batch_size)
+        return self._evaluate(inputs, targets, factors, classes, part)
 
     def _evaluate(
-        self, x: FloatArray, y: NDArray[Any], factors: FloatArray | None, classes: bool, batch_size: int | None
+        self, x: FloatArray, y: NDArray[Any], factors: FloatArray | None, classes: bool, part: int
     ) -> dict[str, Any]:
-        part = door.batch_size_option(batch_size, self._built().samples_at_a_time(len(x)), len(x))
         report = Report(self)
         totals = np.zeros(report.width)
         order = np.arange(len(x))
@@ -467,22 +465,25 @@ class Model:
             door.refuse_beside_loader(batch_size=batch_size)
             with closing(x.in_order()) as batches:
                 return np.concatenate([self._predict_batch(x, i, rows) for i, (rows, _) in enumerate(batches)])
-        if batch_size is not None:
-            batch_size = door.count_option("batch_size", batch_size)
         generation = self._plans.generation  # asked first: should layers be added meanwhile, it is gone
-        network, inputs = self._enter(x)
-        samples = len(inputs)
+        with self._unbuilt_again_on_error():
+            network, inputs = self._enter(x)
+            samples = len(inputs)
+            if batch_size is None and network.in_core and samples > 0:
+                runs = [(0, samples, network.even_parts(samples, _core.get_num_threads()))]
+            else:
+                runs = _runs(samples, self._samples_at_a_time(inputs, batch_size))
         output = np.empty((samples, *network.output_shape), door.FLOAT32)
-        if batch_size is None and network.in_core and samples > 0:
-            runs = [(0, samples, network.even_parts(samples, _core.get_num_threads()))]
-        else:
-            runs = _runs(samples, door.batch_size_option(batch_size, network.samples_at_a_time(samples), samples))
         for begin, end, part in runs:
             with self._lend("predict", part) as bound:
                 bound.transform(inputs[begin:end], output[begin:end])
         if inputs is x and batch_size is None and len(runs) == 1:
             self._repeated_prediction.remember(x, self._plan_key("predict", runs[0][2]), generation, output)
         return output
+
+    def _samples_at_a_time(self, inputs: FloatArray, batch_size: int | None) -> int:
+        samples = len(inputs)
+        return door.batch_size_option(batch_size, self._built().samples_at_a_time(samples), samples)
 
     def _predict_batch(self, loader: DataLoader, i: int, rows: FloatArray) -> FloatArray:
         try:
