@@ -125,30 +125,42 @@ cdef void work_wave(const Lane *lanes, int threads, const Rows *rows, Py_ssize_t
         work(&call, threads, scratch, scratch_stride, NULL)
 
 
-cdef void make_lane(Lane *lane, Plan plan, Root x, Root y, bint copy) except *:
-    """Fill in a lane of zeros, the plan's own calls or a copy of them; should it raise, free_lane takes what is there."""
+cdef set written_by(list records):
+    """The roots that calls write."""
+    return {(<Link> link).root for record in records for link in (<Record> record).links if (<Link> link).use != READ}
+
+
+cdef bint read_alone(list records, Root root) except -1:
+    """Whether all that these calls do with a tensor is that kernels read it."""
+    cdef Record record
+    cdef Link link
+    for record in records:
+        for link in record.links:
+            if link.root is root and (link.field == NULL or link.use != READ):
+                return False
+    return True
+
+
+cdef void make_lane(Lane *lane, Plan plan, Root x, Root y, set own, bint in_place) except *:
+    """Fill in a lane of zeros: a copy of the plan's calls with the tensors `own` for itself, or the plan's own calls for None.
+
+    `in_place`: x is read where the rows lie. Should this raise, free_lane takes what is there.
+    """
     cdef Record record
     cdef Link link
     cdef Py_ssize_t i = 0, shift = 0
-    cdef list links = [link for record in plan._forward for link in record.links]
-    cdef set written = {(<Link> k).root for k in links if (<Link> k).use != READ}
-    # x can be read where the rows lie where kernels do that and nothing else happens to it.
-    cdef bint in_place = x is not y and x not in written and x not in {(<Link> k).root for k in links if (<Link> k).field == NULL}
     lane.count = plan.forward_end - plan.prepare_end
-    lane.calls = plan.calls + plan.prepare_end
-    lane.x_fields = <void ***> allocate(len(links) * sizeof(void **))
-    if copy:
-        lane.calls = NULL
+    lane.x_fields = <void ***> allocate(sum([len((<Record> r).links) for r in plan._forward]) * sizeof(void **))
+    if own is None:
+        lane.calls = plan.calls + plan.prepare_end
+    else:
         lane.arena = <char *> allocate(plan.lane_bytes)
         lane.args = <char *> allocate(sum([whole_lines((<Record> r).args_bytes) for r in plan._forward]))
         lane.calls = <Call *> allocate(lane.count * sizeof(Call))
-        written.add(x)
-    else:
-        written = set()
-    lane.x, lane.y = place_in(lane, plan, x, written), place_in(lane, plan, y, written)
+    lane.x, lane.y = place_in(lane, plan, x, own), place_in(lane, plan, y, own)
     cdef char *args = lane.args
     for i, record in enumerate(plan._forward):
-        if copy:
+        if own is not None:
             memcpy(args, record.args, record.args_bytes)
             lane.calls[i] = plan.calls[plan.prepare_end + i]
             lane.calls[i].args = args
@@ -156,7 +168,7 @@ cdef void make_lane(Lane *lane, Plan plan, Root x, Root y, bint copy) except *:
             args += whole_lines(record.args_bytes)
         for link in record.links:
             if link.field != NULL:
-                put_in(lane, <void **> (<char *> link.field + shift), place_in(lane, plan, link.root, written),
+                put_in(lane, <void **> (<char *> link.field + shift), place_in(lane, plan, link.root, own),
                        in_place and link.root is x)
 
 
@@ -177,8 +189,8 @@ cdef bint leaves_nothing_behind(list records) except -1:
 
 
 cdef char *place_in(const Lane *lane, Plan plan, Root root, set own) noexcept:
-    """Where a lane has a tensor: what its calls write, and x, for itself; weights and all else where the plan has them."""
-    return lane.arena + (root.data - plan.arena) if root in own else root.data
+    """Where a lane has a tensor: its own for itself, weights and all else where the plan has them."""
+    return lane.arena + (root.data - plan.arena) if own is not None and root in own else root.data
 
 
 cdef void put_in(Lane *lane, void **field, char *data, bint is_x) noexcept:

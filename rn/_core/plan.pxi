@@ -686,13 +686,17 @@ cdef class Plan:
 
     cdef void _make_lanes(self, int team, Root x, Root y) except *:
         cdef Py_ssize_t i
+        cdef bint in_place = x is not y and read_alone(self._forward, x)
+        cdef set own = written_by(self._forward)
+        own.add(x)
         self._drop_lanes()
         self.lanes = <Lane *> allocate(team * sizeof(Lane))
         memset(self.lanes, 0, team * sizeof(Lane))
         self.lane_count = team
         try:
-            for i in range(team):
-                make_lane(&self.lanes[i], self, x, y, i > 0)
+            make_lane(self.lanes, self, x, y, None, in_place)
+            for i in range(1, team):
+                make_lane(&self.lanes[i], self, x, y, own, in_place)
         except BaseException:
             self._drop_lanes()
             raise
