@@ -163,18 +163,23 @@ cdef Visit enter_call() noexcept nogil:
     return visit
 
 
-cdef void leave_call(Visit visit, Row *row, rn_kernel kernel, double flops, double bytes, const Span *parts,
-                     int threads) noexcept nogil:
-    """Count the call that this thread entered; `parts` are the times of its threads, the caller's first."""
+cdef void end_call(Visit visit, int64_t end) noexcept nogil:
+    """Let the call that this thread entered end then; `rn_lock` is held afterwards."""
     global running, covered, rn_inside
-    cdef int64_t end = rn_now()
-    cdef int64_t own = end - visit.begin - rn_inside
-    cdef int i
     rn_inside = visit.inside + end - visit.begin
     rn_lock()
     running -= 1
     if running == 0:
         covered += end - covered_since
+
+
+cdef void leave_call(Visit visit, Row *row, rn_kernel kernel, double flops, double bytes, const Span *parts,
+                     int threads) noexcept nogil:
+    """Count the call that this thread entered; `parts` are the times of its threads, the caller's first."""
+    cdef int64_t end = rn_now()
+    cdef int64_t own = end - visit.begin - rn_inside
+    cdef int i
+    end_call(visit, end)
     if row == NULL:
         row = table_rows[rn_kernel_number(KERNELS, kernel)]
     row.calls += 1
@@ -193,16 +198,11 @@ cdef void leave_call(Visit visit, Row *row, rn_kernel kernel, double flops, doub
 
 cdef void leave_side_by_side(Visit visit, const Span *parts, int threads) noexcept nogil:
     """Count how long threads that worked side by side, since this one entered, were not at work, as a share of all of them."""
-    global running, covered, rn_inside
     cdef int64_t end = rn_now(), idle = 0
     cdef int i
-    rn_inside = visit.inside + end - visit.begin
     for i in range(threads):
         idle += (end - visit.begin) - (parts[i].end - parts[i].begin)
-    rn_lock()
-    running -= 1
-    if running == 0:
-        covered += end - covered_since
+    end_call(visit, end)
     waiting.calls += 1
     waiting.nanoseconds += idle // threads
     waiting.worst = max(waiting.worst, idle // threads)
