@@ -118,6 +118,8 @@ cdef Py_ssize_t MOST_SPLITS = 16
 # cache.
 cdef Py_ssize_t MOST_DOT_ROWS = 128
 cdef Py_ssize_t MOST_DOT_FILTERS = 32
+# Pixels of a row that are summed in the lanes in one chain: in a longer one the rounding of equal terms would add up.
+cdef Py_ssize_t LONGEST_DOT = 2048
 # Positions that are summed in one chain; pixels of images whose sums are joined before their lanes are added: rows of a tile
 # stay in the first cache.
 cdef Py_ssize_t MOST_POSITIONS = RN_KC * 3 // 4
@@ -687,8 +689,8 @@ cdef void cut_dots(rn_weight_gradient_args *a, double flops, bint one_row):
         wanted = divide_up(wanted, a.groups * a.filter_blocks)
     a.splits = max(1, min(min(a.images, MOST_SPLITS), wanted))
     a.channel_block, a.channel_blocks = a.channels, 1
-    a.block_columns = w.grid_width
-    cdef Py_ssize_t row = a.channels * w.stride_y * reach(w.grid_width, w.stride_x, w.tap_columns, w.tap_step_x)
+    a.block_columns = even_block(w.grid_width, divide_up(w.grid_width, LONGEST_DOT), 16)
+    cdef Py_ssize_t row = a.channels * w.stride_y * reach(a.block_columns, w.stride_x, w.tap_columns, w.tap_step_x)
     a.block_rows = even_block(w.grid_height, divide_up(row * w.grid_height, MOST_PLANE_COPIED), 1)
 
 

@@ -397,14 +397,28 @@ def test_the_form_of_the_gradient_by_weights(x_shape, weight_shape, options, for
         assert plan.listing()[0][2] == form
 
 
-@pytest.mark.parametrize("side", [3, 5])
-def test_the_gradient_by_bias_of_large_planes_keeps_its_digits(side):
+@pytest.mark.parametrize(
+    ("groups", "kernel", "image"),
+    [
+        (2, (3, 3), (512, 512)),
+        (2, (5, 5), (512, 512)),
+        (2, (1, 3), (1, 1 << 18)),
+        (1, (1, 1), (512, 512)),
+        (1, (3, 3), (512, 512)),
+        (1, (1, 3), (1, 1 << 18)),
+    ],
+)
+def test_gradients_of_large_planes_keep_their_digits(groups, kernel, image):
+    grid = [size - side + 1 for size, side in zip(image, kernel, strict=True)]
     plan = _core.Plan(1)
-    x, dy = plan.kept((1, 2, 512, 512)), plan.kept((1, 2, 513 - side, 513 - side))
-    dweight, dbias = plan.kept((2, 1, side, side)), plan.kept((2,))
-    _core.conv2d_weight_gradient(plan, x, dy, dweight, dbias=dbias, groups=2)
+    x, dy = plan.kept((1, 2, *image)), plan.kept((1, 2, *grid))
+    dweight, dbias = plan.kept((2, 2 // groups, *kernel)), plan.kept((2,))
+    _core.conv2d_weight_gradient(plan, x, dy, dweight, dbias=dbias, groups=groups)
     plan.seal()
-    np.asarray(plan.array(dy))[...] = 1.3  # equal terms are rounded the same way again and again
+    # Equal terms are rounded the same way again and again.
+    np.asarray(plan.array(x))[...] = 0.7
+    np.asarray(plan.array(dy))[...] = 1.3
     plan.run()
-    expected = (513 - side) ** 2 * np.float64(np.float32(1.3))
-    np.testing.assert_allclose(np.asarray(plan.array(dbias)).ravel(), [expected, expected], rtol=1e-5)
+    slope = np.prod(grid) * np.float64(np.float32(1.3))
+    np.testing.assert_allclose(np.asarray(plan.array(dweight)), slope * np.float64(np.float32(0.7)), rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(plan.array(dbias)), slope, rtol=1e-5)

@@ -136,9 +136,14 @@ static RN_ALWAYS_INLINE void add_cells(const int inner, const float *from, const
     }
 }
 
-/* total[tap] += products of the plane with dy, lane by lane; no cell meets a row that is not one of dy's. */
-static void depthwise_products_3x3(const rn_window *w, const float *x, const float *dy, float *total) {
-    const ptrdiff_t width = w->grid_width, outputs = w->grid_height, x_row = w->width, low = low_y(w);
+/* Vectors of products that are summed in one chain: in a longer one the rounding of equal terms would add up. */
+enum { DEPTHWISE_CHAIN = 256 };
+
+/* total[tap] += products of the plane with `outputs` rows of dy from row `first` on, of columns `left` to `right`, lane by lane;
+ * no cell meets a row that is not one of them. */
+static RN_ALWAYS_INLINE void depthwise_products_3x3(const rn_window *w, const float *x, const float *dy, ptrdiff_t first,
+                                                    ptrdiff_t outputs, ptrdiff_t left, ptrdiff_t right, float *total) {
+    const ptrdiff_t width = w->grid_width, x_row = w->width, low = first + low_y(w);
     const ptrdiff_t begin = low < 0 ? -low : 0, end = least(outputs + 2, w->height - low); /* rows of cells in the image */
     vf sum[3][3];
     RN_UNROLL
@@ -146,11 +151,11 @@ static void depthwise_products_3x3(const rn_window *w, const float *x, const flo
         RN_UNROLL
         for (int c = 0; c < 3; c++) sum[i][c] = vf_zero();
     }
-    for (ptrdiff_t j = 0; j < width; j += VL) {
+    for (ptrdiff_t j = left; j < right; j += VL) {
         vm inside[3];
         cells_inside(w, j, inside);
         const vm used = vm_first(width - j);
-        const float *slopes = dy + j, *cells = x + low * x_row + j + low_x(w);
+        const float *slopes = dy + first * width + j, *cells = x + low * x_row + j + low_x(w);
         vf slope[3] = {vf_zero(), vf_zero(), vf_zero()}; /* of outputs r, r - 1, r - 2 */
         for (ptrdiff_t r = begin > 2 ? begin - 2 : 0; r < end; r++) {
             slope[2] = slope[1];
@@ -202,17 +207,24 @@ KERNEL(depthwise) {
     }
 }
 
-/* The products of some rows with dy, summed lane by lane, for `count` taps; what lies beside a row is never multiplied. */
-static RN_ALWAYS_INLINE void depthwise_products(const int count, const ptrdiff_t stride, const float *x, ptrdiff_t row,
-                                                const ptrdiff_t *offset, const float *dy, ptrdiff_t rows, ptrdiff_t width,
-                                                float *total) {
+/* Some rows of a plane, from where their first window begins, and those of dy. */
+typedef struct {
+    const float *x, *dy;
+    ptrdiff_t x_row, dy_row, rows, columns;
+} depthwise_block;
+
+/* The products of a block with its dy, summed lane by lane, for `count` taps; what lies beside a row is never multiplied. */
+static RN_ALWAYS_INLINE void depthwise_products(const int count, const ptrdiff_t stride, const depthwise_block *b,
+                                                const ptrdiff_t *offset, float *total) {
+    const float *x = b->x, *dy = b->dy;
+    const ptrdiff_t columns = b->columns;
     vf sum[DEPTHWISE_TAPS];
     RN_UNROLL
     for (int t = 0; t < count; t++) sum[t] = vf_zero();
-    for (ptrdiff_t i = 0; i < rows; i++, x += row, dy += width)
-        for (ptrdiff_t j = 0; j < width; j += VL) {
-            const vf slope = vf_load_first(dy + j, width - j);
-            const vm inside = vm_first(width - j);
+    for (ptrdiff_t i = 0; i < b->rows; i++, x += b->x_row, dy += b->dy_row)
+        for (ptrdiff_t j = 0; j < columns; j += VL) {
+            const vf slope = vf_load_first(dy + j, columns - j);
+            const vm inside = vm_first(columns - j);
             RN_UNROLL
             for (int t = 0; t < count; t++) {
                 const float *from = x + offset[t] + j * stride;
@@ -224,34 +236,47 @@ static RN_ALWAYS_INLINE void depthwise_products(const int count, const ptrdiff_t
     for (int t = 0; t < count; t++) vf_store(total + t * VL, vf_add(vf_load(total + t * VL), sum[t]));
 }
 
-static RN_NO_INLINE void depthwise_products_of(ptrdiff_t count, ptrdiff_t stride, const float *x, ptrdiff_t row,
-                                               const ptrdiff_t *offset, const float *dy, ptrdiff_t rows, ptrdiff_t width,
-                                               float *total) {
+static RN_NO_INLINE void depthwise_products_of(ptrdiff_t count, ptrdiff_t stride, const depthwise_block *b,
+                                               const ptrdiff_t *offset, float *total) {
     if (count == DEPTHWISE_TAPS && stride == 1) {
-        depthwise_products(DEPTHWISE_TAPS, 1, x, row, offset, dy, rows, width, total);
+        depthwise_products(DEPTHWISE_TAPS, 1, b, offset, total);
     } else if (count == DEPTHWISE_TAPS && stride == 2) {
-        depthwise_products(DEPTHWISE_TAPS, 2, x, row, offset, dy, rows, width, total);
+        depthwise_products(DEPTHWISE_TAPS, 2, b, offset, total);
     } else {
-        for (ptrdiff_t t = 0; t < count; t++) depthwise_products(1, stride, x, row, offset + t, dy, rows, width, total + t * VL);
+        for (ptrdiff_t t = 0; t < count; t++) depthwise_products(1, stride, b, offset + t, total + t * VL);
     }
 }
 
-/* total[tap] += the products of one plane with its dy, lane by lane; a plane that is not read where it is goes through copy. */
-static void add_plane_products(const rn_depthwise_args *a, ptrdiff_t plane, ptrdiff_t *offset, float *copy, float *total) {
+/* total[tap] += the products of one plane with its dy, lane by lane, through a copy with zeros around it; `across` columns make a
+ * chain. */
+static void add_plane_products(const rn_depthwise_args *a, ptrdiff_t plane, ptrdiff_t across, ptrdiff_t *offset, float *copy,
+                               float *total) {
     const rn_window *w = &a->window;
-    const ptrdiff_t taps = w->tap_rows * w->tap_columns;
-    const float *dy = a->dy + plane * w->grid_height * w->grid_width;
-    if (depthwise_3x3(w)) {
-        depthwise_products_3x3(w, a->x + plane * w->height * w->width, dy, total);
-        return;
-    }
+    const ptrdiff_t taps = w->tap_rows * w->tap_columns, width = w->grid_width;
+    const float *dy = a->dy + plane * w->grid_height * width;
     for (ptrdiff_t y = 0, rows; y < w->grid_height; y += rows) {
         rows = least(a->block_rows, w->grid_height - y);
-        const image_part part = part_of_image(w, a->x, a->images * a->channels, plane, 1, y, rows, 0, w->grid_width, copy);
+        const image_part part = part_of_image(w, a->x, a->images * a->channels, plane, 1, y, rows, 0, width, copy);
         tap_offsets(w, &part, 0, taps, offset);
-        for (ptrdiff_t t = 0; t < taps; t += DEPTHWISE_TAPS)
-            depthwise_products_of(least(DEPTHWISE_TAPS, taps - t), w->stride_x, part.origin, w->stride_y * part.pitch, offset + t,
-                                  dy + y * w->grid_width, rows, w->grid_width, total + t * VL);
+        depthwise_block block = {.x_row = w->stride_y * part.pitch, .dy_row = width, .rows = rows};
+        for (ptrdiff_t x = 0; x < width; x += across) {
+            block.x = part.origin + x * w->stride_x;
+            block.dy = dy + y * width + x;
+            block.columns = least(across, width - x);
+            for (ptrdiff_t t = 0; t < taps; t += DEPTHWISE_TAPS)
+                depthwise_products_of(least(DEPTHWISE_TAPS, taps - t), w->stride_x, &block, offset + t, total + t * VL);
+        }
+    }
+}
+
+/* The same of windows of 3 x 3 cells side by side, read where they are. */
+static RN_ALWAYS_INLINE void add_plane_products_3x3(const rn_depthwise_args *a, ptrdiff_t plane, ptrdiff_t across, float *total) {
+    const rn_window *w = &a->window;
+    const float *x = a->x + plane * w->height * w->width, *dy = a->dy + plane * w->grid_height * w->grid_width;
+    for (ptrdiff_t first = 0, rows; first < w->grid_height; first += rows) {
+        rows = least(DEPTHWISE_CHAIN, w->grid_height - first);
+        for (ptrdiff_t left = 0; left < w->grid_width; left += across)
+            depthwise_products_3x3(w, x, dy, first, rows, left, least(left + across, w->grid_width), total);
     }
 }
 
@@ -260,15 +285,21 @@ KERNEL(depthwise_weights) {
     const rn_window *w = &a->window;
     const ptrdiff_t taps = w->tap_rows * w->tap_columns, size = w->grid_height * w->grid_width;
     const ptrdiff_t first = tile * a->group, channels = least(a->group, a->channels - first);
-    ptrdiff_t *offset = scratch;                            /* [taps] */
-    float *totals = (float *)(offset + (taps + 7) / 8 * 8); /* [channels, taps, VL] */
+    const int in_place = depthwise_3x3(w);
+    const ptrdiff_t down = least(in_place ? DEPTHWISE_CHAIN : a->block_rows, w->grid_height);
+    const ptrdiff_t across = (down > 0 && down < DEPTHWISE_CHAIN ? DEPTHWISE_CHAIN / down : 1) * VL; /* columns of a chain */
+    ptrdiff_t *offset = scratch;                                                                     /* [taps] */
+    float *totals = (float *)(offset + (taps + 7) / 8 * 8);                                          /* [channels, taps, VL] */
     float *bias = totals + a->group * taps * (RN_PANEL / 2), *copy = bias + (a->group + 15) / 16 * 16;
     for (ptrdiff_t i = 0; i < channels * taps * VL; i += VL) vf_store(totals + i, vf_zero());
     for (ptrdiff_t c = 0; c < channels; c++) bias[c] = 0.0f;
     for (ptrdiff_t image = 0; image < a->images; image++)
         for (ptrdiff_t c = 0; c < channels; c++) {
             const ptrdiff_t plane = image * a->channels + first + c;
-            add_plane_products(a, plane, offset, copy, totals + c * taps * VL);
+            if (in_place)
+                add_plane_products_3x3(a, plane, across, totals + c * taps * VL);
+            else
+                add_plane_products(a, plane, across, offset, copy, totals + c * taps * VL);
             if (a->dbias != NULL) bias[c] += (float)row_sum(a->dy + plane * size, size, 0.0f);
         }
     for (ptrdiff_t c = 0; c < channels; c++)

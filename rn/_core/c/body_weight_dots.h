@@ -90,6 +90,24 @@ static void add_slopes(const dot_tile *t) {
     for (int f = 0; f < DOT_FILTERS; f++) vf_store(t->total + f * VL, vf_add(vf_load(t->total + f * VL), sum[f]));
 }
 
+/* All rows of x, origin + offset[k], and after them that of ones if wanted, times all filters' rows of dy. */
+static void add_block(dot_tile *t, const float *origin, const ptrdiff_t *offset, ptrdiff_t rows, int with_bias, const float *dy,
+                      ptrdiff_t dy_plane, ptrdiff_t filters, float *total) {
+    for (ptrdiff_t k = 0, take; k < rows + with_bias; k += take) {
+        take = k < rows ? next_rows(rows - k, DOT_ROWS) : 1;
+        for (ptrdiff_t i = 0; i < take && k < rows; i++) t->x[i] = origin + offset[k + i];
+        for (ptrdiff_t m = 0; m < filters; m += DOT_FILTERS) {
+            /* Beyond the last filter the last is taken again, for sums that nobody reads. */
+            for (ptrdiff_t f = 0; f < DOT_FILTERS; f++) t->dy[f] = dy + least(m + f, filters - 1) * dy_plane;
+            t->total = total + k * t->total_row + m * VL;
+            if (k < rows)
+                DOT_KERNELS[take - 1](t);
+            else
+                add_slopes(t);
+        }
+    }
+}
+
 KERNEL(weight_gradient_dots) {
     const rn_weight_gradient_args *a = arguments;
     const rn_window *w = &a->window;
@@ -105,39 +123,27 @@ KERNEL(weight_gradient_dots) {
     float *copy = total + (rows + 1) * total_row;
     for (ptrdiff_t i = 0; i < (rows + 1) * total_row; i += VL) vf_store(total + i, vf_zero());
 
-    dot_tile t = {.run = w->grid_width, .total_row = total_row};
+    dot_tile t = {.total_row = total_row};
     for (ptrdiff_t image = a->images * split / a->splits, joined; image < end; image += joined) {
         joined = least(a->joined_images, end - image);
         const ptrdiff_t plane = (image * a->groups + group) * a->channels;
         const float *slopes = a->dy + ((image * a->groups + group) * a->filters + first_filter) * pixels;
-        for (ptrdiff_t y = 0, down; y < w->grid_height; y += down) {
-            down = least(a->block_rows, w->grid_height - y);
-            const image_part part =
-                part_of_image(w, a->x, a->images * a->groups * a->channels, plane, a->channels, y, down, 0, w->grid_width, copy);
-            tap_offsets(w, &part, 0, rows, offset);
-            t.runs = down;
-            t.x_turn = w->stride_y * part.pitch;
-            t.dy_turn = w->grid_width;
-            if (a->joined_images > 1) { /* each image is one row */
-                t.runs = joined;
-                t.x_turn = a->groups * a->channels * w->width;
-                t.dy_turn = a->groups * a->filters * w->width;
-            }
-            for (ptrdiff_t k = 0, take; k < rows + a->with_bias; k += take) {
-                take = k < rows ? next_rows(rows - k, DOT_ROWS) : 1;
-                for (ptrdiff_t i = 0; i < take && k < rows; i++) t.x[i] = part.origin + offset[k + i];
-                for (ptrdiff_t m = 0; m < filters; m += DOT_FILTERS) {
-                    /* Beyond the last filter the last is taken again, for sums that nobody reads. */
-                    for (ptrdiff_t f = 0; f < DOT_FILTERS; f++)
-                        t.dy[f] = slopes + least(m + f, filters - 1) * pixels + y * w->grid_width;
-                    t.total = total + k * total_row + m * VL;
-                    if (k < rows)
-                        DOT_KERNELS[take - 1](&t);
-                    else
-                        add_slopes(&t);
+        for (ptrdiff_t y = 0; y < w->grid_height; y += a->block_rows)
+            for (ptrdiff_t x = 0; x < w->grid_width; x += a->block_columns) {
+                t.runs = least(a->block_rows, w->grid_height - y);
+                t.run = least(a->block_columns, w->grid_width - x);
+                const image_part part =
+                    part_of_image(w, a->x, a->images * a->groups * a->channels, plane, a->channels, y, t.runs, x, t.run, copy);
+                tap_offsets(w, &part, 0, rows, offset);
+                t.x_turn = w->stride_y * part.pitch;
+                t.dy_turn = w->grid_width;
+                if (a->joined_images > 1) { /* each image is one row */
+                    t.runs = joined;
+                    t.x_turn = a->groups * a->channels * w->width;
+                    t.dy_turn = a->groups * a->filters * w->width;
                 }
+                add_block(&t, part.origin, offset, rows, a->with_bias, slopes + y * w->grid_width + x, pixels, filters, total);
             }
-        }
     }
     float *partial = a->partial + (split * a->groups + group) * (rows + 1) * a->filters + first_filter;
     for (ptrdiff_t k = 0; k < rows + a->with_bias; k++)

@@ -420,7 +420,7 @@ typedef struct {
 /* depthwise: y[n, c, p] = act(sum_t weight[c, t] x[n, c, tap t of p] + bias[c]), t < tap_rows tap_columns. Planes are copied with
  * their zeros, block_rows rows of outputs at a time. A tile is `group` planes of the images * channels.
  * depthwise_weights: y[c, t] = sum over n and p of x[n, c, tap t of p] dy[n, c, p], dbias[c] = sum of dy (NULL: none): lane by
- * lane through the rows of a block, blocks and images one after the other. A tile is `group` channels. Scratch: a ptrdiff_t for
+ * lane through some rows and columns, these and images one after the other. A tile is `group` channels. Scratch: a ptrdiff_t for
  * each tap, up to a multiple of 8; then floats: of weights RN_PANEL / 2 for each tap of a channel and one for each channel, up to
  * a multiple of 16; the copy, with RN_PANEL (stride_x + 1) behind.
  * 2 FLOPs a tap and output; 4 (x + y) bytes. */
@@ -505,8 +505,8 @@ typedef struct {
     int with_bias, by_taps;
 } rn_weight_gradient_args;
 
-/* weight_gradient_dots: the same partial sums with pixels in the lanes, at stride_x 1, for block_rows whole rows of positions at
- * a time; where x has as many rows as channels, of one row of pixels each, joined_images images are one run. A tile is all
+/* weight_gradient_dots: the same partial sums with pixels in the lanes, at stride_x 1, for block_rows x block_columns positions
+ * at a time; where x has as many rows as channels, of one row of pixels each, joined_images images are one run. A tile is all
  * channels and filter_block filters, a multiple of 4, of a group of a split. Scratch: channels * taps ptrdiff_t, up to a multiple
  * of 8; then floats: (channels * taps + 1) filter_block 16, and the part of the image. */
 
