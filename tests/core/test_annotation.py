@@ -20,7 +20,7 @@ def test_no_inner_loop_speaks_to_python(repository: Path, tmp_path: Path) -> Non
     texts = {line.text.strip() for line in inside}
     for text in ("run(&self.calls[i], threads, self.scratch, self.scratch_stride)", "kernel(args, tile, scratch)"):
         assert text in texts
-    assert {line.file for line in inside} >= {"run.pxi", "plan.pxi", "profile.pxi", "doorways_augment.pxi"}
+    assert {line.file for line in inside} >= {"run.pxi", "plan.pxi", "feeds.pxi", "profile.pxi", "doorways_augment.pxi"}
     assert len(inside) > 800
 
 
@@ -33,7 +33,7 @@ def test_no_inner_loop_speaks_to_python(repository: Path, tmp_path: Path) -> Non
             "            lowest = min(lowest, int(str(order[i])))",
         ),
         (
-            "plan.pxi",
+            "feeds.pxi",
             "        to[i] = <int32_t> labels[i]",
             "        with gil:\n            to[i] = int(str(labels[i]))",
         ),
