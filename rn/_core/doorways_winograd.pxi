@@ -52,9 +52,10 @@ cdef Py_ssize_t MOST_TRANSFORMED = 163840
 cdef Py_ssize_t MOST_UNIT_TILES = 96
 # Even where they do not stay in the cache, a unit has so many tiles: each unit reads all weights.
 cdef Py_ssize_t WHOLE_UNIT_TILES = 16
-# For more units than FEWEST_UNITS, units are not cut below so many tiles.
+# Units are not cut below so many tiles. Where they are fewer than FEWEST_UNITS, filters are cut, but not into fewer panels.
+cdef Py_ssize_t FEWEST_UNIT_TILES = 6
 cdef Py_ssize_t FEWEST_UNITS = 8
-cdef Py_ssize_t FEWEST_UNIT_TILES = 8
+cdef Py_ssize_t FEWEST_PANELS = 2
 # At stride 2: units of tiles of dy that an image may be as large as, and tiles of a row, which is never cut.
 cdef Py_ssize_t LARGEST_IMAGE = 4
 cdef Py_ssize_t WIDEST_STRIDED = 64
@@ -239,20 +240,21 @@ cdef Py_ssize_t tiles_in_unit(Py_ssize_t channels, Py_ssize_t places):
 cdef void cut_winograd(rn_winograd_args *a, Py_ssize_t places, double flops, bint whole_images):
     """Fill in units and blocks of filters, from the sizes alone: outputs are the same bits however they are cut.
 
-    A unit has as many tiles as stay in the cache together, of several small images, or some rows of a large one. Few images are
-    cut into more rows, unless units are to be ``whole_images``, and then by filters, so that there is work for several threads;
-    but rather eight units than units of less than eight tiles, for each reads all weights.
+    A unit has as many tiles as stay in the cache together, of several small images, or some rows of a large one. So that there
+    is work for several threads, few images are cut into more rows, unless units are to be ``whole_images``, and then by filters:
+    each unit reads all weights, and each block of filters transforms the unit's pixels anew.
     """
-    cdef Py_ssize_t tiles = tiles_in_unit(a.channels, places)
-    cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / (4.0 * TILE_FLOPS)))
-    wanted = max(min(wanted, FEWEST_UNITS), min(wanted, a.images * a.rows * a.columns // FEWEST_UNIT_TILES))
-    cdef Py_ssize_t parts = min(a.rows, max(divide_up(a.rows * a.columns, tiles), divide_up(wanted, max(a.images, 1))))
+    cdef Py_ssize_t image = a.rows * a.columns, most = tiles_in_unit(a.channels, places)
+    cdef Py_ssize_t wanted = <Py_ssize_t> ceil(max(1.0, min(<double> WANTED_TILES, flops / (4.0 * TILE_FLOPS))))
+    cdef Py_ssize_t parts = max(divide_up(image, most), min(divide_up(wanted, max(a.images, 1)), image // FEWEST_UNIT_TILES))
     if whole_images:
         parts = 1
-    a.unit_rows = divide_up(a.rows, parts)
+    a.unit_rows = divide_up(a.rows, max(1, min(a.rows, parts)))
     a.unit_images = 1
     if a.unit_rows == a.rows:
-        a.unit_images = max(1, min(tiles // (a.rows * a.columns), a.images // wanted))
+        a.unit_images = max(a.images // wanted, divide_up(FEWEST_UNIT_TILES, image))
+        a.unit_images = max(1, min(a.images, min(most // image, a.unit_images)))
     cdef Py_ssize_t units = divide_up(a.images, a.unit_images) * divide_up(a.rows, a.unit_rows)
     cdef Py_ssize_t panels = divide_up(a.filters, RN_WINOGRAD_FILTERS)
-    a.filter_block = divide_up(panels, min(panels, divide_up(wanted, max(units, 1)))) * RN_WINOGRAD_FILTERS
+    cdef Py_ssize_t blocks = min(divide_up(min(wanted, FEWEST_UNITS), max(units, 1)), panels // FEWEST_PANELS)
+    a.filter_block = divide_up(panels, max(blocks, 1)) * RN_WINOGRAD_FILTERS
