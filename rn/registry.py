@@ -45,13 +45,13 @@ class Settled:
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a class whose methods would never be called, for its base is computed by the core."""
         super().__init_subclass__(**options)
-        contract = next(base for base in cls.__mro__[1:] if "_in_core" in vars(base))
-        in_core = min((_place(cls, name) for name in cls._in_core), default=0)
-        if cls.__mro__[in_core] in (cls, contract):
-            return
+        contract: type = next(base for base in cls.__mro__ if "_in_core" in vars(base))
+        if all(getattr(cls, name) == getattr(contract, name) for name in cls._in_core):
+            return  # nothing of it is left to the core
+        in_core = min(_place(cls, name) for name in cls._in_core)
         for name in cls._in_python:
             if _place(cls, name) < in_core:
-                base = next(base for base in cls.__mro__[1:] if issubclass(base, contract))
+                base = next(base for base in cls.__mro__[1:] if issubclass(base, cls.__mro__[in_core]))
                 raise OptionError(
                     f"{cls.__name__} writes {name}, which its base {base.__name__} never calls, for the core "
                     f"computes it: derive the class from {contract.__name__}"

@@ -757,6 +757,21 @@ def test_methods_of_mixins_are_refused_where_the_core_would_never_call_them() ->
         np.testing.assert_array_equal(model.predict(x), factor * x)
 
 
+@pytest.mark.parametrize(
+    ("base", "core", "method"),
+    [(rn.activations.ReLU, "kernel", "value"), (rn.optimizers.SGD, "rule", "update")],
+)
+def test_what_a_class_takes_back_from_the_core_its_subclasses_may_write(base: type, core: str, method: str) -> None:
+    python = type("Python", (base,), {core: ""})
+    own = type("Own", (python,), {method: lambda *arguments: None})
+    assert vars(own)[method]
+    again = type("Again", (python,), {core: getattr(base, core)})
+    with pytest.raises(OptionError, match=f"Mine writes {method}, which its base Again never calls"):
+        type("Mine", (again,), {method: lambda *arguments: None})
+    with pytest.raises(OptionError, match=f"Mine writes {method}, which its base Again never calls"):
+        type("Mine", (own, again), {})
+
+
 def test_defaults_that_no_file_can_hold_are_no_hindrance(tmp_path: Path) -> None:
     twos = np.full(8, 2.0, np.float32)
 
