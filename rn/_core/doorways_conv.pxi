@@ -118,7 +118,7 @@ cdef Py_ssize_t MOST_SPLITS = 16
 # cache.
 cdef Py_ssize_t MOST_DOT_ROWS = 128
 cdef Py_ssize_t MOST_DOT_FILTERS = 32
-# Pixels of a row that are summed in the lanes in one chain: in a longer one the rounding of equal terms would add up.
+# Pixels of a row that the lanes sum before they are added: in a longer chain the rounding of equal terms would add up.
 cdef Py_ssize_t LONGEST_DOT = 2048
 # Positions that are summed in one chain; pixels of images whose sums are joined before their lanes are added: rows of a tile
 # stay in the first cache.

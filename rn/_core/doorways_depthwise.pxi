@@ -46,7 +46,7 @@ cdef rn_depthwise_args *record_depthwise(Plan plan, str name, rn_kernel kernel, 
     cdef Py_ssize_t rows = reach(min(a.block_rows, w.grid_height), w.stride_y, w.tap_rows, w.tap_step_y)
     cdef Py_ssize_t floats = wide * rows + RN_PANEL * (w.stride_x + 1)
     if weights:
-        floats += a.group * taps * (RN_PANEL // 2) + divide_up(a.group, 16) * 16
+        floats += a.group * taps * (RN_PANEL // 2) + divide_up(a.group, 8) * 16  # of the biases, in double
     cdef rn_depthwise_args *call = <rn_depthwise_args *> plan.record(
         name + "_depthwise", kernel, sizeof(rn_depthwise_args), tiles,
         divide_up(taps, 8) * 8 * sizeof(ptrdiff_t) + floats * sizeof(float), conv.flops(), conv.bytes())

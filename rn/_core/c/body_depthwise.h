@@ -247,15 +247,15 @@ static RN_NO_INLINE void depthwise_products_of(ptrdiff_t count, ptrdiff_t stride
     }
 }
 
-/* total[tap] += the products of one plane with its dy, lane by lane, through a copy with zeros around it; `across` columns make a
- * chain. */
-static void add_plane_products(const rn_depthwise_args *a, ptrdiff_t plane, ptrdiff_t across, ptrdiff_t *offset, float *copy,
-                               float *total) {
+/* total[tap] += the products of one plane with its dy, lane by lane, through a copy with zeros around it; `down` rows of `across`
+ * columns make a chain. */
+static void add_plane_products(const rn_depthwise_args *a, ptrdiff_t plane, ptrdiff_t down, ptrdiff_t across, ptrdiff_t *offset,
+                               float *copy, float *total) {
     const rn_window *w = &a->window;
     const ptrdiff_t taps = w->tap_rows * w->tap_columns, width = w->grid_width;
     const float *dy = a->dy + plane * w->grid_height * width;
     for (ptrdiff_t y = 0, rows; y < w->grid_height; y += rows) {
-        rows = least(a->block_rows, w->grid_height - y);
+        rows = least(down, w->grid_height - y);
         const image_part part = part_of_image(w, a->x, a->images * a->channels, plane, 1, y, rows, 0, width, copy);
         tap_offsets(w, &part, 0, taps, offset);
         depthwise_block block = {.x_row = w->stride_y * part.pitch, .dy_row = width, .rows = rows};
@@ -270,11 +270,12 @@ static void add_plane_products(const rn_depthwise_args *a, ptrdiff_t plane, ptrd
 }
 
 /* The same of windows of 3 x 3 cells side by side, read where they are. */
-static RN_ALWAYS_INLINE void add_plane_products_3x3(const rn_depthwise_args *a, ptrdiff_t plane, ptrdiff_t across, float *total) {
+static RN_ALWAYS_INLINE void add_plane_products_3x3(const rn_depthwise_args *a, ptrdiff_t plane, ptrdiff_t down, ptrdiff_t across,
+                                                    float *total) {
     const rn_window *w = &a->window;
     const float *x = a->x + plane * w->height * w->width, *dy = a->dy + plane * w->grid_height * w->grid_width;
     for (ptrdiff_t first = 0, rows; first < w->grid_height; first += rows) {
-        rows = least(DEPTHWISE_CHAIN, w->grid_height - first);
+        rows = least(down, w->grid_height - first);
         for (ptrdiff_t left = 0; left < w->grid_width; left += across)
             depthwise_products_3x3(w, x, dy, first, rows, left, least(left + across, w->grid_width), total);
     }
@@ -286,23 +287,24 @@ KERNEL(depthwise_weights) {
     const ptrdiff_t taps = w->tap_rows * w->tap_columns, size = w->grid_height * w->grid_width;
     const ptrdiff_t first = tile * a->group, channels = least(a->group, a->channels - first);
     const int in_place = depthwise_3x3(w);
-    const ptrdiff_t down = least(in_place ? DEPTHWISE_CHAIN : a->block_rows, w->grid_height);
-    const ptrdiff_t across = (down > 0 && down < DEPTHWISE_CHAIN ? DEPTHWISE_CHAIN / down : 1) * VL; /* columns of a chain */
-    ptrdiff_t *offset = scratch;                                                                     /* [taps] */
-    float *totals = (float *)(offset + (taps + 7) / 8 * 8);                                          /* [channels, taps, VL] */
-    float *bias = totals + a->group * taps * (RN_PANEL / 2), *copy = bias + (a->group + 15) / 16 * 16;
+    const ptrdiff_t down = least(least(in_place ? w->grid_height : a->block_rows, w->grid_height), DEPTHWISE_CHAIN);
+    const ptrdiff_t across = (down > 0 ? DEPTHWISE_CHAIN / down : 1) * VL; /* columns of a chain, whose rows are `down` */
+    ptrdiff_t *offset = scratch;                                                  /* [taps] */
+    double *bias = (double *)(offset + (taps + 7) / 8 * 8);                       /* [channels] */
+    float *totals = (float *)(bias + (a->group + 7) / 8 * 8);                     /* [channels, taps, VL] */
+    float *copy = totals + a->group * taps * (RN_PANEL / 2);
     for (ptrdiff_t i = 0; i < channels * taps * VL; i += VL) vf_store(totals + i, vf_zero());
-    for (ptrdiff_t c = 0; c < channels; c++) bias[c] = 0.0f;
+    for (ptrdiff_t c = 0; c < channels; c++) bias[c] = 0.0;
     for (ptrdiff_t image = 0; image < a->images; image++)
         for (ptrdiff_t c = 0; c < channels; c++) {
             const ptrdiff_t plane = image * a->channels + first + c;
             if (in_place)
-                add_plane_products_3x3(a, plane, across, totals + c * taps * VL);
+                add_plane_products_3x3(a, plane, down, across, totals + c * taps * VL);
             else
-                add_plane_products(a, plane, across, offset, copy, totals + c * taps * VL);
-            if (a->dbias != NULL) bias[c] += (float)row_sum(a->dy + plane * size, size, 0.0f);
+                add_plane_products(a, plane, down, across, offset, copy, totals + c * taps * VL);
+            if (a->dbias != NULL) bias[c] += row_sum(a->dy + plane * size, size, 0.0f);
         }
     for (ptrdiff_t c = 0; c < channels; c++)
         for (ptrdiff_t t = 0; t < taps; t++) a->y[(first + c) * taps + t] = vf_sum(vf_load(totals + (c * taps + t) * VL));
-    for (ptrdiff_t c = 0; c < channels && a->dbias != NULL; c++) a->dbias[first + c] = bias[c];
+    for (ptrdiff_t c = 0; c < channels && a->dbias != NULL; c++) a->dbias[first + c] = (float)bias[c];
 }

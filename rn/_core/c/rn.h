@@ -421,8 +421,8 @@ typedef struct {
  * their zeros, block_rows rows of outputs at a time. A tile is `group` planes of the images * channels.
  * depthwise_weights: y[c, t] = sum over n and p of x[n, c, tap t of p] dy[n, c, p], dbias[c] = sum of dy (NULL: none): lane by
  * lane through some rows and columns, these and images one after the other. A tile is `group` channels. Scratch: a ptrdiff_t for
- * each tap, up to a multiple of 8; then floats: of weights RN_PANEL / 2 for each tap of a channel and one for each channel, up to
- * a multiple of 16; the copy, with RN_PANEL (stride_x + 1) behind.
+ * each tap, up to a multiple of 8; of weights a double for each channel, up to a multiple of 8, and RN_PANEL / 2 floats for each
+ * tap of a channel; the floats of the copy, with RN_PANEL (stride_x + 1) behind.
  * 2 FLOPs a tap and output; 4 (x + y) bytes. */
 typedef struct {
     rn_window window;
