@@ -89,15 +89,14 @@ static RN_ALWAYS_INLINE void depthwise_strip(const rn_depthwise_args *a, const v
         RN_UNROLL
         for (int o = 0; o < DEPTHWISE_STRIP; o++) sum[o] = vf_max(vf_zero(), sum[o]);
     }
-    const vm used = vm_first(width - j);
     float *to = y + first * width + j;
-    if (rows == DEPTHWISE_STRIP) {
+    if (rows == DEPTHWISE_STRIP && width - j >= VL) {
         RN_UNROLL
-        for (int o = 0; o < DEPTHWISE_STRIP; o++) vf_store_masked(to + o * width, used, sum[o]);
+        for (int o = 0; o < DEPTHWISE_STRIP; o++) vf_store(to + o * width, sum[o]);
     } else {
         RN_UNROLL
         for (int o = 0; o < DEPTHWISE_STRIP; o++)
-            if (o < rows) vf_store_masked(to + o * width, used, sum[o]);
+            if (o < rows) vf_store_first(to + o * width, width - j, sum[o]);
     }
 }
 
@@ -289,9 +288,9 @@ KERNEL(depthwise_weights) {
     const int in_place = depthwise_3x3(w);
     const ptrdiff_t down = least(least(in_place ? w->grid_height : a->block_rows, w->grid_height), DEPTHWISE_CHAIN);
     const ptrdiff_t across = (down > 0 ? DEPTHWISE_CHAIN / down : 1) * VL; /* columns of a chain, whose rows are `down` */
-    ptrdiff_t *offset = scratch;                                                  /* [taps] */
-    double *bias = (double *)(offset + (taps + 7) / 8 * 8);                       /* [channels] */
-    float *totals = (float *)(bias + (a->group + 7) / 8 * 8);                     /* [channels, taps, VL] */
+    ptrdiff_t *offset = scratch;                                           /* [taps] */
+    double *bias = (double *)(offset + (taps + 7) / 8 * 8);                /* [channels] */
+    float *totals = (float *)(bias + (a->group + 7) / 8 * 8);              /* [channels, taps, VL] */
     float *copy = totals + a->group * taps * (RN_PANEL / 2);
     for (ptrdiff_t i = 0; i < channels * taps * VL; i += VL) vf_store(totals + i, vf_zero());
     for (ptrdiff_t c = 0; c < channels; c++) bias[c] = 0.0;

@@ -22,7 +22,7 @@ static inline void row_scale(float *y, ptrdiff_t n, float factor) {
 static inline void softmax_short_row(const float *x, float *y, ptrdiff_t n) {
     const vm mask = vm_first(n);
     const vf e = v_exp(vf_sub(vf_load_masked(x, mask), vf_set(row_max(x, n))));
-    vf_store_masked(y, mask, vf_mul(e, vf_set((float)(1.0 / vf_sum_double(vf_where(mask, e))))));
+    vf_store_first(y, n, vf_mul(e, vf_set((float)(1.0 / vf_sum_double(vf_where(mask, e))))));
 }
 
 /* y = softmax(x) over n neighbours. */
