@@ -17,7 +17,7 @@ typedef struct {
 
 /* A block of k for a few neighbouring pixels; total has rows of PANEL floats. */
 typedef struct {
-    const float *x, *weight; /* the image's planes; [k, RN_PANEL] */
+    const float *x, *weight; /* the image's planes; [k, PANEL] */
     ptrdiff_t at;            /* of the first pixel in a plane */
     const filter_tap *tap, *end;
     const unsigned *inside; /* by a tap's place: the pixels, bit by bit, whose tap lies inside the image */
@@ -49,7 +49,7 @@ static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors
     for (int i = 0; i < pixels; i++)
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
     const float *weight = t->weight;
-    for (const filter_tap *tap = t->tap, *end = t->end; tap < end; tap++, weight += RN_PANEL) {
+    for (const filter_tap *tap = t->tap, *end = t->end; tap < end; tap++, weight += PANEL) {
         const ptrdiff_t at = t->at + tap->x;
         const unsigned inside = border ? t->inside[tap->place] : all;
         if (inside == all)
@@ -284,34 +284,36 @@ static rows_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile) {
 static void sum_pixels(const rn_convolve_args *a, filter_phase *phase, const float *planes, ptrdiff_t m, ptrdiff_t filters,
                        const pixel_run *run, rows_ahead *next, float *total) {
     const rn_window *w = phase->window;
-    const float *weight = phase->weight + m / RN_PANEL * phase->k * RN_PANEL + m % RN_PANEL;
+    const float *weight = phase->weight + m * phase->k;
     tap_list *list = &phase->list;
-    ptrdiff_t y = run->y, x = run->x;
-    for (ptrdiff_t i = 0, take; i < run->pixels; i += take) {
-        const ptrdiff_t left = least(w->grid_width - x, run->pixels - i), tiles = (left + MOST_PIXELS - 1) / MOST_PIXELS;
-        take = (left + tiles - 1) / tiles;
-        ask_on(ASK_FAR, next, take);
-        if (w == &a->window)
-            ask_for_rows(ASK_TO_WRITE, run->out, a->out_plane, run->pixels * a->out_column, i * filters / run->pixels,
-                         (i + take) * filters / run->pixels);
-        const int border = find_border(list, w, y, x, take);
-        const pixel_kernel kernel = PIXEL_KERNELS[w->stride_x - 1][border][filters > VL][take - 1];
-        pixel_tile t = {
-            .x = planes, .at = y * w->stride_y * w->width + x * w->stride_x, .inside = list->inside, .total = total + i * PANEL};
-        ptrdiff_t begin = 0;
-        do {
-            t.weight = weight + begin * RN_PANEL;
-            t.tap = list->tap + begin;
-            t.end = list->tap + least(begin + RN_KC, phase->k);
-            t.add = begin > 0;
+    ptrdiff_t begin = 0;
+    do { /* a block's weights stay in the first cache */
+        ptrdiff_t y = run->y, x = run->x;
+        for (ptrdiff_t i = 0, take; i < run->pixels; i += take) {
+            const ptrdiff_t left = least(w->grid_width - x, run->pixels - i), tiles = (left + MOST_PIXELS - 1) / MOST_PIXELS;
+            take = (left + tiles - 1) / tiles;
+            if (begin == 0) ask_on(ASK_FAR, next, take);
+            if (begin == 0 && w == &a->window)
+                ask_for_rows(ASK_TO_WRITE, run->out, a->out_plane, run->pixels * a->out_column, i * filters / run->pixels,
+                             (i + take) * filters / run->pixels);
+            const int border = find_border(list, w, y, x, take);
+            const pixel_kernel kernel = PIXEL_KERNELS[w->stride_x - 1][border][filters > VL][take - 1];
+            const pixel_tile t = {.x = planes,
+                                  .weight = weight + begin * PANEL,
+                                  .at = y * w->stride_y * w->width + x * w->stride_x,
+                                  .tap = list->tap + begin,
+                                  .end = list->tap + least(begin + RN_KC, phase->k),
+                                  .inside = list->inside,
+                                  .total = total + i * PANEL,
+                                  .add = begin > 0};
             kernel(&t);
-            begin += RN_KC;
-        } while (begin < phase->k);
-        x += take;
-        if (x < w->grid_width) continue;
-        x = 0;
-        y++;
-    }
+            x += take;
+            if (x < w->grid_width) continue;
+            x = 0;
+            y++;
+        }
+        begin += RN_KC;
+    } while (begin < phase->k);
 }
 
 KERNEL(convolve_filters) {
@@ -360,17 +362,18 @@ KERNEL(pack_filters) {
     const ptrdiff_t filters = least(RN_PANEL, a->rows - m), taps = a->tap_rows * a->tap_columns;
     const float *weight = a->weight + group * a->group_step + m * a->row_step + a->first;
     float *to = a->packed + tile * a->channels * taps * RN_PANEL;
-    if (a->contiguous) {
-        for (ptrdiff_t v = 0; v < filters; v += VL)
-            pack_transposed(weight + v * a->row_step, a->row_step, a->channels * taps, least(VL, filters - v), to + v, RN_PANEL);
-        for (ptrdiff_t v = (filters + VL - 1) / VL * VL; v < RN_PANEL; v += VL)
-            for (ptrdiff_t p = 0; p < a->channels * taps; p++) vf_store(to + p * RN_PANEL + v, vf_zero());
-        return;
+    const ptrdiff_t k = a->channels * taps;
+    for (ptrdiff_t v = 0; v < RN_PANEL; v += VL) {
+        float *part = to + v / PANEL * k * PANEL + v % PANEL;
+        if (a->contiguous && v < filters) {
+            pack_transposed(weight + v * a->row_step, a->row_step, k, least(VL, filters - v), part, PANEL);
+            continue;
+        }
+        for (ptrdiff_t c = 0; c < a->channels; c++)
+            for (ptrdiff_t i = 0; i < a->tap_rows; i++)
+                for (ptrdiff_t j = 0; j < a->tap_columns; j++, part += PANEL) {
+                    const float *from = weight + c * a->channel_step + i * a->tap_row_step + j * a->tap_column_step;
+                    for (ptrdiff_t l = 0; l < VL; l++) part[l] = v + l < filters ? from[(v + l) * a->row_step] : 0.0f;
+                }
     }
-    for (ptrdiff_t c = 0; c < a->channels; c++)
-        for (ptrdiff_t i = 0; i < a->tap_rows; i++)
-            for (ptrdiff_t j = 0; j < a->tap_columns; j++, to += RN_PANEL) {
-                const float *from = weight + c * a->channel_step + i * a->tap_row_step + j * a->tap_column_step;
-                for (ptrdiff_t l = 0; l < RN_PANEL; l++) to[l] = l < filters ? from[l * a->row_step] : 0.0f;
-            }
 }
