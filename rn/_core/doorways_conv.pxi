@@ -43,6 +43,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t blocks
         int phases
         int in_place
+        int colliding
         int scattered
         int weight_packed
         int activation
@@ -264,6 +265,7 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
         w.height = w.grid_height = 1
         w.width = w.grid_width = a.out_row = positions
     a.in_place = a.in_place and positions <= LONGEST_IN_PLACE
+    a.colliding = a.rows >= MANY_ROWS and collides(w.height * w.width, min(a.channels, RN_KC))
     a.weight_packed = taps > 0 and a.channels * taps % 1024 == 0 and positions >= 64
 
     # Few blocks: the offsets of taps, and the weights where they are packed, are made for each.

@@ -60,12 +60,22 @@ cdef Py_ssize_t STRIP_COLUMNS = 128
 cdef Py_ssize_t LONG_ROW = 256
 # Columns of b for each tile where rows of a are not contiguous, so that reading a again costs more.
 cdef Py_ssize_t FEWEST_COLUMNS = 64
-# b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache.
+# b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache. Rows of a from
+# which on b is packed wherever its rows collide.
 cdef Py_ssize_t LONGEST_IN_PLACE = 704
+cdef Py_ssize_t MANY_ROWS = 64
 
 
 cdef Py_ssize_t divide_up(Py_ssize_t a, Py_ssize_t b):
     return (a + b - 1) // b
+
+
+cdef bint collides(Py_ssize_t step, Py_ssize_t count):
+    """Whether `count` lines, `step` floats apart, push each other out of a first cache of 4 KiB and 8 lines a set."""
+    cdef Py_ssize_t apart = 1024  # what sets the lines fall into are so many floats apart
+    while step % apart:
+        apart //= 2
+    return count * apart > 8 * 1024
 
 
 cdef Py_ssize_t even_block(Py_ssize_t length, Py_ssize_t parts, Py_ssize_t multiple):
@@ -191,6 +201,8 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     a.left_packed = a.left_step >= 1024 and a.k >= 64 and a.column_block >= 64
     cdef bint right_collides = a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0
     a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
+    if a.row_block >= MANY_ROWS and collides(a.right_step, min(a.k, RN_KC)):
+        a.right_in_place = False
     return a.column_tiles * divide_up(a.m, a.row_block)
 
 

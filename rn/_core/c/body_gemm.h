@@ -42,11 +42,7 @@ static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrd
     } else if (columns == PANEL || (PACKS_PARTS && columns > VL)) {
         t->b = right;
         t->b_step = a->right_step;
-        t->pack = own;
-        if (left < PANEL) return;
-        t->next = right + PANEL;
-        t->next_step = a->right_step;
-        t->next_rows = t->run;
+        pack_on_the_way(t, left, own);
     } else {
         pack_panel(right, a->right_step, t->run, columns, own);
     }

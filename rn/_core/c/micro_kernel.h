@@ -11,7 +11,7 @@
  * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them, and rows
  * of panels, which go in once. */
 
-enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 32, SHORT_CHAIN = 24, VECTORS = 3 };
+enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 32, SHORT_CHAIN = VL == 16 ? 24 : 32, VECTORS = 3 };
 enum { PACKS_PARTS = VL == 16 }; /* whether a panel's last vector may be less than whole where it is packed */
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
@@ -311,6 +311,15 @@ static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL
 
 /* How rows of a pass b: a panel; TURNED, where b is stored by columns, or a PAIR, for few rows; a ROW of panels. */
 typedef enum { ONE_PANEL, TURNED_PANEL, PAIR_OF_PANELS, ROW_OF_PANELS } panel_way;
+
+/* Let the first rows leave the panel t->b, read in place, packed in `own` for the others; the panel after it, where so many
+ * columns are left, is asked for meanwhile. */
+static inline void pack_on_the_way(micro_tile *t, ptrdiff_t left, float *own) {
+    t->pack = own;
+    t->next = t->b + PANEL;
+    t->next_step = t->b_step;
+    t->next_rows = left >= PANEL ? t->run : 0;
+}
 
 /* Ask the memory for what is far, while rows `done` to `end` of `rows` are worked: the tile of c, and as large a part of the next
  * panel, so that packing it does not wait. */

@@ -374,9 +374,10 @@ typedef struct {
  * floats, which is p itself unless scattered. The forward pass, and each phase of the gradient by input (see turn_weights). No
  * column matrix is written out: RN_KC rows of it and one panel of pixels at a time are packed into scratch, and all filters pass
  * over them. A tile is `block` positions of one group of one image; there are `blocks` of them. in_place: one tap, nothing
- * between the pixels. Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PANEL; rows * RN_KC where weights are packed; rows *
- * block where scattered; the block's part of the image for the channels of RN_KC rows, where padded. phases is 1; beside and
- * weight_beside are convolve_filters'. 2 images groups rows positions channels taps FLOPs; 4 (source + weight + out) bytes. */
+ * between the pixels; then colliding: planes are packed all the same, by the first filters. Scratch: RN_KC ptrdiff_t; then
+ * floats: RN_KC * RN_PANEL; rows * RN_KC where weights are packed; rows * block where scattered; the block's part of the image
+ * for the channels of RN_KC rows, where padded. phases is 1; beside and weight_beside are convolve_filters'. 2 images groups rows
+ * positions channels taps FLOPs; 4 (source + weight + out) bytes. */
 typedef struct {
     rn_window window, beside;
     const float *source, *weight, *weight_beside, *bias;
@@ -384,7 +385,7 @@ typedef struct {
     ptrdiff_t images, groups, channels, rows;
     ptrdiff_t out_plane, out_row, out_column, out_first;
     ptrdiff_t block, blocks;
-    int phases, in_place, scattered, weight_packed, activation;
+    int phases, in_place, colliding, scattered, weight_packed, activation;
     float alpha;
 } rn_convolve_args;
 
