@@ -22,6 +22,7 @@ from rn import (
     models,
     optimizers,
     registry,
+    regularizers,
     schedules,
     training,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "profiling",
     "register",
     "registry",
+    "regularizers",
     "schedules",
     "serialization",
     "set_num_threads",

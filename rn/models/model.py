@@ -258,7 +258,7 @@ class Model:
 
         Raises ``StateError`` before ``compile`` and while another ``fit`` of this model runs; ``ShapeError``,
         ``LabelError``, ``DtypeError`` and ``OptionError`` for data and options that do not fit, before anything is
-        changed.
+        changed; for samples of a loader, when their batch comes, after the steps of those before it.
         """
         with self._alone("fit"):  # from the start: data and options must fit the model that is trained
             return self._fit(
