@@ -69,11 +69,18 @@ static inline vf load_steps_inside(const float *row, ptrdiff_t column, ptrdiff_t
     return vf_even(a, vf_load_masked(row + column + VL, columns_inside(column + VL, 1, w)));
 }
 
-/* VL pairs of neighbours; of narrow rows, which one vector holds, only those of its lanes. */
+/* Two vectors of neighbours; of narrow rows, which one holds, that one alone. */
+static RN_ALWAYS_INLINE void load_two(const int narrow, const float *p, const float *end, vf x[2]) {
+    x[0] = vf_load_first(p, end - p);
+    x[1] = !narrow && end - p > VL ? vf_load_first(p + VL, end - p - VL) : vf_zero();
+}
+
+/* VL pairs of neighbours, or half of them. */
 static RN_ALWAYS_INLINE void load_pairs(const int narrow, const float *p, const float *end, vf *even, vf *odd) {
-    vf a = vf_load_first(p, end - p), b = !narrow && end - p > VL ? vf_load_first(p + VL, end - p - VL) : vf_zero();
-    *even = vf_even(a, b);
-    *odd = vf_odd(a, b);
+    vf x[2];
+    load_two(narrow, p, end, x);
+    *even = vf_even(x[0], x[1]);
+    *odd = vf_odd(x[0], x[1]);
 }
 
 static RN_ALWAYS_INLINE void store_pairs(const int narrow, float *p, const float *end, vf even, vf odd) {
@@ -114,16 +121,17 @@ static inline float window_sum(const rn_pool_args *a, const float *x, pool_cells
     return (float)(total + vf_sum_double(sum));
 }
 
+/* Of windows of 2 x 2: rows are joined before neighbours, which halves the shuffles. */
 static RN_ALWAYS_INLINE void pool_forward_halves(const int mean, const int narrow, const rn_pool_args *a, const float *x,
                                                  const float *x_end, float *y, const float *y_end) {
     for (ptrdiff_t oy = 0; oy < a->oh; oy++, x += 2 * a->w, y += a->ow)
         for (ptrdiff_t ox = 0; ox < a->ow; ox += VL) {
-            vf x00, x01, x10, x11;
-            load_pairs(narrow, x + 2 * ox, x_end, &x00, &x01);
-            load_pairs(narrow, x + a->w + 2 * ox, x_end, &x10, &x11);
-            vf sum = vf_add(vf_add(x00, x01), vf_add(x10, x11)),
-               best = larger_or_nan(larger_or_nan(x00, x01), larger_or_nan(x10, x11));
-            vf_store_first(y + ox, y_end - y - ox, mean ? vf_mul(sum, vf_set(0.25f)) : best);
+            vf row[2], next[2];
+            load_two(narrow, x + 2 * ox, x_end, row);
+            load_two(narrow, x + a->w + 2 * ox, x_end, next);
+            for (int v = 0; v < 2; v++) row[v] = mean ? vf_add(row[v], next[v]) : larger_or_nan(row[v], next[v]);
+            const vf even = vf_even(row[0], row[1]), odd = vf_odd(row[0], row[1]);
+            vf_store_first(y + ox, y_end - y - ox, mean ? vf_mul(vf_add(even, odd), vf_set(0.25f)) : larger_or_nan(even, odd));
         }
 }
 
