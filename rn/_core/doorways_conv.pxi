@@ -220,6 +220,9 @@ cdef tuple FORM_NAMES = ("_direct_pixels", "_direct_filters", "_depthwise", "_wi
 # What is not a product, in multiply-adds of 16 lanes: turning an output's filters, and packing a pixel's product.
 cdef Py_ssize_t TURNING = 16
 cdef Py_ssize_t PACKING = 8
+# How much longer filters in the lanes take in a padded image where vectors are short: so are tiles of pixels, and finding out
+# which of a tile's taps lie beside the image holds them up.
+cdef double SHORT_TILES = 1.125
 
 
 cdef bint takes_depthwise(_Convolution conv):
@@ -242,6 +245,9 @@ cdef ConvForm form_of(_Convolution conv, bint gradient):
         products = inputs * divide_up(conv.kernel[0], conv.stride[0]) * divide_up(conv.kernel[1], conv.stride[1])
         positions = divide_up(conv.image[0], conv.stride[0]) * divide_up(conv.image[1], conv.stride[1])
     cdef double by_filters = <double> divide_up(outputs, 16) * positions * (products + TURNING)
+    cdef rn_window w = conv.window()
+    if w.padded and not gradient and KERNELS.lanes < 16:
+        by_filters *= SHORT_TILES
     cdef double by_pixels = <double> divide_up(positions, 16) * products * (outputs + (0 if is_in_place(conv) else PACKING))
     return DIRECT_FILTERS if by_filters <= by_pixels else DIRECT_PIXELS
 

@@ -63,7 +63,7 @@ cdef Py_ssize_t FEWEST_COLUMNS = 64
 # b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache. Rows of a from
 # which on b is packed wherever its rows collide.
 cdef Py_ssize_t LONGEST_IN_PLACE = 704
-cdef Py_ssize_t MANY_ROWS = 64
+cdef Py_ssize_t MANY_ROWS = 96
 
 
 cdef Py_ssize_t divide_up(Py_ssize_t a, Py_ssize_t b):
