@@ -46,9 +46,10 @@ class Settled:
         """Refuse a class whose methods would never be called, for its base is computed by the core."""
         super().__init_subclass__(**options)
         contract: type = next(base for base in cls.__mro__ if "_in_core" in vars(base))
-        if all(getattr(cls, name) == getattr(contract, name) for name in cls._in_core):
+        places = [_place(cls, name) for name in cls._in_core if getattr(cls, name) != getattr(contract, name)]
+        if not places:
             return  # nothing of it is left to the core
-        in_core = min(_place(cls, name) for name in cls._in_core)
+        in_core = min(places)
         for name in cls._in_python:
             if _place(cls, name) < in_core:
                 base = next(base for base in cls.__mro__[1:] if issubclass(base, cls.__mro__[in_core]))

@@ -772,6 +772,11 @@ def test_what_a_class_takes_back_from_the_core_its_subclasses_may_write(base: ty
         type("Mine", (own, again), {})
 
 
+def test_a_class_whose_bind_is_its_own_takes_nothing_back_by_its_kernel() -> None:
+    with pytest.raises(OptionError, match="Mine writes value, which its base Softmax never calls"):
+        type("Mine", (rn.activations.Softmax,), {"kernel": "", "value": lambda self, x: x})
+
+
 def test_defaults_that_no_file_can_hold_are_no_hindrance(tmp_path: Path) -> None:
     twos = np.full(8, 2.0, np.float32)
 
