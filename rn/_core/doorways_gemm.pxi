@@ -71,7 +71,7 @@ cdef Py_ssize_t divide_up(Py_ssize_t a, Py_ssize_t b):
 
 
 cdef bint collides(Py_ssize_t step, Py_ssize_t count):
-    """Whether `count` lines, `step` floats apart, push each other out of a first cache of 4 KiB and 8 lines a set."""
+    """Whether `count` lines, `step` floats apart, push each other out of a first cache of 8 ways of 4 KiB."""
     cdef Py_ssize_t apart = 1024  # what sets the lines fall into are so many floats apart
     while step % apart:
         apart //= 2

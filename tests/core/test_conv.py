@@ -158,6 +158,9 @@ CASES = [
     ((2, 64, 9, 9), (64, 64, 1, 1), {"padding": ((2, 1), (0, 0))}),
     ((2, 64, 9, 9), (64, 64, 1, 1), {"padding": ((0, 2), (0, 0))}),
     ((2, 64, 9, 9), (64, 64, 1, 1), {"padding": ((3, 0), (0, 0))}),
+    # planes that collide in the cache, in two blocks of k; and a part of a panel after them, of a gradient by input
+    ((1, 420, 8, 8), (100, 420, 1, 1), {}),
+    ((1, 100, 9, 4), (130, 100, 1, 1), {"padding": ((4, 3), (0, 0))}),
     # a last block of k that is short
     ((2, 46, 9, 30), (7, 46, 3, 3), {}),
     # of whole planes, x is turned in the place of dy: several panels and a part, blocks of pixels, splits, groups

@@ -94,6 +94,9 @@ SHAPES = [
     (129, 100, 1024),
     (1030, 70, 64),
     (400, 60, 20),
+    # rows of b that collide in the cache, in one block of k and in two
+    (100, 160, 300),
+    (96, 256, 450),
     # short chains: rows of panels, more than one row of them, a part of a panel after them
     (24, 676, 9),
     (15, 2500, 24),

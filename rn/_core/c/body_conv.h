@@ -74,7 +74,7 @@ KERNEL(convolve) {
             } else {
                 t.b = part.origin + x + i;
                 t.b_step = part.plane;
-                if (a->colliding) pack_on_the_way(&t, pixels - i - PANEL, panel);
+                if (a->colliding) pack_on_the_way(&t, pixels - i - t.columns, panel);
             }
             multiply_panel(&t, t.panels > 1 ? ROW_OF_PANELS : ONE_PANEL, left, left_row, a->rows, c + i, bias);
         }

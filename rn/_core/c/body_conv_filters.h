@@ -287,7 +287,7 @@ static void sum_pixels(const rn_convolve_args *a, filter_phase *phase, const flo
     const float *weight = phase->weight + m * phase->k;
     tap_list *list = &phase->list;
     ptrdiff_t begin = 0;
-    do { /* a block's weights stay in the first cache */
+    do { /* for all tiles of the run, so that a block's weights stay in the cache, of short vectors in the first */
         ptrdiff_t y = run->y, x = run->x;
         for (ptrdiff_t i = 0, take; i < run->pixels; i += take) {
             const ptrdiff_t left = least(w->grid_width - x, run->pixels - i), tiles = (left + MOST_PIXELS - 1) / MOST_PIXELS;

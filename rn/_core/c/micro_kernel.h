@@ -312,8 +312,8 @@ static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL
 /* How rows of a pass b: a panel; TURNED, where b is stored by columns, or a PAIR, for few rows; a ROW of panels. */
 typedef enum { ONE_PANEL, TURNED_PANEL, PAIR_OF_PANELS, ROW_OF_PANELS } panel_way;
 
-/* Let the first rows leave the panel t->b, read in place, packed in `own` for the others; the panel after it, where so many
- * columns are left, is asked for meanwhile. */
+/* Let the first rows leave the panel t->b, read in place, packed in `own` for the others. `left` columns follow: a whole panel of
+ * them is asked for meanwhile. */
 static inline void pack_on_the_way(micro_tile *t, ptrdiff_t left, float *own) {
     t->pack = own;
     t->next = t->b + PANEL;

@@ -374,10 +374,10 @@ typedef struct {
  * floats, which is p itself unless scattered. The forward pass, and each phase of the gradient by input (see turn_weights). No
  * column matrix is written out: RN_KC rows of it and one panel of pixels at a time are packed into scratch, and all filters pass
  * over them. A tile is `block` positions of one group of one image; there are `blocks` of them. in_place: one tap, nothing
- * between the pixels; then colliding: planes are packed all the same, by the first filters. Scratch: RN_KC ptrdiff_t; then
- * floats: RN_KC * RN_PANEL; rows * RN_KC where weights are packed; rows * block where scattered; the block's part of the image
- * for the channels of RN_KC rows, where padded. phases is 1; beside and weight_beside are convolve_filters'. 2 images groups rows
- * positions channels taps FLOPs; 4 (source + weight + out) bytes. */
+ * between the pixels; colliding: but the planes' lines push each other out of the first cache, so the first filters pack them.
+ * Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PANEL; rows * RN_KC where weights are packed; rows * block where scattered;
+ * the block's part of the image for the channels of RN_KC rows, where padded. phases is 1; beside and weight_beside are
+ * convolve_filters'. 2 images groups rows positions channels taps FLOPs; 4 (source + weight + out) bytes. */
 typedef struct {
     rn_window window, beside;
     const float *source, *weight, *weight_beside, *bias;
@@ -407,9 +407,10 @@ typedef struct {
 enum { RN_COLLECTED = 128 };
 #define RN_TAP_LIST(k, tap_rows, tap_columns) ((2 * ((k) + (tap_rows) + (tap_columns)) + (tap_rows) * (tap_columns) + 7) / 8 * 8)
 
-/* pack_filters: packed[g, panel, (c, i, j), l] = weight[g group_step + (RN_PANEL panel + l) row_step + c channel_step + first + i
- * tap_row_step + j tap_column_step], or 0 where there is no such row. contiguous: (c, i, j) lie in a row. A tile is one (g,
- * panel). 0 FLOP, 8 bytes an element. */
+/* pack_filters: packed[g, panel, (c, i, j), l] = weight[g group_step + (panel PANEL + l) row_step + c channel_step + first + i
+ * tap_row_step + j tap_column_step]; 0, or the last row again, where there is no such row. PANEL is the instruction set's,
+ * at most RN_PANEL, and panels are so many that they fill a multiple of RN_PANEL rows. contiguous: (c, i, j) lie in a row. A tile
+ * is RN_PANEL rows of a group. 0 FLOP, 8 bytes an element. */
 typedef struct {
     const float *weight;
     float *packed;
@@ -419,7 +420,7 @@ typedef struct {
 } rn_pack_filters_args;
 
 /* depthwise: y[n, c, p] = act(sum_t weight[c, t] x[n, c, tap t of p] + bias[c]), t < tap_rows tap_columns. Planes are copied with
- * their zeros, block_rows rows of outputs at a time. A tile is `group` planes of the images * channels.
+ * their zeros, at most block_rows rows of outputs at a time. A tile is `group` planes of the images * channels.
  * depthwise_weights: y[c, t] = sum over n and p of x[n, c, tap t of p] dy[n, c, p], dbias[c] = sum of dy (NULL: none): lane by
  * lane through some rows and columns, these and images one after the other. A tile is `group` channels. Scratch: a ptrdiff_t for
  * each tap, up to a multiple of 8; of weights a double for each channel, up to a multiple of 8, and RN_PANEL / 2 floats for each
