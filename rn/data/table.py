@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from numbers import Integral
 from typing import Any
 
@@ -166,6 +165,8 @@ def targets(
     rows: Rows, kept: list[int], j: int, name: str, path: str | os.PathLike[str], classes: bool | None
 ) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Return the targets in column ``j`` and, where they are classes, the names of these."""
+    from decimal import Decimal  # for tables alone
+
     cells = [rows[i][j] for i in kept]
     if classes is None:
         classes = not all(map(is_number, cells))
