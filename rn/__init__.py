@@ -1,6 +1,6 @@
 """Neural networks on the CPU: defined and trained in a few lines, computed by a small compiled core.
 
-The names listed below are the library; the modules among them are namespaces, most imported when first used.
+The names listed below are the library; the modules among them are namespaces, imported when first used.
 """
 
 from __future__ import annotations
@@ -11,29 +11,33 @@ from typing import TYPE_CHECKING, Any
 # The core comes first, so that where it is not built nothing else fails before it says how to build it.
 from rn._core import Tensor4D  # isort: split
 
-from rn import (
-    activations,
-    callbacks,
-    errors,
-    initializers,
-    layers,
-    losses,
-    metrics,
-    models,
-    optimizers,
-    registry,
-    regularizers,
-    schedules,
-    training,
-)
+from rn import errors, registry
 from rn._config import get_winograd, set_winograd, show_config
 from rn._threads import get_num_threads, set_num_threads, threads
 from rn._version import __version__
-from rn.models import RedeNeural, Sequencial, load
 from rn.registry import register
 
 if TYPE_CHECKING:
-    from rn import cli, data, datasets, plotting, profiling, serialization
+    from rn import (
+        activations,
+        callbacks,
+        cli,
+        data,
+        datasets,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        models,
+        optimizers,
+        plotting,
+        profiling,
+        regularizers,
+        schedules,
+        serialization,
+        training,
+    )
+    from rn.models import RedeNeural, Sequencial, load
     from rn.profiling import profile
 
 __all__ = [
@@ -71,24 +75,23 @@ __all__ = [
     "training",
 ]
 
-# The public modules that `import rn` leaves alone.
-_IMPORTED_ON_USE = frozenset({"cli", "data", "datasets", "plotting", "profiling", "serialization"})
+# What of these belongs to a module below; the others that `import rn` leaves alone are modules themselves.
+_HOMES = {"RedeNeural": "rn.models", "Sequencial": "rn.models", "load": "rn.models", "profile": "rn.profiling"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _IMPORTED_ON_USE:
-        from importlib import import_module
+    """Import what is used for the first time."""
+    if name not in __all__:
+        raise AttributeError(f"module 'rn' has no attribute {name!r}")
+    from importlib import import_module
 
-        return import_module(f"rn.{name}")
-    if name == "profile":
-        from rn.profiling import profile
-
-        return profile
-    raise AttributeError(f"module 'rn' has no attribute {name!r}")
+    found = getattr(import_module(_HOMES[name]), name) if name in _HOMES else import_module(f"rn.{name}")
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_IMPORTED_ON_USE, "profile"})
+    return sorted({*globals(), *__all__})
 
 
 _profiling = os.environ.get("RN_PROFILE") or "0"

@@ -7,6 +7,7 @@ classes enter by the same door, ``register``, so a user's layer loads from a fil
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
 from rn.errors import DtypeError, OptionError, StateError
@@ -15,8 +16,29 @@ __all__ = ["Settled", "contract", "create", "describe", "lookup", "name_of", "na
 
 T = TypeVar("T")
 
-_classes: dict[str, dict[str, type]] = {}
+# Each kind, and the module that files rn's own classes of it: `import rn` leaves them alone until they are used.
+KINDS = {
+    "activation": "rn.activations",
+    "callback": "rn.callbacks",
+    "initializer": "rn.initializers",
+    "layer": "rn.layers",
+    "loss": "rn.losses",
+    "metric": "rn.metrics",
+    "model": "rn.models",
+    "optimizer": "rn.optimizers",
+    "regularizer": "rn.regularizers",
+    "schedule": "rn.schedules",
+}
+
+_classes: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}
 _contracts: dict[str, type] = {}
+
+
+def _known(kind: str) -> dict[str, type]:
+    """Return the classes of ``kind`` by name, rn's own among them."""
+    if kind in KINDS:
+        import_module(KINDS[kind])
+    return _classes.get(kind, {})
 
 
 def contract(kind: str) -> Callable[[type[T]], type[T]]:
@@ -95,18 +117,20 @@ def register(kind: str, name: str) -> Callable[[type[T]], type[T]]:
     A name is given once: registering another class under a taken name raises ``OptionError``, as an unknown kind does;
     what is no class of that kind, ``DtypeError``.
     """
-    if kind not in _contracts:
-        raise OptionError(f"register: unknown kind {kind!r}; known kinds: {', '.join(sorted(_contracts))}")
+    if kind not in KINDS:
+        raise OptionError(f"register: unknown kind {kind!r}; known kinds: {', '.join(KINDS)}")
     if not isinstance(name, str) or not name:
         raise OptionError(f"register: the name of a {kind} must be text, got {name!r:.80}")
 
     def file_under_name(cls: type[T]) -> type[T]:
+        if kind not in _contracts:
+            _known(kind)
         base = _contracts[kind]
         if not isinstance(cls, type) or not issubclass(cls, base):
             raise DtypeError(
                 f"register: a {kind} must be a subclass of {base.__module__}.{base.__name__}, got {cls!r:.80}"
             )
-        taken = _classes.setdefault(kind, {}).get(name)
+        taken = _classes[kind].get(name)
         if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
             raise OptionError(f"the {kind} name {name!r} already belongs to {taken.__qualname__}; choose another name")
         _classes[kind][name] = cls
@@ -117,12 +141,12 @@ def register(kind: str, name: str) -> Callable[[type[T]], type[T]]:
 
 def names(kind: str) -> list[str]:
     """Return the registered names of ``kind``, sorted."""
-    return sorted(_classes.get(kind, {}))
+    return sorted(_known(kind))
 
 
 def lookup(kind: str, name: str) -> type:
     """Return the class of ``kind`` called ``name``; ``OptionError`` with the names there are if there is none."""
-    known = _classes.get(kind, {})
+    known = _known(kind)
     if name in known:
         return known[name]
     import difflib  # for errors alone
@@ -189,7 +213,7 @@ def describe(kind: str, thing: Any) -> str | dict[str, Any]:
 
 def name_of(kind: str, cls: type) -> str:
     """Return the name under which ``cls`` was registered for ``kind``; ``OptionError`` if it never was."""
-    for name, known in _classes.get(kind, {}).items():
+    for name, known in _known(kind).items():
         if known is cls:
             return name
     raise OptionError(f'{cls.__qualname__} is not registered; put @rn.register("{kind}", "a_name") above the class')

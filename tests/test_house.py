@@ -117,12 +117,46 @@ def test_the_table_sees_a_wrong_arrow():
     assert "layers" in allowed()["models"]
 
 
+def new_python(program: str) -> list[str]:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+
+
 def test_importing_rn_brings_nothing_heavy():
-    program = "import sys, rn; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    modules = set(done.stdout.split())
+    modules = set(new_python("import sys, rn, rn.models; print(*sys.modules)"))
     assert not modules & HEAVY
     assert not modules & {f"rn.{room}" for room in ON_USE}
+
+
+def test_importing_rn_leaves_models_and_their_parts_to_the_first_use():
+    modules = set(new_python("import sys, rn; print(*sys.modules)"))
+    assert "rn._core.core" in modules
+    assert not modules & {f"rn.{room}" for room in ("layers", "models", "data", "callbacks", "optimizers", "training")}
+
+
+@pytest.mark.parametrize("name", rn.__all__)
+def test_each_public_name_is_there_after_import_rn_alone(name):
+    assert new_python(f"import rn; thing = rn.{name}; print(rn.{name} is thing, 'found')") == ["True", "found"]
+
+
+def test_a_name_of_a_class_is_known_after_import_rn_alone():
+    program = "import rn; print(*rn.registry.names({!r}))"
+    for kind, name in (("layer", "dense"), ("loss", "mse"), ("model", "sequencial"), ("schedule", "cosine")):
+        assert name in new_python(program.format(kind))
+    assert new_python("import rn; print(rn.registry.lookup('activation', 'relu').__name__)") == ["ReLU"]
+
+
+@pytest.mark.parametrize("kind", rn.registry.KINDS)
+def test_each_kind_of_thing_is_filed_by_its_module(kind):
+    module = importlib.import_module(rn.registry.KINDS[kind])
+    contract = rn.registry._contracts[kind]
+    assert contract.__module__.startswith(module.__name__)
+    lines = (
+        "import rn",
+        f"@rn.register({kind!r}, 'mine')",
+        f"class Mine({module.__name__}.{contract.__name__}): pass",
+        f"print(rn.registry.lookup({kind!r}, 'mine') is Mine)",
+    )
+    assert new_python("\n".join(lines)) == ["True"]
 
 
 # ---- the public names
