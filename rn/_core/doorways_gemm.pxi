@@ -54,10 +54,12 @@ cdef double TILE_FLOPS = 1e6
 cdef Py_ssize_t MOST_ROWS = 1024
 cdef Py_ssize_t FEWEST_ROWS = 48
 # Where many rows of a are long (LONG_ROW), so that they do not stay in the second cache, all panels of this many columns of b
-# do instead, and strips of a pass them one after the other. A strip has whole tiles of 6 rows and of 8.
-cdef Py_ssize_t STRIP_ROWS = 24
-cdef Py_ssize_t STRIP_COLUMNS = 128
+# do instead, and strips of a pass them one after the other. A strip has whole tiles of 6 rows and of 8. Processors with AVX-512
+# have second caches of 1 MiB and more, those of narrow vectors half of it: from half as many rows on, longer strips stay there
+# beside fewer columns.
 cdef Py_ssize_t LONG_ROW = 256
+cdef Py_ssize_t STRIP_ROWS = 24, NARROW_STRIP_ROWS = 96
+cdef Py_ssize_t STRIP_COLUMNS = 128, NARROW_STRIP_COLUMNS = 64
 # Columns of b for each tile where rows of a are not contiguous, so that reading a again costs more.
 cdef Py_ssize_t FEWEST_COLUMNS = 64
 # b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache. Rows of a from
@@ -181,10 +183,13 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     """Fill in the blocks and what is packed, from the sizes alone; return the number of tiles."""
     cdef double flops = 2.0 * a.m * a.n * a.k
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
-    cdef bint many_rows = a.m > MOST_ROWS // 2
-    cdef bint strips = many_rows and a.left_step == 1 and a.k >= LONG_ROW and a.n > RN_PANEL
+    cdef bint narrow = KERNELS.lanes < 16
+    cdef Py_ssize_t many = MOST_ROWS // 4 if narrow else MOST_ROWS // 2
+    cdef bint strips = a.m > many and a.left_step == 1 and a.k >= LONG_ROW and a.n > RN_PANEL
+    cdef Py_ssize_t strip = NARROW_STRIP_ROWS if narrow else STRIP_ROWS
+    cdef Py_ssize_t strip_columns = NARROW_STRIP_COLUMNS if narrow else STRIP_COLUMNS
     cdef Py_ssize_t row_tiles = max(1, divide_up(a.m, MOST_ROWS))
-    cdef Py_ssize_t widest = STRIP_COLUMNS if strips else RN_PANEL if many_rows else 512
+    cdef Py_ssize_t widest = strip_columns if strips else RN_PANEL if a.m > MOST_ROWS // 2 else 512
     cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, widest)), most
     if strips:
         wanted //= 2  # more tiles would pack b more often
@@ -193,10 +198,10 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
         column_tiles = max(column_tiles, min(most, divide_up(wanted, row_tiles)))
     if row_tiles * column_tiles < wanted:
         row_tiles = max(row_tiles, min(a.m // FEWEST_ROWS, divide_up(wanted, column_tiles)))
-    a.row_block = even_block(a.m, row_tiles, STRIP_ROWS if strips else 6)
+    a.row_block = even_block(a.m, row_tiles, strip if strips else 6)
     a.column_block = even_block(a.n, column_tiles, RN_PANEL)
     a.column_tiles = divide_up(a.n, a.column_block)
-    a.strip = STRIP_ROWS if strips else a.row_block
+    a.strip = strip if strips else a.row_block
     # Steps of 4 KiB and more cross many pages; rows, even those that meet in one set of the cache, are read six at a time.
     a.left_packed = a.left_step >= 1024 and a.k >= 64 and a.column_block >= 64
     cdef bint right_collides = a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0
