@@ -171,7 +171,9 @@ def test_wrap_needs_float32_alignment_only():
 
 
 @pytest.mark.parametrize(
-    "source", [array.array("f", [1, 2]), (ctypes.c_float * 2)(1, 2), np.array([[1, 2]], "f"), np.float32(3)], ids=str
+    "source",
+    [array.array("f", [1, 2]), (ctypes.c_float * 2)(1, 2), np.array([[1, 2]], "f"), np.float32(3)],
+    ids=lambda source: type(source).__name__,
 )
 def test_wrap_takes_any_buffer_of_float32(source):
     assert Tensor4D.wrap(source).size == np.size(source)
