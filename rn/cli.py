@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that ``arguments`` name (default: those of the process) and return its exit status.
 
     Without a command the help is printed. The status is 2 where the command cannot be done, which stderr explains;
-    wrong arguments end the process with that status, as argparse does.
+    wrong arguments end the process with that status, as argparse does. It is 1 where nobody reads on.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -28,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is written at the exit
+        return 1
     except (RnError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2

@@ -104,3 +104,15 @@ def test_an_unknown_command_ends_with_status_2(capsys):
 def test_python_m_rn():
     done = python("-m", "rn", "--version")
     assert (done.returncode, done.stdout) == (0, f"rn {rn.__version__}\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; sys.stdin.read(); from rn.cli import main; sys.exit(main(['config']))",
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.communicate()[1] == b""
+    assert process.returncode == 1
