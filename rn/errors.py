@@ -1,14 +1,15 @@
 """The exceptions that rn raises, each also the built-in error that a caller would expect.
 
 Every message says which layer or argument is meant, what came, what was expected and, where it helps, what to do.
-``flag``, ``is_real``, ``seed_number``, ``refuse_masked``, ``read_only`` and ``returned`` guard what several modules
-take from users and lend them.
+``flag``, ``is_real``, ``seed_number``, ``refuse_masked``, ``read_only``, ``naming`` and ``returned`` guard what several
+modules take from users and lend them.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,16 @@ def read_only(tensor: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     array = np.asarray(tensor).reshape(shape)
     array.flags.writeable = False
     return array
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Add a line that says ``where`` to an exception that leaves the block, below its own words."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"raised in {where}")
+        raise
 
 
 def returned(method: str, made: Any, shape: tuple[int, ...], what: str = "") -> NDArray[Any]:

@@ -12,7 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from rn import _core, activations, initializers, registry, regularizers
 from rn.activations import write
-from rn.errors import DtypeError, OptionError, ShapeError, StateError, flag, read_only, refuse_masked, returned
+from rn.errors import (
+    DtypeError,
+    OptionError,
+    ShapeError,
+    StateError,
+    flag,
+    naming,
+    read_only,
+    refuse_masked,
+    returned,
+)
 
 __all__ = ["Layer", "Parameter", "Shape", "described", "finds_arguments", "restored", "saved_config"]
 
@@ -201,7 +211,8 @@ class Layer:
         y = plan.tensor(outputs)
 
         def forward() -> None:
-            made = self.forward(read_only(plan.array(x), inputs), plan.training)
+            with naming(f"layer {self.name!r}: {type(self).__name__}.forward"):
+                made = self.forward(read_only(plan.array(x), inputs), plan.training)
             write(_view(plan, y, outputs), returned(f"layer {self.name!r}: forward", made, outputs))
 
         plan.callback(f"{type(self).__name__}.forward", forward, reads=[x], writes=[y])
@@ -216,7 +227,8 @@ class Layer:
                 for parameter in self._parameters.values():
                     parameter.gradient[...] = 0.0
                 try:
-                    made = self.backward(_view(plan, dy, outputs), wants_dx)
+                    with naming(f"layer {self.name!r}: {type(self).__name__}.backward"):
+                        made = self.backward(_view(plan, dy, outputs), wants_dx)
                 finally:
                     for name, gradient in kept.items():
                         self.gradients[name][...] = gradient

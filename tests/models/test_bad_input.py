@@ -673,6 +673,33 @@ def test_settings_of_a_layer_in_python_hold_from_the_next_step_on() -> None:
         model.layers[0].activation = rn.activations.ReLU()
 
 
+def test_what_a_layer_in_python_raises_says_which_layer() -> None:
+    class Forgetful(rn.layers.Layer):
+        def forward(self, x: np.ndarray) -> np.ndarray:  # without training
+            return x
+
+    class Misspelt(rn.layers.Layer):
+        def build(self, input_shape: tuple[int, ...], rng: rn.Tensor4D) -> tuple[int, ...]:
+            self.add_parameter("gain", input_shape, "ones", rng)
+            return input_shape
+
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            return x * self.gain
+
+        def backward(self, grad: np.ndarray, input_gradient: bool = True) -> np.ndarray:
+            self.gradients["gian"][...] = grad.sum(axis=0)
+            return grad * self.gain
+
+    with pytest.raises(TypeError) as caught:
+        rn.Sequencial([Forgetful(name="first")], input_shape=4).predict(X)
+    assert caught.value.__notes__ == ["raised in layer 'first': Forgetful.forward"]
+    model = rn.Sequencial([Dense(4), Misspelt(name="second")], input_shape=4)
+    model.compile("sgd", "mse")
+    with pytest.raises((KeyError, OptionError)) as caught:
+        model.train_on_batch(X, X)
+    assert caught.value.__notes__ == ["raised in layer 'second': Misspelt.backward"]
+
+
 def test_misspelt_settings_are_refused() -> None:
     model = classifier()
     with pytest.raises(OptionError, match="Adam has no setting 'learning_rte'; it has: learning_rate, "):
