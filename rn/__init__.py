@@ -75,19 +75,21 @@ __all__ = [
     "training",
 ]
 
-# What of these belongs to a module below; the others that `import rn` leaves alone are modules themselves.
+# What `import rn` leaves alone: what belongs to a module, and modules.
 _HOMES = {"RedeNeural": "rn.models", "Sequencial": "rn.models", "load": "rn.models", "profile": "rn.profiling"}
+_MODULES = frozenset(__all__) - globals().keys() - _HOMES.keys()
 
+if not TYPE_CHECKING:  # or any name whatever would pass a type checker
 
-def __getattr__(name: str) -> Any:
-    """Import what is used for the first time."""
-    if name not in __all__:
+    def __getattr__(name: str) -> Any:
+        """Import what is used for the first time."""
+        from importlib import import_module
+
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        if name in _MODULES:
+            return import_module(f"rn.{name}")
         raise AttributeError(f"module 'rn' has no attribute {name!r}")
-    from importlib import import_module
-
-    found = getattr(import_module(_HOMES[name]), name) if name in _HOMES else import_module(f"rn.{name}")
-    globals()[name] = found
-    return found
 
 
 def __dir__() -> list[str]:

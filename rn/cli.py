@@ -18,10 +18,27 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that ``arguments`` name (default: those of the process) and return its exit status.
 
-    Without a command the help is printed. The status is 2 where the command cannot be done, which stderr explains;
-    wrong arguments end the process with that status, as argparse does. It is 1 where nobody reads on.
+    Without a command the help is printed. The status is 2 where the command cannot be done or its output not written,
+    which stderr explains; wrong arguments end the process with that status, as argparse does. It is 1 where nobody
+    reads on, as behind ``head``.
     """
     parser = _parser()
+    try:
+        try:
+            return _run(parser, arguments)
+        finally:
+            if sys.stdout is not None:  # as it is where the process was started without one
+                sys.stdout.flush()
+    except OSError as error:
+        # What is left would be written, and refused again, when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return 1
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], None] | None = options.run
     if run is None:
@@ -29,10 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         run(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is written at the exit
-        return 1
+    except BrokenPipeError:
+        raise
     except (RnError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2

@@ -43,6 +43,8 @@ def _known(kind: str) -> dict[str, type]:
 
 def contract(kind: str) -> Callable[[type[T]], type[T]]:
     """Return a class decorator: things of ``kind`` are of the class, and others cannot be registered as such."""
+    if kind not in KINDS:
+        raise OptionError(f"contract: unknown kind {kind!r}; known kinds: {', '.join(KINDS)}")
 
     def enter(cls: type[T]) -> type[T]:
         _contracts[kind] = cls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return  # in a process of pytest-xdist's, which reports to another
     if exitstatus == 0 and session.config.getoption("--no-skips") and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -25,6 +28,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def same_threads_afterwards() -> Iterator[None]:
     with rn.threads(rn.get_num_threads()):
         yield
+
+
+@pytest.fixture
+def new_names() -> Iterator[None]:
+    """Forget after a test the names that it registers."""
+    rn.registry.names("model")  # rn's own classes are filed when their modules are imported, all of them by models
+    before = copy.deepcopy(rn.registry._classes)
+    yield
+    rn.registry._classes.clear()
+    rn.registry._classes.update(before)
 
 
 @pytest.fixture(scope="session")

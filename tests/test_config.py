@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 
@@ -106,13 +107,32 @@ def test_python_m_rn():
     assert (done.returncode, done.stdout) == (0, f"rn {rn.__version__}\n")
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; sys.stdin.read(); from rn.cli import main; sys.exit(main(['config']))",
-    ]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+@pytest.mark.parametrize("arguments", [["config"], [], ["--help"], ["--version"]])
+def test_a_reader_that_has_seen_enough_is_no_error(arguments):
+    program = f"import sys; sys.stdin.read(); from rn.cli import main; sys.exit(main({arguments}))"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         process.stdout.close()
         assert process.communicate()[1] == b""
     assert process.returncode == 1
+
+
+def test_where_nothing_can_be_written_one_sentence_says_so():
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no full device")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "rn", "config"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert re.fullmatch(r"python -m rn: \[Errno \d+\] No space left on device\n", done.stderr)
+
+
+def test_without_an_output_the_command_line_does_its_work():
+    program = "import sys; sys.stdout = None; from rn.cli import main; sys.exit(main(['config']))"
+    done = python("-c", program)
+    assert (done.returncode, done.stderr) == (0, "")

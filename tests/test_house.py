@@ -138,6 +138,13 @@ def test_each_public_name_is_there_after_import_rn_alone(name):
     assert new_python(f"import rn; thing = rn.{name}; print(rn.{name} is thing, 'found')") == ["True", "found"]
 
 
+def test_nothing_is_kept_of_a_patch_at_the_first_use():
+    program = (
+        "import rn, unittest.mock as mock\nwith mock.patch('rn.models.load'): rn.load\nprint(rn.load is rn.models.load)"
+    )
+    assert new_python(program + "\ndel rn.threads\nprint(hasattr(rn, 'threads'))") == ["True", "False"]
+
+
 def test_a_name_of_a_class_is_known_after_import_rn_alone():
     program = "import rn; print(*rn.registry.names({!r}))"
     for kind, name in (("layer", "dense"), ("loss", "mse"), ("model", "sequencial"), ("schedule", "cosine")):

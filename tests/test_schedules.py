@@ -127,8 +127,7 @@ class Own(Schedule):
         return self.scale / (1 + update)
 
 
-def test_a_users_own_schedule(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(registry, "_classes", copy.deepcopy(registry._classes))
+def test_a_users_own_schedule(new_names: None, tmp_path: Any) -> None:
     rn.register("schedule", "own")(Own)
     model = net(Warmup(2, Own(0.1)))
     model.fit(X, Y, batch_size=16, verbose=0)

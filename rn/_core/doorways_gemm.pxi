@@ -55,7 +55,7 @@ cdef Py_ssize_t MOST_ROWS = 1024
 cdef Py_ssize_t FEWEST_ROWS = 48
 # Where many rows of a are long (LONG_ROW), so that they do not stay in the second cache, all panels of this many columns of b
 # do instead, and strips of a pass them one after the other. A strip has whole tiles of 6 rows and of 8. Processors with AVX-512
-# have second caches of 1 MiB and more, those of narrow vectors half of it: from half as many rows on, longer strips stay there
+# have second caches of 1 MiB and more, those of narrow vectors half of it: above half as many rows, longer strips stay there
 # beside fewer columns.
 cdef Py_ssize_t LONG_ROW = 256
 cdef Py_ssize_t STRIP_ROWS = 24, NARROW_STRIP_ROWS = 96
@@ -180,7 +180,7 @@ cdef Slot packed_columns(Plan plan, Slot b, Py_ssize_t n, Py_ssize_t k):
 
 
 cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
-    """Fill in the blocks and what is packed, from the sizes alone; return the number of tiles."""
+    """Fill in the blocks and what is packed, from the sizes and the vectors' width; return the number of tiles."""
     cdef double flops = 2.0 * a.m * a.n * a.k
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
     cdef bint narrow = KERNELS.lanes < 16
@@ -198,7 +198,7 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
         column_tiles = max(column_tiles, min(most, divide_up(wanted, row_tiles)))
     if row_tiles * column_tiles < wanted:
         row_tiles = max(row_tiles, min(a.m // FEWEST_ROWS, divide_up(wanted, column_tiles)))
-    a.row_block = even_block(a.m, row_tiles, strip if strips else 6)
+    a.row_block = even_block(a.m, row_tiles, STRIP_ROWS if strips else 6)
     a.column_block = even_block(a.n, column_tiles, RN_PANEL)
     a.column_tiles = divide_up(a.n, a.column_block)
     a.strip = strip if strips else a.row_block

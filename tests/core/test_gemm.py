@@ -217,10 +217,23 @@ def test_bits_do_not_depend_on_threads(m, n, k, transpose_a, transpose_b):
 @pytest.mark.parametrize(("n", "k"), [(10, 128), (128, 784), (1000, 40), (100, 1024), (200, 20)])
 def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
     rng = np.random.default_rng(2)
-    a, b = operands(rng, 100, n, k, False, transpose_b)
+    a, b = operands(rng, 600, n, k, False, transpose_b)
     bias = normal(rng, n)
     whole = product(a, b, bias=bias, transpose_b=transpose_b)
-    for rows in (1, 2, 3, 5, 6, 7, 8, 13, 32, 64):
+    for rows in (
+        1,
+        2,
+        3,
+        5,
+        6,
+        7,
+        8,
+        13,
+        32,
+        64,
+        100,
+        300,
+    ):  # 300 go by strips where vectors are narrow, 600 everywhere
         part = product(a[:rows], b, bias=bias, transpose_b=transpose_b)
         np.testing.assert_array_equal(part, whole[:rows], err_msg=f"{rows} rows")
     np.testing.assert_array_equal(product(a[37:38], b, bias=bias, transpose_b=transpose_b), whole[37:38])

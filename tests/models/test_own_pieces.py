@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +69,12 @@ class OwnMetric(rn.metrics.Metric):
 
 
 @pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
+def registered(new_names: None) -> None:
     """Register the classes above for the length of a test."""
-    before = copy.deepcopy(registry._classes)
     rn.register("activation", "own")(OwnActivation)
     rn.register("loss", "own")(OwnLoss)
     rn.register("loss", "own classes")(OwnClassLoss)
     rn.register("metric", "own")(OwnMetric)
-    yield
-    registry._classes.clear()
-    registry._classes.update(before)
 
 
 def net(activation: object, loss: object, metrics: object = (), last: str = "linear") -> rn.Sequencial:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +55,9 @@ class PlainSGD(optimizers.Optimizer):
 
 
 @pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
+def registered(new_names: None) -> None:
     """Register ``Signs`` for the length of a test."""
-    before = copy.deepcopy(registry._classes)
     rn.register("optimizer", "signs")(Signs)
-    yield
-    registry._classes.clear()
-    registry._classes.update(before)
 
 
 def net(rule: Any, **compiled: Any) -> rn.Sequencial:
