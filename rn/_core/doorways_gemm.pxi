@@ -65,7 +65,7 @@ cdef Py_ssize_t FEWEST_COLUMNS = 64
 # b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache. Rows of a from
 # which on b is packed wherever its rows collide.
 cdef Py_ssize_t LONGEST_IN_PLACE = 704
-cdef Py_ssize_t MANY_ROWS = 96
+cdef Py_ssize_t MANY_ROWS = 96, NARROW_MANY_ROWS = 60
 
 
 cdef Py_ssize_t divide_up(Py_ssize_t a, Py_ssize_t b):
@@ -206,7 +206,7 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     a.left_packed = a.left_step >= 1024 and a.k >= 64 and a.column_block >= 64
     cdef bint right_collides = a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0
     a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
-    if a.row_block >= MANY_ROWS and collides(a.right_step, min(a.k, RN_KC)):
+    if a.row_block >= (NARROW_MANY_ROWS if narrow else MANY_ROWS) and collides(a.right_step, min(a.k, RN_KC)):
         a.right_in_place = False
     return a.column_tiles * divide_up(a.m, a.row_block)
 
