@@ -247,7 +247,7 @@ cdef ConvForm form_of(_Convolution conv, bint gradient):
         positions = divide_up(conv.image[0], conv.stride[0]) * divide_up(conv.image[1], conv.stride[1])
     cdef double by_filters = <double> divide_up(outputs, 16) * positions * (products + TURNING)
     cdef rn_window w = conv.window()
-    if w.padded and not gradient and KERNELS.lanes < 16:
+    if w.padded and not gradient and NARROW:
         by_filters *= SHORT_TILES
     cdef double by_pixels = <double> divide_up(positions, 16) * products * (outputs + (0 if is_in_place(conv) else PACKING))
     return DIRECT_FILTERS if by_filters <= by_pixels else DIRECT_PIXELS
@@ -272,7 +272,7 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
         w.height = w.grid_height = 1
         w.width = w.grid_width = a.out_row = positions
     a.in_place = a.in_place and positions <= LONGEST_IN_PLACE
-    a.colliding = a.in_place and a.rows >= MANY_ROWS and collides(w.height * w.width, min(a.channels, RN_KC))
+    a.colliding = a.in_place and a.rows >= MANY_FILTERS and collides(w.height * w.width, min(a.channels, RN_KC))
     a.weight_packed = taps > 0 and a.channels * taps % 1024 == 0 and positions >= 64
 
     # Few blocks: the offsets of taps, and the weights where they are packed, are made for each.

@@ -53,19 +53,20 @@ cdef double TILE_FLOPS = 1e6
 # of c in the second cache. Rows below which packing a panel of b costs too much.
 cdef Py_ssize_t MOST_ROWS = 1024
 cdef Py_ssize_t FEWEST_ROWS = 48
-# Where many rows of a are long (LONG_ROW), so that they do not stay in the second cache, all panels of this many columns of b
-# do instead, and strips of a pass them one after the other. A strip has whole tiles of 6 rows and of 8. Processors with AVX-512
-# have second caches of 1 MiB and more, those of narrow vectors half of it: above half as many rows, longer strips stay there
-# beside fewer columns.
+# Where more rows of a than these are long (LONG_ROW), so that they do not stay in the second cache, all panels of this many
+# columns of b do instead, and strips of a pass them one after the other. Blocks of rows have whole tiles of 6 rows and of 8.
+cdef Py_ssize_t MOST_LONG_ROWS = MOST_ROWS // 4 if NARROW else MOST_ROWS // 2
 cdef Py_ssize_t LONG_ROW = 256
-cdef Py_ssize_t STRIP_ROWS = 24, NARROW_STRIP_ROWS = 96
-cdef Py_ssize_t STRIP_COLUMNS = 128, NARROW_STRIP_COLUMNS = 64
+cdef Py_ssize_t WHOLE_TILES = 24
+cdef Py_ssize_t STRIP_ROWS = 96 if NARROW else 24
+cdef Py_ssize_t STRIP_COLUMNS = 64 if NARROW else 128
 # Columns of b for each tile where rows of a are not contiguous, so that reading a again costs more.
 cdef Py_ssize_t FEWEST_COLUMNS = 64
 # b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache. Rows of a from
-# which on b is packed wherever its rows collide.
+# which on b is packed wherever its rows collide; filters of a convolution that pack planes for the same reason.
 cdef Py_ssize_t LONGEST_IN_PLACE = 704
-cdef Py_ssize_t MANY_ROWS = 96, NARROW_MANY_ROWS = 60
+cdef Py_ssize_t MANY_ROWS = 60 if NARROW else 96
+cdef Py_ssize_t MANY_FILTERS = 96
 
 
 cdef Py_ssize_t divide_up(Py_ssize_t a, Py_ssize_t b):
@@ -183,13 +184,9 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     """Fill in the blocks and what is packed, from the sizes and the vectors' width; return the number of tiles."""
     cdef double flops = 2.0 * a.m * a.n * a.k
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
-    cdef bint narrow = KERNELS.lanes < 16
-    cdef Py_ssize_t many = MOST_ROWS // 4 if narrow else MOST_ROWS // 2
-    cdef bint strips = a.m > many and a.left_step == 1 and a.k >= LONG_ROW and a.n > RN_PANEL
-    cdef Py_ssize_t strip = NARROW_STRIP_ROWS if narrow else STRIP_ROWS
-    cdef Py_ssize_t strip_columns = NARROW_STRIP_COLUMNS if narrow else STRIP_COLUMNS
+    cdef bint strips = a.m > MOST_LONG_ROWS and a.left_step == 1 and a.k >= LONG_ROW and a.n > RN_PANEL
     cdef Py_ssize_t row_tiles = max(1, divide_up(a.m, MOST_ROWS))
-    cdef Py_ssize_t widest = strip_columns if strips else RN_PANEL if a.m > MOST_ROWS // 2 else 512
+    cdef Py_ssize_t widest = STRIP_COLUMNS if strips else RN_PANEL if a.m > MOST_ROWS // 2 else 512
     cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, widest)), most
     if strips:
         wanted //= 2  # more tiles would pack b more often
@@ -198,15 +195,15 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
         column_tiles = max(column_tiles, min(most, divide_up(wanted, row_tiles)))
     if row_tiles * column_tiles < wanted:
         row_tiles = max(row_tiles, min(a.m // FEWEST_ROWS, divide_up(wanted, column_tiles)))
-    a.row_block = even_block(a.m, row_tiles, STRIP_ROWS if strips else 6)
+    a.row_block = even_block(a.m, row_tiles, WHOLE_TILES if strips else 6)
     a.column_block = even_block(a.n, column_tiles, RN_PANEL)
     a.column_tiles = divide_up(a.n, a.column_block)
-    a.strip = strip if strips else a.row_block
+    a.strip = STRIP_ROWS if strips else a.row_block
     # Steps of 4 KiB and more cross many pages; rows, even those that meet in one set of the cache, are read six at a time.
     a.left_packed = a.left_step >= 1024 and a.k >= 64 and a.column_block >= 64
     cdef bint right_collides = a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0
     a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
-    if a.row_block >= (NARROW_MANY_ROWS if narrow else MANY_ROWS) and collides(a.right_step, min(a.k, RN_KC)):
+    if a.row_block >= MANY_ROWS and collides(a.right_step, min(a.k, RN_KC)):
         a.right_in_place = False
     return a.column_tiles * divide_up(a.m, a.row_block)
 

@@ -171,6 +171,8 @@ cdef const rn_kernel_table *pick_kernels() except NULL:
 
 # Picked once, at import.
 cdef const rn_kernel_table *KERNELS = pick_kernels()
+# Shorter vectors than AVX-512's. Processors that have no longer ones also have second caches of half the size, 512 KiB or less.
+cdef bint NARROW = KERNELS.lanes < 16
 
 
 def instruction_set() -> str:

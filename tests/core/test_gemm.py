@@ -220,20 +220,8 @@ def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
     a, b = operands(rng, 600, n, k, False, transpose_b)
     bias = normal(rng, n)
     whole = product(a, b, bias=bias, transpose_b=transpose_b)
-    for rows in (
-        1,
-        2,
-        3,
-        5,
-        6,
-        7,
-        8,
-        13,
-        32,
-        64,
-        100,
-        300,
-    ):  # 300 go by strips where vectors are narrow, 600 everywhere
+    # 300 rows go by strips where vectors are narrow, 600 everywhere
+    for rows in (1, 2, 3, 5, 6, 7, 8, 13, 32, 64, 100, 300):
         part = product(a[:rows], b, bias=bias, transpose_b=transpose_b)
         np.testing.assert_array_equal(part, whole[:rows], err_msg=f"{rows} rows")
     np.testing.assert_array_equal(product(a[37:38], b, bias=bias, transpose_b=transpose_b), whole[37:38])
