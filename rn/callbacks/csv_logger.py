@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from typing import IO, Any
 
@@ -32,15 +33,11 @@ class CSVLogger(Callback):
         refuse_unwritable("CSVLogger", self.path, replaces=False)
         self._names = []
         if self.append and os.path.exists(self.path):
-            import csv
-
             with self._open("r") as file:
                 self._names = next(csv.reader(file, delimiter=self.separator), [])
 
     def on_epoch_end(self, model: Any, epoch: int, logs: dict[str, float]) -> None:
         """Write the line of this epoch."""
-        import csv
-
         names = ["epoch", *logs]
         with self._open("a" if self._names or self.append else "w") as file:
             writer = csv.writer(file, delimiter=self.separator, lineterminator="\n")

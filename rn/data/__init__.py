@@ -17,7 +17,7 @@ __all__ = ["DataLoader", "Draws", "Table", "one_hot", "read_csv", "train_test_sp
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Table", "read_csv"):  # tables are left alone by `import rn`
+    if name in ("Table", "read_csv"):  # models need the loader, and leave tables alone
         from rn.data import table
 
         return getattr(table, name)
