@@ -141,5 +141,5 @@ _number, _reason = _first_setting(os.environ.get("RN_NUM_THREADS", "").strip())
 _core.set_num_threads(_number)
 
 if hasattr(os, "register_at_fork"):
-    # A child has none of its parent's threads, so the pool is released first and each side starts one when it needs it.
+    # A child has none of its parent's threads: those that stand by leave before, and each side starts its own.
     os.register_at_fork(before=_core.before_fork, after_in_child=_core.after_fork_in_child)

@@ -287,12 +287,3 @@ def test_a_forked_child_shares_work_over_threads(how):
     # From Python 3.12 on a fork beside a thread warns; that is the caller's affair.
     done = run_python("import warnings; warnings.simplefilter('ignore')" + SHARED_WORK + FORKS[how])
     assert done.returncode == 0, done.stderr
-
-
-def test_the_spin_count_of_the_runtime_is_not_left_to_children():
-    code = "import os, rn; print(os.environ.get('GOMP_SPINCOUNT'))"
-    for given in (None, "77"):
-        environment = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
-        environment |= {"GOMP_SPINCOUNT": given} if given else {}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == str(given)

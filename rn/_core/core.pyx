@@ -10,6 +10,7 @@ cimport cython
 include "kernels.pxi"
 include "memory.pxi"
 include "profile.pxi"
+include "crew.pxi"
 include "run.pxi"
 include "alone.pxi"
 include "tensor4d.pxi"

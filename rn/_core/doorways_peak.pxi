@@ -11,13 +11,22 @@ cdef extern from "rn.h" nogil:
         float *sink
 
 
-cdef double best_time(Call *call, int threads, Py_ssize_t rounds) noexcept nogil:
+cdef double best_time(const Call *call, int threads, Py_ssize_t rounds) noexcept:
     """The seconds of the fastest of some calls; the first, which wakes threads and fills caches, does not count."""
+    cdef Crew crew = muster(threads)
+    cdef double seconds
+    with nogil:
+        seconds = best_of(call, crew, rounds)
+    stand_down(crew)
+    return seconds
+
+
+cdef double best_of(const Call *call, Crew crew, Py_ssize_t rounds) noexcept nogil:
     cdef Py_ssize_t i
     cdef int64_t begin, took, best = 0
     for i in range(rounds + 1):
         begin = rn_now()
-        work(call, threads, NULL, 0, NULL)
+        work(call, crew, 1 if crew is None else crew.wanted, NULL, 0, NULL)
         took = rn_now() - begin
         if i == 1 or (i > 1 and took < best):
             best = took
@@ -30,9 +39,7 @@ def measure_arithmetic(int threads) -> float:
     cdef Tensor4D sink = Tensor4D.zeros((threads, RN_SINK))
     a.x, a.n, a.turns, a.sink = NULL, 0, 100000, sink.data
     cdef Call call = loose_call(KERNELS.peak_arithmetic, &a, threads, 0, 0.0, 0.0)
-    cdef double seconds
-    with nogil:
-        seconds = best_time(&call, threads, 12)
+    cdef double seconds = best_time(&call, threads, 12)
     return 24.0 * KERNELS.lanes * a.turns * threads / seconds
 
 
@@ -48,7 +55,5 @@ def measure_reading(Py_ssize_t size, int threads) -> float:
     memset(x.data, 0, 4 * threads * floats)  # else every page is the system's one page of zeros
     a.x, a.n, a.turns, a.sink = x.data, floats, max((1 << 21) // (threads * floats), 1), sink.data
     cdef Call call = loose_call(KERNELS.peak_reading, &a, threads, 0, 0.0, 0.0)
-    cdef double seconds
-    with nogil:
-        seconds = best_time(&call, threads, 16)
+    cdef double seconds = best_time(&call, threads, 16)
     return 4.0 * threads * floats * a.turns / seconds

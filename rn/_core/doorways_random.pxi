@@ -98,9 +98,7 @@ cdef int fill_random(Tensor4D t, rn_kernel kernel, double operations, double shi
     a.scale = <float> scale
     a.truncated = truncated
     cdef Call call = loose_call(kernel, &a, element_tiles(a.n), 0, operations * a.n, 4.0 * a.n)
-    cdef int threads = current_threads()
-    with nogil:
-        run(&call, threads, NULL, 0)
+    run_now(&call)
     return 0
 
 
@@ -144,4 +142,4 @@ def shuffle(int64_t[::1] order, seed, purpose, step=0) -> None:
     a.purpose = word32(purpose)
     cdef Call call = loose_call(KERNELS.shuffle, &a, 1, 0, 0.0, 16.0 * a.n)
     with nogil:
-        run(&call, 1, NULL, 0)
+        run(&call, None, NULL, 0)

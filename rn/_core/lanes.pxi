@@ -1,17 +1,6 @@
 # Lanes: the forward calls of a plan once for each thread, over memory of its own, so that threads work batches side by side.
 # Nobody waits for the others between two calls, and what one call leaves in a core's cache the next finds there.
 
-cdef extern from *:
-    """
-    /* One more for each that asks, from any thread; what it was before. */
-    #if defined(_MSC_VER)
-    static ptrdiff_t rn_next(ptrdiff_t *count) { return (ptrdiff_t)_InterlockedExchangeAdd64((volatile int64_t *)count, 1); }
-    #else
-    static ptrdiff_t rn_next(ptrdiff_t *count) { return __atomic_fetch_add(count, 1, __ATOMIC_RELAXED); }
-    #endif
-    """
-    Py_ssize_t rn_next(Py_ssize_t *count) nogil
-
 cdef enum:
     MOST_IN_WAVE = 8  # batches for each thread between two times that Ctrl-C may be heard
 
@@ -42,7 +31,7 @@ cdef struct Wave:
     const Lane *lanes
     const Rows *rows
     int threads
-    Py_ssize_t next  # batch that nobody has begun
+    uint64_t next  # batch that nobody has begun
     Py_ssize_t end
 
 
@@ -97,20 +86,20 @@ cdef void work_lane(const void *args, ptrdiff_t tile, void *scratch) noexcept no
     """A kernel: on the lane of its tile, batch after batch of a wave, whichever nobody has begun."""
     cdef Wave *wave = <Wave *> args
     cdef const Lane *lane = &wave.lanes[tile]
-    cdef Py_ssize_t i, batch = rn_next(&wave.next)
+    cdef Py_ssize_t i, batch = rn_add(&wave.next, 1)
     global rn_beside
     rn_beside = wave.threads - 1
     while batch < wave.end:
         take_batch(lane, wave.rows, batch)
         for i in range(lane.count):
-            run(&lane.calls[i], 1, <char *> scratch, 0)
+            run(&lane.calls[i], None, <char *> scratch, 0)
         give_batch(lane, wave.rows, batch)
-        batch = rn_next(&wave.next)
+        batch = rn_add(&wave.next, 1)
     rn_beside = 0
 
 
-cdef void work_wave(const Lane *lanes, int threads, const Rows *rows, Py_ssize_t begin, Py_ssize_t end, char *scratch,
-                    Py_ssize_t scratch_stride) noexcept nogil:
+cdef void work_wave(const Lane *lanes, Crew crew, int threads, const Rows *rows, Py_ssize_t begin, Py_ssize_t end,
+                    char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
     """Batches begin to end - 1, each on the lane of the thread that comes first."""
     cdef Wave wave
     wave.lanes, wave.rows, wave.threads, wave.next, wave.end = lanes, rows, threads, begin, end
@@ -119,10 +108,10 @@ cdef void work_wave(const Lane *lanes, int threads, const Rows *rows, Py_ssize_t
     cdef Visit visit
     if rn_watching:
         visit = enter_call()
-        work(&call, threads, scratch, scratch_stride, parts)
+        work(&call, crew, threads, scratch, scratch_stride, parts)
         leave_side_by_side(visit, parts, threads)
     else:
-        work(&call, threads, scratch, scratch_stride, NULL)
+        work(&call, crew, threads, scratch, scratch_stride, NULL)
 
 
 cdef set written_by(list records):

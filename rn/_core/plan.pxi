@@ -132,6 +132,7 @@ cdef class Plan:
     cdef Py_ssize_t lane_bytes  # of the arena, before what is prepared and kept
     cdef bint repeatable  # whether lanes may have the forward calls
     cdef double forward_nanoseconds  # of the forward calls, by a rough estimate
+    cdef int most_threads  # that share one of the calls, if so many may
     cdef Lane *lanes  # of `transform`: the first is the plan's own calls
     cdef Py_ssize_t lane_count
     cdef Root _lane_x  # what they read and write
@@ -424,6 +425,7 @@ cdef class Plan:
                     link.field[0] = link.root.data
             self.calls[i] = record.call
             self.calls[i].row = row_of(record.name, record.layer, record.phase)
+            self.most_threads = max(self.most_threads, threads_for(&self.calls[i], MOST_THREADS))
             if self.prepare_end <= i < self.forward_end:
                 self.forward_nanoseconds += estimated_nanoseconds(&self.calls[i])
         self.repeatable = not self.training and leaves_nothing_behind(self._forward)
@@ -472,27 +474,30 @@ cdef class Plan:
 
     def run(self, str phase="update") -> None:
         """Run the calls once, up to and including ``phase``: ``"forward"``, ``"backward"`` or ``"update"``."""
-        cdef int threads = self._ready()
         cdef Py_ssize_t end = self.update_end
+        cdef Crew crew
         if phase == "forward":
             end = self.forward_end
         elif phase == "backward":
             end = self.backward_end
         elif phase != "update":
             raise OptionError(f"a plan runs up to 'forward', 'backward' or 'update', not {phase!r}")
+        crew = self._ready(current_threads())
         try:
             with nogil:
-                self._replay(self.prepare_end, end, threads)
+                self._replay(self.prepare_end, end, crew)
         finally:
+            stand_down(crew)
             self._wrote_weights(self.training)
 
     def run_update(self) -> None:
         """Run the update's calls alone."""
-        cdef int threads = self._ready()
+        cdef Crew crew = self._ready(current_threads())
         try:
             with nogil:
-                self._replay(self.backward_end, self.update_end, threads)
+                self._replay(self.backward_end, self.update_end, crew)
         finally:
+            stand_down(crew)
             self._wrote_weights(True)
 
     def transform(self, Slot x, rows, Slot y, results) -> None:
@@ -504,7 +509,8 @@ cdef class Plan:
         """
         self._placed(x)
         self._placed(y)
-        cdef int threads = self._ready(), team
+        cdef int threads = current_threads(), team
+        cdef Crew crew = None
         cdef Py_ssize_t i
         cdef Py_buffer source, target
         cdef Rows given
@@ -516,9 +522,11 @@ cdef class Plan:
                 if source.itemsize != 4 or given.batches < 0 or target.len != given.count * given.y_bytes:
                     raise ShapeError(f"{source.len} bytes in, {target.len} out: no rows for batches of {x.shape} and {y.shape}")
                 team = self._line_up(self._team(threads, given.batches, x.root), x.root, y.root)
+                crew = self._ready(threads, team)
                 with nogil:
-                    self._work_batches(&given, team, threads)
+                    self._work_batches(&given, team if crew is not None else 1, crew)
             finally:
+                stand_down(crew)
                 for i in range(self.lane_count):
                     look_at(&self.lanes[i], self.lanes[i].x)
                 PyBuffer_Release(&target)
@@ -526,7 +534,7 @@ cdef class Plan:
         finally:
             PyBuffer_Release(&source)
 
-    cdef int _work_batches(self, const Rows *rows, int team, int threads) except -1 nogil:
+    cdef int _work_batches(self, const Rows *rows, int team, Crew crew) except -1 nogil:
         """All batches: several at once by a team, or one by one, each call of which all threads share."""
         cdef Py_ssize_t batch = 0, end
         cdef int64_t heard = 0
@@ -536,11 +544,11 @@ cdef class Plan:
             if team > 1:
                 end = batch + team * <Py_ssize_t> max(1.0, min(<double> MOST_IN_WAVE, LISTEN_EVERY / self.forward_nanoseconds))
                 end = min(end, rows.batches)
-                work_wave(self.lanes, team, rows, batch, end, self.scratch, self.scratch_stride)
+                work_wave(self.lanes, crew, team, rows, batch, end, self.scratch, self.scratch_stride)
             else:
                 end = batch + 1
                 take_batch(self.lanes, rows, batch)
-                self._replay(self.prepare_end, self.forward_end, threads)
+                self._replay(self.prepare_end, self.forward_end, crew)
                 give_batch(self.lanes, rows, batch)
             batch = end
         return 0
@@ -593,23 +601,30 @@ cdef class Plan:
         self.lanes = NULL
         self.lane_count = 0
 
-    cdef int _ready(self) except -1:
-        """Get ready to run, and return on how many threads: the setting may change at any time, the scratch does not."""
+    cdef Crew _ready(self, int threads, int team=1):
+        """Get ready to run; return the crew for the calls that so many threads may share, or for a team of more.
+
+        The setting may change at any time: who runs the plan reads it once. The crew is to stand down after the run.
+        """
         if not self.sealed:
             raise StateError("seal() the plan before it runs")
         if rn_watching:
             note_plan(self)
-        cdef int threads = current_threads()
         self._reserve_scratch(threads)
+        cdef Crew crew = muster(max(min(threads, self.most_threads), team))
         if self.prepare_end > 0 and (self.preparations == 0 or self.prepared_version != self.version.count):
-            self._run_prepare(threads)
-        return threads
+            try:
+                self._run_prepare(crew)
+            except BaseException:
+                stand_down(crew)
+                raise
+        return crew
 
-    cdef void _run_prepare(self, int threads) except *:
+    cdef void _run_prepare(self, Crew crew) except *:
         # Read before the weights are: a write meanwhile must not go unnoticed.
         cdef uint64_t version = self.version.count
         with nogil:
-            self._replay(0, self.prepare_end, threads)
+            self._replay(0, self.prepare_end, crew)
         self.prepared_version = version
         self.preparations += 1
 
@@ -617,11 +632,11 @@ cdef class Plan:
         if wrote:
             self.version.count += 1
 
-    cdef int _replay(self, Py_ssize_t begin, Py_ssize_t end, int threads) except -1 nogil:
+    cdef int _replay(self, Py_ssize_t begin, Py_ssize_t end, Crew crew) except -1 nogil:
         cdef Py_ssize_t i
         for i in range(begin, end):
             if self.calls[i].kernel != NULL:
-                run(&self.calls[i], threads, self.scratch, self.scratch_stride)
+                run(&self.calls[i], crew, self.scratch, self.scratch_stride)
             else:
                 self._call_back(&self.calls[i])
         return 0
@@ -668,7 +683,6 @@ cdef class Plan:
         Adds what is reported to ``totals``, which holds the numbers of all reports in order. Counts step and update on from
         ``set_step``. ``rates``: a learning rate for each step, in the place of ``set_step``'s.
         """
-        cdef int threads = self._ready()
         cdef Py_ssize_t steps = order.shape[0] // self.batch if self.batch > 0 else 0
         cdef Py_ssize_t i, k, s, at
         cdef Feed feed
@@ -689,6 +703,7 @@ cdef class Plan:
                 raise ShapeError(f"indices from {lowest} to {highest} are outside the {feed.rows} rows fed")
         cdef FeedPointers feeds = FeedPointers.__new__(FeedPointers, self._feeds, self._reports)
         cdef int64_t heard = 0
+        cdef Crew crew = self._ready(current_threads())
         try:
             with nogil:
                 for s in range(steps):
@@ -698,8 +713,8 @@ cdef class Plan:
                         self.step.learning_rate = rates[s]
                     for i in range(feed_count):
                         feeds.args[i].order = &order[s * self.batch]
-                        run(feeds.calls[i], threads, self.scratch, self.scratch_stride)
-                    self._replay(self.prepare_end, self.update_end, threads)
+                        run(feeds.calls[i], crew, self.scratch, self.scratch_stride)
+                    self._replay(self.prepare_end, self.update_end, crew)
                     at = 0
                     for i in range(report_count):
                         for k in range(feeds.counts[i]):
@@ -708,6 +723,7 @@ cdef class Plan:
                     self.step.step += 1
                     self.step.update += 1
         finally:
+            stand_down(crew)
             self._wrote_weights(self.training)
 
     def learn(self, Slot x, rows, Slot target, targets, Py_ssize_t classes):
@@ -719,7 +735,6 @@ cdef class Plan:
         """
         self._placed(x)
         self._placed(target)
-        cdef int threads = self._ready()
         cdef Py_buffer source, wanted
         cdef bint good
         PyObject_GetBuffer(rows, &source, PyBUF_C_CONTIGUOUS)
@@ -739,12 +754,14 @@ cdef class Plan:
             PyBuffer_Release(&source)
         if not good:
             return None
+        cdef Crew crew = self._ready(current_threads())
         try:
             with nogil:
-                self._replay(self.prepare_end, self.update_end, threads)
+                self._replay(self.prepare_end, self.update_end, crew)
             self.step.step += 1
             self.step.update += 1
         finally:
+            stand_down(crew)
             self._wrote_weights(self.training)
         cdef list numbers = []
         cdef Root root

@@ -1,44 +1,7 @@
-# The one parallel loop of the library, and the thread setting it obeys.
-
-from cython.parallel cimport prange, threadid
+# How a call is run: alone or by a crew, watched or not; and the thread setting.
 
 cdef extern from *:
     """
-    #ifdef _OPENMP
-    #include <omp.h>
-    #define RN_OPENMP _OPENMP
-    #else
-    #define RN_OPENMP 0
-    #endif
-    /* A child has none of its parent's threads. LLVM's runtime starts afresh there by itself (and a pause before the fork keeps
-       it from doing so); gcc's hangs unless its pool was released, which it can since version 9 though it calls itself 4.5. */
-    #if defined(__clang__)
-    static int rn_release_pool(void) { return 1; }
-    #elif RN_OPENMP >= 201811 || (RN_OPENMP && defined(__GNUC__) && __GNUC__ >= 9)
-    static int rn_release_pool(void) { return omp_pause_resource_all(omp_pause_hard) == 0; }
-    #else
-    static int rn_release_pool(void) { return 0; }
-    #endif
-    /* In a virtual machine an idle processor often counts as taken away, and threads that are woken are put behind the one
-       that wakes them, again and again. A thread that finds itself on its caller's processor keeps off it from then on (a mask
-       of all the process may use but that one), until the caller has moved. Only where there are processors for all. */
-    #if RN_OPENMP && defined(__linux__)
-    #include <sched.h>
-    #include <unistd.h>
-    static int rn_processor(int threads) { return threads <= omp_get_num_procs() ? sched_getcpu() : -1; }
-    static void rn_keep_off(int processor) {
-        cpu_set_t others;
-        if (sched_getaffinity(getpid(), sizeof others, &others) != 0) return;
-        CPU_CLR(processor, &others);
-        if (CPU_COUNT(&others) > 0) sched_setaffinity(0, sizeof others, &others);
-    }
-    static inline void rn_spread(int processor, int thread) {
-        if (thread != 0 && processor >= 0 && sched_getcpu() == processor) rn_keep_off(processor);
-    }
-    #else
-    static int rn_processor(int threads) { (void)threads; return -1; }
-    static inline void rn_spread(int processor, int thread) { (void)processor; (void)thread; }
-    #endif
     #define RN_QUOTE_(x) #x
     #define RN_QUOTE(x) RN_QUOTE_(x)
     #if defined(__clang__)
@@ -56,24 +19,8 @@ cdef extern from *:
     #define RN_SYMBOLS 0
     #endif
     """
-    int RN_OPENMP
     const char *RN_COMPILER
     bint RN_SYMBOLS
-    int rn_release_pool() nogil
-    int rn_processor(int threads) nogil
-    void rn_spread(int processor, int thread) nogil
-
-# What a call does, as the plan lists it. `flops` and `bytes` come from the kernel's own formula.
-cdef struct Call:
-    rn_kernel kernel  # NULL: the Python function at index `callback` of the plan
-    const void *args
-    Py_ssize_t tiles
-    Py_ssize_t scratch  # bytes for each thread
-    double flops
-    double bytes
-    int callback
-    Row *row  # of the profiler; NULL: the kernel's own
-
 
 cdef Call loose_call(rn_kernel kernel, const void *args, Py_ssize_t tiles, Py_ssize_t scratch, double flops,
                      double bytes) noexcept nogil:
@@ -90,8 +37,6 @@ cdef enum:
     MOST_THREADS = 1024
 
 cdef int thread_setting = 1
-cdef bint serial_only = RN_OPENMP == 0
-cdef bint pool_released = False
 
 
 cdef inline double estimated_nanoseconds(const Call *call) noexcept nogil:
@@ -106,49 +51,43 @@ cdef int threads_for(const Call *call, int threads) noexcept nogil:
     return threads if threads < call.tiles else <int> call.tiles
 
 
-cdef void run(const Call *call, int threads, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
-    """Work every tile of a call; `scratch` holds one piece of `scratch_stride` bytes for each thread."""
+cdef void run(const Call *call, Crew crew, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
+    """Work every tile of a call; `scratch` holds one piece of `scratch_stride` bytes for each thread of the crew."""
+    cdef int share = 1 if crew is None else threads_for(call, crew.wanted)
     if rn_watching:
-        run_watched(call, threads_for(call, threads), scratch, scratch_stride)
+        run_watched(call, crew, share, scratch, scratch_stride)
     else:
-        work(call, threads_for(call, threads), scratch, scratch_stride, NULL)
+        work(call, crew, share, scratch, scratch_stride, NULL)
 
 
-cdef void run_watched(const Call *call, int share, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
+cdef void run_watched(const Call *call, Crew crew, int share, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
     """The same with the profiler on."""
     cdef Span[MOST_THREADS] parts
     cdef Visit visit
     visit = enter_call()
-    work(call, share, scratch, scratch_stride, parts)
+    work(call, crew, share, scratch, scratch_stride, parts)
     leave_call(visit, call.row, call.kernel, call.flops, call.bytes, parts, share)
 
 
-cdef inline void work(const Call *call, int share, char *scratch, Py_ssize_t scratch_stride, Span *parts) noexcept nogil:
-    """Work every tile on `share` threads, each a row of them; `parts`, unless NULL, takes their times where they are several."""
-    cdef Py_ssize_t part
-    if share == 1:
-        work_tiles(call, 0, call.tiles, scratch)
-        return
-    cdef int processor = rn_processor(share)
-    for part in prange(share, num_threads=share, schedule="static"):
-        rn_spread(processor, threadid())
-        work_part(call, part, share, scratch + part * scratch_stride, parts)
-
-
-cdef inline void work_part(const Call *call, Py_ssize_t part, int share, char *scratch, Span *parts) noexcept nogil:
-    if parts != NULL:
-        parts[part].begin = rn_now()
-    work_tiles(call, call.tiles * part // share, call.tiles * (part + 1) // share, scratch)
-    if parts != NULL:
-        parts[part].end = rn_now()
-
-
-cdef inline void work_tiles(const Call *call, Py_ssize_t tile, Py_ssize_t end, char *scratch) noexcept nogil:
+cdef inline void work(const Call *call, Crew crew, int share, char *scratch, Py_ssize_t scratch_stride,
+                      Span *parts) noexcept nogil:
+    """Work every tile on `share` threads; `parts`, unless NULL, takes their times where they are several."""
+    cdef Py_ssize_t tile
     cdef rn_kernel kernel = call.kernel
     cdef const void *args = call.args
-    while tile < end:
+    if share > 1:
+        crew.share_call(call, share, scratch, scratch_stride, parts)
+        return
+    for tile in range(call.tiles):
         kernel(args, tile, scratch)
-        tile += 1
+
+
+cdef void run_now(const Call *call) noexcept:
+    """Run a call that no plan holds and that needs no scratch, without the GIL."""
+    cdef Crew crew = muster(threads_for(call, current_threads()))
+    with nogil:
+        run(call, crew, NULL, 0)
+    stand_down(crew)
 
 
 def get_num_threads() -> int:
@@ -168,7 +107,7 @@ def set_num_threads(int n) -> None:
 
 
 cdef int current_threads() noexcept nogil:
-    return 1 if serial_only else thread_setting
+    return thread_setting if RN_OPENMP else 1
 
 
 def openmp_version() -> int:
@@ -187,15 +126,11 @@ def debug_symbols() -> bool:
 
 
 def before_fork() -> None:
-    """Make ready for a fork: release the thread pool where a child could not start its own beside it."""
-    global pool_released
-    with nogil:
-        pool_released = rn_release_pool()
+    """Let the threads that stand by go: a child has none of its parent's threads, and each side starts its own when it needs
+    them."""
+    dismiss_idle_crews()
 
 
 def after_fork_in_child() -> None:
-    """Run on one thread from here on where the pool could not be released before the fork."""
-    global serial_only
-    if not pool_released:
-        serial_only = True
+    """Forget, in the child, the calls of the parent's other threads."""
     forget_callers()

@@ -42,13 +42,10 @@ cdef double RELEASE_FROM = 100000.0
 cdef void launch(rn_kernel kernel, const void *args, Py_ssize_t tiles, double flops, double bytes) noexcept:
     """Run one kernel now, outside any plan; without the GIL where that is worth it."""
     cdef Call call = loose_call(kernel, args, tiles, 0, flops, bytes)
-    cdef int threads
     if bytes < RELEASE_FROM:
-        run(&call, 1, NULL, 0)
-        return
-    threads = current_threads()
-    with nogil:
-        run(&call, threads, NULL, 0)
+        run(&call, None, NULL, 0)
+    else:
+        run_now(&call)
 
 
 cdef void set_walk(rn_walk *walk, Py_ssize_t n, Py_ssize_t c, Py_ssize_t h, Py_ssize_t w) noexcept:

@@ -57,7 +57,8 @@ cdef int multiply_each(Tensor4D a, Tensor4D b, Tensor4D c, Py_ssize_t n, Py_ssiz
     cdef Py_ssize_t i, j, place
     cdef Py_ssize_t a_step = a.axes[2] * a.axes[3]
     cdef Py_ssize_t b_step = b.axes[2] * b.axes[3]
-    cdef int threads = current_threads()
+    cdef int threads
+    cdef Crew crew
     cdef char *scratch
     memset(&args, 0, sizeof(args))
     args.m, args.n, args.k = rows, c.axes[3], a.axes[3]
@@ -68,7 +69,9 @@ cdef int multiply_each(Tensor4D a, Tensor4D b, Tensor4D c, Py_ssize_t n, Py_ssiz
     call = loose_call(KERNELS.gemm, &args, cut_gemm(&args), 0, 2.0 * args.m * args.n * args.k,
                       4.0 * (<double> args.m * args.k + <double> args.k * args.n + <double> args.m * args.n))
     call.scratch = (gemm_scratch(&args) + 63) & ~63
+    threads = threads_for(&call, current_threads())
     scratch = <char *> allocate(threads * call.scratch)
+    crew = muster(threads)
     with nogil:
         for place in range(n):
             i = place // c.axes[1]
@@ -76,7 +79,8 @@ cdef int multiply_each(Tensor4D a, Tensor4D b, Tensor4D c, Py_ssize_t n, Py_ssiz
             args.left = a.data + ((i if a.axes[0] > 1 else 0) * a.axes[1] + (j if a.axes[1] > 1 else 0)) * a_step
             args.right = b.data + ((i if b.axes[0] > 1 else 0) * b.axes[1] + (j if b.axes[1] > 1 else 0)) * b_step
             args.c = c.data + place * rows * args.n
-            run(&call, threads, scratch, call.scratch)
+            run(&call, crew, scratch, call.scratch)
+    stand_down(crew)
     rn_aligned_free(scratch)
     return 0
 
