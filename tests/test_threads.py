@@ -240,7 +240,7 @@ child = os.fork()
 if child == 0:
     right = work(3.0) == 3.0
     alive = threads_alive()
-    os._exit(0 if right and (alive is None or alive == (3 if _core.openmp_version() else 1)) else 1)
+    os._exit(0 if right and (alive is None or alive == (4 if _core.openmp_version() else 1)) else 1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert work(4.0) == 4.0
 """,
@@ -277,6 +277,45 @@ for value in range(1, 6):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 stop.set()
 worker.join()
+""",
+    "while another thread trains the model": """
+model = rn.Sequencial([rn.layers.Dense(2)], input_shape=3)
+model.compile("sgd", "mse")
+x, y = np.ones((64, 3), np.float32), np.ones((64, 2), np.float32)
+trains, stop = threading.Event(), threading.Event()
+def hold(*_):
+    trains.set()
+    stop.wait()
+worker = threading.Thread(target=lambda: model.fit(x, y, verbose=0, callbacks=[hold]))
+worker.start()
+trains.wait()
+child = os.fork()
+if child == 0:
+    model.state_dict()
+    model.fit(x, y, verbose=0)
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+stop.set()
+worker.join()
+""",
+    "in a callback, where the model is still being trained": """
+from rn.errors import StateError
+model = rn.Sequencial([rn.layers.Dense(2)], input_shape=3)
+model.compile("sgd", "mse")
+x, y = np.ones((64, 3), np.float32), np.ones((64, 2), np.float32)
+children = []
+def fork(*_):
+    children.append(os.fork())
+    try:
+        model.fit(x, y, verbose=0)
+    except StateError:
+        children.append("refused")
+model.fit(x, y, verbose=0, callbacks=[fork])
+assert children[1] == "refused"
+if children[0] == 0:
+    model.fit(x, y, verbose=0, callbacks=[])
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
 """,
 }
 

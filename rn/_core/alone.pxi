@@ -8,6 +8,14 @@ cdef class Occupancy:
 
     cdef unsigned long trainer  # 0: none
     cdef Py_ssize_t writers
+    cdef unsigned long forks  # that there had been when this was last looked at
+
+    cdef void forget_the_dead(self) noexcept:
+        """In the child of a fork there is none of its parent's threads but the one that forked."""
+        if self.forks != fork_count:
+            self.forks, self.writers = fork_count, 0
+            if self.trainer != PyThread_get_thread_ident():
+                self.trainer = 0
 
 
 cdef class Alone:
@@ -27,6 +35,7 @@ cdef class Alone:
         self.method = method
 
     def __enter__(self):
+        self.model.forget_the_dead()
         while self.model.trainer != 0 or self.model.writers > 0:
             if self.model.trainer != 0:
                 raise StateError(f"{self.method} while this model is being fitted; one fit at a time")
@@ -51,6 +60,7 @@ cdef class Unchanged:
         self.method = method
 
     def __enter__(self):
+        self.model.forget_the_dead()
         if self.model.trainer != 0 and self.model.trainer != PyThread_get_thread_ident():
             raise StateError(
                 f"{self.method} while another thread trains this model, whose counters and weights would not be of one "
@@ -58,4 +68,5 @@ cdef class Unchanged:
         self.model.writers += 1
 
     def __exit__(self, kind, error, trace):
-        self.model.writers -= 1
+        if self.model.writers > 0:  # not where the child of a fork forgot them
+            self.model.writers -= 1

@@ -112,7 +112,7 @@ cdef int work_images(rn_kernel kernel, const void *args, Py_ssize_t tiles, Py_ss
     cdef Call call = loose_call(kernel, args, tiles, scratch_bytes, flops, bytes)
     cdef char *scratch = <char *> allocate(scratch_bytes) if scratch_bytes else NULL
     with nogil:
-        run(&call, None, scratch, 0)
+        run(&call, NULL, scratch, 0)
     rn_aligned_free(scratch)
     return 0
 

@@ -12,25 +12,32 @@ cdef extern from "rn.h" nogil:
 
 
 cdef double best_time(const Call *call, int threads, Py_ssize_t rounds) noexcept:
-    """The seconds of the fastest of some calls; the first, which wakes threads and fills caches, does not count."""
-    cdef Crew crew = muster(threads)
-    cdef double seconds
-    with nogil:
-        seconds = best_of(call, crew, rounds)
-    stand_down(crew)
-    return seconds
-
-
-cdef double best_of(const Call *call, Crew crew, Py_ssize_t rounds) noexcept nogil:
+    """The seconds of the fastest of some calls, once all threads have come."""
+    cdef Crew *crew = muster(threads)
+    cdef Span[MOST_THREADS] parts
+    cdef int64_t begin, best = -1
     cdef Py_ssize_t i
-    cdef int64_t begin, took, best = 0
-    for i in range(rounds + 1):
-        begin = rn_now()
-        work(call, crew, 1 if crew is None else crew.wanted, NULL, 0, NULL)
-        took = rn_now() - begin
-        if i == 1 or (i > 1 and took < best):
-            best = took
+    cdef int share = 1 if crew == NULL else threads
+    with nogil:
+        for i in range(64):  # no thread needs as long as that to come, if it does
+            work(call, crew, share, NULL, 0, parts)
+            if all_came(parts, share):
+                break
+        for i in range(rounds):
+            begin = rn_now()
+            work(call, crew, share, NULL, 0, NULL)
+            begin = rn_now() - begin
+            best = begin if best < 0 else min(best, begin)
+    stand_down(crew)
     return 1e-9 * max(best, 1)
+
+
+cdef bint all_came(const Span *parts, int share) noexcept nogil:
+    cdef int i
+    for i in range(1, share):
+        if parts[i].end == parts[i].begin:
+            return False
+    return True
 
 
 def measure_arithmetic(int threads) -> float:

@@ -142,4 +142,4 @@ def shuffle(int64_t[::1] order, seed, purpose, step=0) -> None:
     a.purpose = word32(purpose)
     cdef Call call = loose_call(KERNELS.shuffle, &a, 1, 0, 0.0, 16.0 * a.n)
     with nogil:
-        run(&call, None, NULL, 0)
+        run(&call, NULL, NULL, 0)

@@ -92,13 +92,13 @@ cdef void work_lane(const void *args, ptrdiff_t tile, void *scratch) noexcept no
     while batch < wave.end:
         take_batch(lane, wave.rows, batch)
         for i in range(lane.count):
-            run(&lane.calls[i], None, <char *> scratch, 0)
+            run(&lane.calls[i], NULL, <char *> scratch, 0)
         give_batch(lane, wave.rows, batch)
         batch = rn_add(&wave.next, 1)
     rn_beside = 0
 
 
-cdef void work_wave(const Lane *lanes, Crew crew, int threads, const Rows *rows, Py_ssize_t begin, Py_ssize_t end,
+cdef void work_wave(const Lane *lanes, Crew *crew, int threads, const Rows *rows, Py_ssize_t begin, Py_ssize_t end,
                     char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
     """Batches begin to end - 1, each on the lane of the thread that comes first."""
     cdef Wave wave

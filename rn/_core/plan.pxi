@@ -475,7 +475,7 @@ cdef class Plan:
     def run(self, str phase="update") -> None:
         """Run the calls once, up to and including ``phase``: ``"forward"``, ``"backward"`` or ``"update"``."""
         cdef Py_ssize_t end = self.update_end
-        cdef Crew crew
+        cdef Crew *crew
         if phase == "forward":
             end = self.forward_end
         elif phase == "backward":
@@ -492,7 +492,7 @@ cdef class Plan:
 
     def run_update(self) -> None:
         """Run the update's calls alone."""
-        cdef Crew crew = self._ready(current_threads())
+        cdef Crew *crew = self._ready(current_threads())
         try:
             with nogil:
                 self._replay(self.backward_end, self.update_end, crew)
@@ -510,7 +510,7 @@ cdef class Plan:
         self._placed(x)
         self._placed(y)
         cdef int threads = current_threads(), team
-        cdef Crew crew = None
+        cdef Crew *crew = NULL
         cdef Py_ssize_t i
         cdef Py_buffer source, target
         cdef Rows given
@@ -524,7 +524,7 @@ cdef class Plan:
                 team = self._line_up(self._team(threads, given.batches, x.root), x.root, y.root)
                 crew = self._ready(threads, team)
                 with nogil:
-                    self._work_batches(&given, team if crew is not None else 1, crew)
+                    self._work_batches(&given, team if crew != NULL else 1, crew)
             finally:
                 stand_down(crew)
                 for i in range(self.lane_count):
@@ -534,7 +534,7 @@ cdef class Plan:
         finally:
             PyBuffer_Release(&source)
 
-    cdef int _work_batches(self, const Rows *rows, int team, Crew crew) except -1 nogil:
+    cdef int _work_batches(self, const Rows *rows, int team, Crew *crew) except -1 nogil:
         """All batches: several at once by a team, or one by one, each call of which all threads share."""
         cdef Py_ssize_t batch = 0, end
         cdef int64_t heard = 0
@@ -601,7 +601,7 @@ cdef class Plan:
         self.lanes = NULL
         self.lane_count = 0
 
-    cdef Crew _ready(self, int threads, int team=1):
+    cdef Crew *_ready(self, int threads, int team=1) except? NULL:
         """Get ready to run; return the crew for the calls that so many threads may share, or for a team of more.
 
         The setting may change at any time: who runs the plan reads it once. The crew is to stand down after the run.
@@ -611,7 +611,7 @@ cdef class Plan:
         if rn_watching:
             note_plan(self)
         self._reserve_scratch(threads)
-        cdef Crew crew = muster(max(min(threads, self.most_threads), team))
+        cdef Crew *crew = muster(max(min(threads, self.most_threads), team))
         if self.prepare_end > 0 and (self.preparations == 0 or self.prepared_version != self.version.count):
             try:
                 self._run_prepare(crew)
@@ -620,7 +620,7 @@ cdef class Plan:
                 raise
         return crew
 
-    cdef void _run_prepare(self, Crew crew) except *:
+    cdef void _run_prepare(self, Crew *crew) except *:
         # Read before the weights are: a write meanwhile must not go unnoticed.
         cdef uint64_t version = self.version.count
         with nogil:
@@ -632,7 +632,7 @@ cdef class Plan:
         if wrote:
             self.version.count += 1
 
-    cdef int _replay(self, Py_ssize_t begin, Py_ssize_t end, Crew crew) except -1 nogil:
+    cdef int _replay(self, Py_ssize_t begin, Py_ssize_t end, Crew *crew) except -1 nogil:
         cdef Py_ssize_t i
         for i in range(begin, end):
             if self.calls[i].kernel != NULL:
@@ -703,7 +703,7 @@ cdef class Plan:
                 raise ShapeError(f"indices from {lowest} to {highest} are outside the {feed.rows} rows fed")
         cdef FeedPointers feeds = FeedPointers.__new__(FeedPointers, self._feeds, self._reports)
         cdef int64_t heard = 0
-        cdef Crew crew = self._ready(current_threads())
+        cdef Crew *crew = self._ready(current_threads())
         try:
             with nogil:
                 for s in range(steps):
@@ -754,7 +754,7 @@ cdef class Plan:
             PyBuffer_Release(&source)
         if not good:
             return None
-        cdef Crew crew = self._ready(current_threads())
+        cdef Crew *crew = self._ready(current_threads())
         try:
             with nogil:
                 self._replay(self.prepare_end, self.update_end, crew)

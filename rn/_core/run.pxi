@@ -51,16 +51,16 @@ cdef int threads_for(const Call *call, int threads) noexcept nogil:
     return threads if threads < call.tiles else <int> call.tiles
 
 
-cdef void run(const Call *call, Crew crew, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
+cdef void run(const Call *call, Crew *crew, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
     """Work every tile of a call; `scratch` holds one piece of `scratch_stride` bytes for each thread of the crew."""
-    cdef int share = 1 if crew is None else threads_for(call, crew.wanted)
+    cdef int share = 1 if crew == NULL else threads_for(call, crew.wanted)
     if rn_watching:
         run_watched(call, crew, share, scratch, scratch_stride)
     else:
         work(call, crew, share, scratch, scratch_stride, NULL)
 
 
-cdef void run_watched(const Call *call, Crew crew, int share, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
+cdef void run_watched(const Call *call, Crew *crew, int share, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
     """The same with the profiler on."""
     cdef Span[MOST_THREADS] parts
     cdef Visit visit
@@ -69,14 +69,14 @@ cdef void run_watched(const Call *call, Crew crew, int share, char *scratch, Py_
     leave_call(visit, call.row, call.kernel, call.flops, call.bytes, parts, share)
 
 
-cdef inline void work(const Call *call, Crew crew, int share, char *scratch, Py_ssize_t scratch_stride,
+cdef inline void work(const Call *call, Crew *crew, int share, char *scratch, Py_ssize_t scratch_stride,
                       Span *parts) noexcept nogil:
     """Work every tile on `share` threads; `parts`, unless NULL, takes their times where they are several."""
     cdef Py_ssize_t tile
     cdef rn_kernel kernel = call.kernel
     cdef const void *args = call.args
     if share > 1:
-        crew.share_call(call, share, scratch, scratch_stride, parts)
+        share_call(crew, call, share, scratch, scratch_stride, parts)
         return
     for tile in range(call.tiles):
         kernel(args, tile, scratch)
@@ -84,7 +84,7 @@ cdef inline void work(const Call *call, Crew crew, int share, char *scratch, Py_
 
 cdef void run_now(const Call *call) noexcept:
     """Run a call that no plan holds and that needs no scratch, without the GIL."""
-    cdef Crew crew = muster(threads_for(call, current_threads()))
+    cdef Crew *crew = muster(threads_for(call, current_threads()))
     with nogil:
         run(call, crew, NULL, 0)
     stand_down(crew)
@@ -126,11 +126,11 @@ def debug_symbols() -> bool:
 
 
 def before_fork() -> None:
-    """Let the threads that stand by go: a child has none of its parent's threads, and each side starts its own when it needs
-    them."""
+    """Let the threads that stand by leave: a child has none of its parent's threads."""
     dismiss_idle_crews()
 
 
 def after_fork_in_child() -> None:
-    """Forget, in the child, the calls of the parent's other threads."""
+    """Forget, in the child, the parent's other threads and their calls."""
+    forget_crews()
     forget_callers()

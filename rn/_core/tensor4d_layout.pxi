@@ -43,7 +43,7 @@ cdef void launch(rn_kernel kernel, const void *args, Py_ssize_t tiles, double fl
     """Run one kernel now, outside any plan; without the GIL where that is worth it."""
     cdef Call call = loose_call(kernel, args, tiles, 0, flops, bytes)
     if bytes < RELEASE_FROM:
-        run(&call, None, NULL, 0)
+        run(&call, NULL, NULL, 0)
     else:
         run_now(&call)
 

@@ -58,7 +58,7 @@ cdef int multiply_each(Tensor4D a, Tensor4D b, Tensor4D c, Py_ssize_t n, Py_ssiz
     cdef Py_ssize_t a_step = a.axes[2] * a.axes[3]
     cdef Py_ssize_t b_step = b.axes[2] * b.axes[3]
     cdef int threads
-    cdef Crew crew
+    cdef Crew *crew
     cdef char *scratch
     memset(&args, 0, sizeof(args))
     args.m, args.n, args.k = rows, c.axes[3], a.axes[3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -79,49 +80,113 @@ def test_a_call_outside_any_plan_is_shared_too():
 
 
 WORK = """
-import sys, threading, time
+import os, sys, threading, time
 from tests.core.test_crew import Sums
 import rn
-from rn._core import core
+from rn import _core
 rn.set_num_threads(3)
 
-def refuse(*_):
-    raise RuntimeError("can't start new thread")
+def work(rounds=20):
+    sums = Sums(1)
+    sums.run(rounds)
+    sums.check()
+
+def in_child(job):
+    child = os.fork()
+    if child == 0:
+        job()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 """
 
 PROGRAMS = {
-    "helpers never come": "core.start_new_thread = lambda *_: None; sums = Sums(1); sums.run(50); sums.check()",
-    "no thread can be started": "core.start_new_thread = refuse; sums = Sums(1); sums.run(50); sums.check()",
-    "helpers come late": """
-start = core.start_new_thread
-core.start_new_thread = lambda *of: threading.Timer(0.01, start, of).start()
-sums = Sums(1)
-for _ in range(100):
-    sums.run(20)
-    sums.check()
-    time.sleep(0.001)
-""",
     "helpers sleep between two runs": """
-sums = Sums(1)
 for _ in range(100):
-    sums.run(1)
-    sums.check()
+    work(1)
     time.sleep(0.004)
+""",
+    "helpers never come": """
+work()
+rn.set_num_threads(5)
+work()
+""",
+    "no thread can be started": """
+threading.stack_size(1 << 47)
+work()
 """,
     "the program ends in the midst": """
 threading.Thread(target=Sums(2).run, args=(10**9,), daemon=True).start()
-sums = Sums(1)
-sums.run(50)
-sums.check()
+work()
+""",
+    "work while the program ends": """
+class Last:
+    def __del__(self, work=work, rn=rn):
+        work()
+        rn.set_num_threads(5)
+        work()
+last = Last()
+sys.last = last
+""",
+    "a callback forks": """
+plan = _core.Plan(1)
+y = plan.kept((1, 1_000_003))
+forked = []
+def fork():
+    if not forked:
+        forked.append(os.fork())
+_core.fill(plan, y, 2.0)
+plan.callback("fork", fork)
+_core.fill(plan, y, 3.0)
+plan.seal()
+plan.run()
+assert (plan.array(y) == 3.0).all()
+work()
+if forked[0] == 0:
+    in_child(work)
+    rn.set_num_threads(5)
+    work()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(forked[0], 0)[1]) == 0
+""",
+    "a thread ends its run while another forks": """
+other = threading.Thread(target=work)
+os.register_at_fork(before=lambda: (other.start(), other.join()) if other.ident is None else None)
+work()
+in_child(lambda: (work(), in_child(work)))
+work()
 """,
 }
+ENVIRONMENTS = {"helpers never come": {"OMP_THREAD_LIMIT": "1"}}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_nobody_is_waited_for(program):
-    code = WORK + PROGRAMS[program] + "\nprint('all right')\n"
-    command = [sys.executable, "-c", code]
+    if "fork" in program and not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    code = WORK + PROGRAMS[program] + "\nprint('all right', flush=True)\n"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    environment = os.environ | ENVIRONMENTS.get(program, {})
     root = Path(__file__).parents[2]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "all right\n", "")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="this system does not list threads")
+def test_crews_of_callers_that_ended_do_not_pile_up():
+    code = """
+def alive():
+    return len(os.listdir("/proc/self/task"))
+
+before = alive()
+every = [threading.Thread(target=work, args=(50,)) for _ in range(40)]
+for caller in every:
+    caller.start()
+for caller in every:
+    caller.join()
+time.sleep(0.2)
+print(alive() - before)
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", WORK + code], cwd=root, capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 8 * 3  # eight crews are kept

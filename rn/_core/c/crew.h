@@ -10,6 +10,7 @@
 #ifndef RN_CREW_H
 #define RN_CREW_H
 
+#include <pythread.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,7 +47,7 @@ static inline void rn_pause(void) {
 static inline void rn_yield(void) { sched_yield(); }
 #endif
 
-enum { RN_CLOSED = 0, RN_LINE_BYTES = 64 };
+enum { RN_LINE_BYTES = 64 };
 
 /* A place in a crew, on lines of the cache of its own. */
 typedef struct {
