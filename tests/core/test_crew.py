@@ -157,7 +157,7 @@ in_child(lambda: (work(), in_child(work)))
 work()
 """,
 }
-ENVIRONMENTS = {"helpers never come": {"OMP_THREAD_LIMIT": "1"}}
+ENVIRONMENTS = {"helpers never come": {"OMP_THREAD_LIMIT": "1", "KMP_WARNINGS": "0"}}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
