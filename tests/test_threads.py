@@ -227,6 +227,21 @@ def work(value):
         plan.run()
     return float(np.asarray(plan.array(y)).max())
 
+def in_child(job):
+    child = os.fork()
+    if child == 0:
+        job()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+class Model(rn.Sequencial):
+    def __init__(self):
+        super().__init__([rn.layers.Dense(2)], input_shape=3)
+        self.compile("sgd", "mse")
+
+    def train(self, *callbacks):
+        self.fit(np.ones((64, 3)), np.ones((64, 2)), verbose=0, callbacks=callbacks)
+
 def come(threads):
     # Nobody waits for them, so they may come after the work is done.
     deadline = time.monotonic() + 20
@@ -241,24 +256,18 @@ rn.set_num_threads(3)
 
 FORKS = {
     "os.fork": """
+def child():
+    assert work(3.0) == 3.0
+    assert come(4 if _core.openmp_version() else 1)
 assert work(2.0) == 2.0
-child = os.fork()
-if child == 0:
-    right = work(3.0) == 3.0
-    os._exit(0 if right and come(4 if _core.openmp_version() else 1) else 1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+in_child(child)
 assert work(4.0) == 4.0
 """,
     "a child's child": """
 def descend(depth):
     assert work(depth) == depth
-    if depth == 3:
-        return
-    child = os.fork()
-    if child == 0:
-        descend(depth + 1)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    if depth < 3:
+        in_child(lambda: descend(depth + 1))
 descend(1)
 """,
     "multiprocessing": """
@@ -275,50 +284,40 @@ def keep_working():
 worker = threading.Thread(target=keep_working)
 worker.start()
 assert work(2.0) == 2.0
+def child():
+    assert work(value) == value
 for value in range(1, 6):
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if work(value) == value else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    in_child(child)
 stop.set()
 worker.join()
 """,
     "while another thread trains the model": """
-model = rn.Sequencial([rn.layers.Dense(2)], input_shape=3)
-model.compile("sgd", "mse")
-x, y = np.ones((64, 3), np.float32), np.ones((64, 2), np.float32)
+model = Model()
 trains, stop = threading.Event(), threading.Event()
 def hold(*_):
     trains.set()
     stop.wait()
-worker = threading.Thread(target=lambda: model.fit(x, y, verbose=0, callbacks=[hold]))
+worker = threading.Thread(target=model.train, args=(hold,))
 worker.start()
 trains.wait()
-child = os.fork()
-if child == 0:
-    model.state_dict()
-    model.fit(x, y, verbose=0)
-    os._exit(0)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+in_child(lambda: (model.state_dict(), model.train()))
 stop.set()
 worker.join()
 """,
     "in a callback, where the model is still being trained": """
 from rn.errors import StateError
-model = rn.Sequencial([rn.layers.Dense(2)], input_shape=3)
-model.compile("sgd", "mse")
-x, y = np.ones((64, 3), np.float32), np.ones((64, 2), np.float32)
+model = Model()
 children = []
 def fork(*_):
     children.append(os.fork())
     try:
-        model.fit(x, y, verbose=0)
+        model.train()
     except StateError:
         children.append("refused")
-model.fit(x, y, verbose=0, callbacks=[fork])
+model.train(fork)
 assert children[1] == "refused"
 if children[0] == 0:
-    model.fit(x, y, verbose=0, callbacks=[])
+    model.train()
     os._exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
 """,

@@ -95,7 +95,7 @@ cdef struct Crew:
     # The call at hand.
     const Call *call  # NULL: the crew is dismissed
     int share
-    int processor  # the caller's
+    int processor  # the caller's; -2 where helpers need not keep off it
     char *scratch
     Py_ssize_t scratch_stride
     Span *parts

@@ -15,7 +15,7 @@ cdef double best_time(const Call *call, int threads, Py_ssize_t rounds) noexcept
     """The seconds of the fastest of some calls, once all threads have come."""
     cdef Crew *crew = muster(threads)
     cdef Span[MOST_THREADS] parts
-    cdef int64_t begin, best = -1
+    cdef int64_t begin, took, best = -1
     cdef Py_ssize_t i
     cdef int share = 1 if crew == NULL else threads
     with nogil:
@@ -26,8 +26,8 @@ cdef double best_time(const Call *call, int threads, Py_ssize_t rounds) noexcept
         for i in range(rounds):
             begin = rn_now()
             work(call, crew, share, NULL, 0, NULL)
-            begin = rn_now() - begin
-            best = begin if best < 0 else min(best, begin)
+            took = rn_now() - begin
+            best = took if best < 0 else min(best, took)
     stand_down(crew)
     return 1e-9 * max(best, 1)
 

@@ -24,20 +24,16 @@ cdef extern from *:
         return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
     }
     #endif
-    /* Held for some nanoseconds, so whoever finds it taken tries again. */
     #if defined(_MSC_VER)
-    #include <intrin.h>
     #define RN_THREAD_LOCAL __declspec(thread)
-    static volatile long rn_taken;
-    static void rn_lock(void) { while (_InterlockedExchange(&rn_taken, 1)) SwitchToThread(); }
-    static void rn_unlock(void) { _InterlockedExchange(&rn_taken, 0); }
     #else
-    #include <sched.h>
     #define RN_THREAD_LOCAL _Thread_local
-    static int rn_taken;
-    static void rn_lock(void) { while (__atomic_exchange_n(&rn_taken, 1, __ATOMIC_ACQUIRE)) sched_yield(); }
-    static void rn_unlock(void) { __atomic_store_n(&rn_taken, 0, __ATOMIC_RELEASE); }
     #endif
+    /* Held for some nanoseconds, so whoever finds it taken tries again. */
+    #include "crew.h"
+    static uint64_t rn_taken;
+    static void rn_lock(void) { while (rn_exchange(&rn_taken, 1)) rn_yield(); }
+    static void rn_unlock(void) { rn_exchange(&rn_taken, 0); }
     static RN_THREAD_LOCAL int64_t rn_inside; /* nanoseconds of the calls inside the call at hand of this thread */
     static RN_THREAD_LOCAL int rn_beside; /* threads beside this one that work batches of their own, each a lane */
     #if defined(RN_NO_PROFILER)

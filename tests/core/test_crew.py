@@ -160,15 +160,19 @@ work()
 ENVIRONMENTS = {"helpers never come": {"OMP_THREAD_LIMIT": "1", "KMP_WARNINGS": "0"}}
 
 
+def run_program(program: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-c", WORK + program]
+    root = Path(__file__).parents[2]
+    environment = os.environ | environment
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_nobody_is_waited_for(program):
     if "fork" in program and not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
-    code = WORK + PROGRAMS[program] + "\nprint('all right', flush=True)\n"
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    environment = os.environ | ENVIRONMENTS.get(program, {})
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    code = PROGRAMS[program] + "\nprint('all right', flush=True)\n"
+    done = run_program(code, ENVIRONMENTS.get(program, {}))
     assert (done.returncode, done.stdout, done.stderr) == (0, "all right\n", "")
 
 
@@ -187,6 +191,6 @@ for caller in every:
 time.sleep(0.2)
 print(alive() - before)
 """
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", WORK + code], cwd=root, capture_output=True, text=True, check=True)
+    done = run_program(code, {})
+    assert done.returncode == 0, done.stderr
     assert int(done.stdout) <= 8 * 3  # eight crews are kept
