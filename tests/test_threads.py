@@ -18,7 +18,9 @@ from rn.errors import OptionError
 def run_python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if name != "RN_NUM_THREADS"}
     command = [sys.executable, "-W", "error", "-c", program]
-    return subprocess.run(command, env=inherited | environment, capture_output=True, text=True, timeout=60, check=False)
+    root = Path(__file__).parents[1]
+    environment = inherited | environment
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 # ---- setting
@@ -217,6 +219,7 @@ import os, sys, threading, time, multiprocessing
 import numpy as np
 import rn
 from rn import _core
+from tests.forks import in_child
 
 def work(value):
     plan = _core.Plan(1)
@@ -226,13 +229,6 @@ def work(value):
     for _ in range(20):
         plan.run()
     return float(np.asarray(plan.array(y)).max())
-
-def in_child(job):
-    child = os.fork()
-    if child == 0:
-        job()
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 class Model(rn.Sequencial):
     def __init__(self):

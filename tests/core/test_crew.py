@@ -82,6 +82,7 @@ def test_a_call_outside_any_plan_is_shared_too():
 WORK = """
 import os, sys, threading, time
 from tests.core.test_crew import Sums
+from tests.forks import in_child
 import rn
 from rn import _core
 rn.set_num_threads(3)
@@ -90,13 +91,6 @@ def work(rounds=20):
     sums = Sums(1)
     sums.run(rounds)
     sums.check()
-
-def in_child(job):
-    child = os.fork()
-    if child == 0:
-        job()
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 """
 
