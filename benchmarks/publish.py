@@ -1,14 +1,15 @@
 """From a run's JSON to the README's table and picture: ``python -m benchmarks.publish build/benchmarks/results.json``.
 
-It copies the run to docs/benchmarks.json, draws docs/benchmarks.png and writes what stands between the markers of
-README.md anew. Without a run it works from docs/benchmarks.json. ``--check`` changes nothing and fails where README.md
-does not agree with docs/benchmarks.json.
+It copies the run to docs/benchmarks_<instruction set>.json, draws docs/benchmarks.png and writes what stands between
+the markers of README.md anew, from the last run of each instruction set: the widest with the picture, then the others.
+Without a run it works from those files. ``--check`` changes nothing and fails where README.md does not agree with them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,9 @@ from benchmarks.report import Line, Run
 __all__ = ["main", "renewed", "section"]
 
 ROOT = Path(__file__).resolve().parents[1]
-README, DATA, PICTURE = Path("README.md"), Path("docs/benchmarks.json"), Path("docs/benchmarks.png")
+README, PICTURE = Path("README.md"), Path("docs/benchmarks.png")
+DATA = "docs/benchmarks_{isa}.json"
+WIDEST_FIRST = ("avx512", "avx2", "generic")
 BEGIN, END = "<!-- benchmarks: written by python -m benchmarks.publish -->", "<!-- end of benchmarks -->"
 
 INTRO = """\
@@ -30,13 +33,15 @@ takes. Where rn has several ways (`Sequencial` or `RedeNeural`, SGD or Adam), th
 ratio. Peers: {peers}. Machine: {processor}, {usable} of its
 {processors} processors, Python {python}, {isa}; medians of up to {rounds} rounds in turns, each library in a process
 of its own."""
+BESIDE = """\
+With narrower vectors, on another machine: {processor}, {usable} of its {processors} processors, {isa}; {peers}."""
 WORST = """\
 The worst of all {count} timed rows, those of the growth with the batch included:
 {row}, {own} against {peer} by {opponent}, **{ratio}**."""
 COMMAND = """\
 `python -m benchmarks && python -m benchmarks.publish build/benchmarks/results.json`, from the root of the sources with
-the extra `[bench]` and `pip install torch==2.13.0`, measures ({minutes:.0f} minutes here) and writes this table, the
-picture and [the data](docs/benchmarks.json), which has every row."""
+the extra `[bench]` and `pip install torch==2.13.0`, measures ({minutes}) and
+writes these tables, the picture and the data, which has every row: {data}."""
 GROUPS = {
     "gemm": "matrix products",
     "conv": "convolutions and their gradients",
@@ -45,22 +50,53 @@ GROUPS = {
 }
 
 
-def section(run: Run) -> str:
-    """Return what stands between the markers: the nets, the picture, the kernels, the worst row, the command."""
-    measured = [line for line in report.lines(run) if line.ratio is not None]
+def section(runs: Sequence[Run]) -> str:
+    """Return what stands between the markers, from runs of one instruction set each, the widest first."""
+    first, *others = runs
+    nets, picture, *kernels = tables(first)
+    parts = [introduction(first, INTRO), nets, picture, *kernels]
+    for run in others:
+        nets, _, *kernels = tables(run)
+        parts.extend([introduction(run, BESIDE), nets, *kernels])
+    minutes = ", ".join(f"{instruction_set(run)}: {run.seconds / 60:.0f} minutes" for run in runs)
+    data = ", ".join(f"[{instruction_set(run)}]({data_file(run)})" for run in runs)
+    parts.append(COMMAND.format(minutes=minutes, data=data))
+    return "\n\n".join(part for part in parts if part)
+
+
+def introduction(run: Run, text: str) -> str:
+    """Return ``text`` with the machine, the versions and the peers of a run."""
     versions = dict(run.versions)
-    intro = INTRO.format(
-        isa=versions.pop("rn", "rn"), peers=", ".join(versions.values()), rounds=run.rounds, **run.machine
-    )
-    parts = [
-        intro,
+    isa = versions.pop("rn", "rn")
+    return text.format(isa=isa, peers=", ".join(versions.values()), rounds=run.rounds, **run.machine)
+
+
+def tables(run: Run) -> list[str]:
+    """Return the table of the nets, the picture, the table of the kernels, the worst row."""
+    measured = [line for line in report.lines(run) if line.ratio is not None]
+    return [
         net_table(measured),
         f"![The nets and all kernels against the fastest peer]({PICTURE.as_posix()})",
         kernel_table(measured),
         worst_of([line for line in measured if line.result.unit == "s"]),
-        COMMAND.format(minutes=run.seconds / 60),
     ]
-    return "\n\n".join(part for part in parts if part)
+
+
+def instruction_set(run: Run) -> str:
+    """Return the instruction set that rn took in a run."""
+    found = re.search(r"\((\w+)\)$", run.versions.get("rn", ""))
+    return found[1] if found else WIDEST_FIRST[-1]
+
+
+def data_file(run: Run) -> str:
+    """Return where a run is kept, from the root."""
+    return DATA.format(isa=instruction_set(run))
+
+
+def published() -> list[Run]:
+    """Return the runs that are kept, the widest instruction set first."""
+    paths = [ROOT / DATA.format(isa=isa) for isa in WIDEST_FIRST]
+    return [report.from_json(json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
 
 
 def net_table(measured: Sequence[Line]) -> str:
@@ -143,13 +179,13 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *rows))
 
 
-def renewed(text: str, run: Run) -> str:
+def renewed(text: str, runs: Sequence[Run]) -> str:
     """Return a README's text with what stands between its markers written anew."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{README} lacks {BEGIN} or {END}")
-    return f"{before}{BEGIN}\n\n{section(run)}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{section(runs)}\n\n{END}{after}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -157,20 +193,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.publish", description=f"Write a run's table and picture into {README}."
     )
-    parser.add_argument("results", type=Path, nargs="?", default=ROOT / DATA, help=f"default: {DATA}")
-    parser.add_argument("--check", action="store_true", help=f"fail where {README} does not agree with {DATA}")
+    parser.add_argument("results", type=Path, nargs="?", help="of a run; default: those that are kept in docs")
+    parser.add_argument("--check", action="store_true", help=f"fail where {README} does not agree with what is kept")
     options = parser.parse_args(arguments)
-    run = report.from_json(json.loads(options.results.read_text(encoding="utf-8")))
+    if options.results:
+        run = report.from_json(json.loads(options.results.read_text(encoding="utf-8")))
+        (ROOT / data_file(run)).write_text(report.dumps(run), encoding="utf-8")
+    runs = published()
     text = (ROOT / README).read_text(encoding="utf-8")
-    new = renewed(text, run)
+    new = renewed(text, runs)
     if options.check:
         if new != text:
-            sys.exit(f"{README} and {DATA} do not agree: python -m benchmarks.publish")
+            sys.exit(f"{README} and docs do not agree: python -m benchmarks.publish")
         return
-    (ROOT / DATA).write_text(report.dumps(run), encoding="utf-8")
-    plot.draw_overview(list(report.lines(run)), ROOT / PICTURE)
+    plot.draw_overview(list(report.lines(runs[0])), ROOT / PICTURE)
     (ROOT / README).write_text(new, encoding="utf-8")
-    print(f"written: {README}, {DATA}, {PICTURE}")
+    print(f"written: {README}, {PICTURE}, {', '.join(map(data_file, runs))}")
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def test_readme_shows_the_nets_the_kernels_and_the_worst_row():
     by_name = {row.name: row for row in rows.every()}
     for name, own, peer in (("gemm/64x64x64", 1.0, 3.0), ("gemm/24x676x9", 1.0, 0.5), ("gemm/128x128x128", 1.0, 1.0)):
         run.results.append((by_name[name], Result(name, 1, "s", None, {"rn": [own], "torch": [peer]})))
-    text = publish.renewed(f"before\n{publish.BEGIN}\nlast time\n{publish.END}\nafter\n", run)
+    text = publish.renewed(f"before\n{publish.BEGIN}\nlast time\n{publish.END}\nafter\n", [run])
     assert text.startswith(f"before\n{publish.BEGIN}\n\nTime of one call")
     assert text.endswith(f"{publish.END}\nafter\n")
     assert "last time" not in text
@@ -133,10 +133,22 @@ def test_readme_shows_the_nets_the_kernels_and_the_worst_row():
     assert "| matrix products | 3 | 2 | 1.00 | gemm/24x676x9, 1 thread: 0.50× |" in text
     assert "gemm/24x676x9, 1 thread, 1.00 s against 500 ms by torch, **0.50×**" in text
     with pytest.raises(ValueError, match="lacks"):
-        publish.renewed("no markers", run)
+        publish.renewed("no markers", [run])
 
 
-def test_readme_agrees_with_the_run_that_was_published():
+def test_publish_writes_a_section_for_each_instruction_set():
+    wide, narrow = fabricated(), fabricated()
+    wide.versions, narrow.versions = (
+        {"rn": "rn 0 (avx512)", "numpy": "NumPy 1"},
+        {"rn": "rn 0 (avx2)", "numpy": "NumPy 2"},
+    )
+    text = publish.section([wide, narrow])
+    assert text.index("rn 0 (avx512)") < text.index("rn 0 (avx2); NumPy 2") < text.index("docs/benchmarks_avx2.json")
+    assert text.count("| net (batch) |") == 2
+    assert text.count("docs/benchmarks.png") == 1
+
+
+def test_readme_agrees_with_the_runs_that_were_published():
     publish.main(["--check"])
 
 
