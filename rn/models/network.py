@@ -22,8 +22,8 @@ LINE = 16  # floats in a cache line: every parameter begins one
 # many bytes, but not of so few that reading the weights again would take longer. Where not all layers are rn's own, the
 # parts do not depend on the number of threads, since what a layer gives may depend on them. Two cores were at hand for
 # these numbers.
-NEAR_BYTES = 4 << 20
-FEWEST_SAMPLES, MOST_SAMPLES = 32, 256
+NEAR_BYTES = 2 << 20
+FEWEST_SAMPLES, MOST_SAMPLES = 16, 256
 # Or threads take parts of their own, in which nobody waits for others between two calls: of so many multiply-adds,
 # below which another thread is not worth waking, and of so many samples, unless the weights stay in each core's cache.
 FEWEST_PRODUCTS, FEWEST_OF_THREAD, NEAR_PARAMETERS = 300_000, 16, 1 << 18

@@ -127,9 +127,9 @@ static RN_ALWAYS_INLINE void add_line(const int rows, const int vectors, const i
     }
 }
 
-/* The sums over b. */
+/* The sums over b, of so many runs of k. */
 static RN_ALWAYS_INLINE void sum_products(const int rows, const int vectors, const int packing, const micro_tile *t,
-                                          const float *b, vf sum[ROWS][VECTORS]) {
+                                          const ptrdiff_t runs, const float *b, vf sum[ROWS][VECTORS]) {
     const float *row[ROWS];
     RN_UNROLL
     for (int i = 0; i < rows; i++) {
@@ -140,7 +140,6 @@ static RN_ALWAYS_INLINE void sum_products(const int rows, const int vectors, con
     float *pack = t->pack;
     const vm last = vm_first(t->columns - (vectors - 1) * VL);
     const ptrdiff_t b_step = t->b_step, a_step = t->a_step, pack_step = packing ? PANEL : 0;
-    const ptrdiff_t runs = rows > SHORT_ROWS ? 1 : t->runs; /* so many rows are taken along one run alone */
     for (ptrdiff_t r = 0; r < runs; r++) {
         if (r > 0) b += t->b_turn;
         ptrdiff_t at = r * t->a_turn, left = t->run;
@@ -159,7 +158,8 @@ static RN_ALWAYS_INLINE void sum_products(const int rows, const int vectors, con
 
 static RN_ALWAYS_INLINE void multiply_tile(const int rows, const int vectors, const int packing, const micro_tile *t) {
     vf sum[ROWS][VECTORS];
-    sum_products(rows, vectors, packing, t, t->b, sum);
+    const ptrdiff_t runs = rows > SHORT_ROWS ? 1 : t->runs; /* so many rows are taken along one run alone */
+    sum_products(rows, vectors, packing, t, runs, t->b, sum);
     finish_tile(rows, vectors, sum, t, 0, t->columns - (vectors - 1) * VL);
 }
 
@@ -168,7 +168,7 @@ static RN_ALWAYS_INLINE void multiply_row(const int rows, const micro_tile *t) {
     ptrdiff_t panel = 0;
     do {
         vf sum[ROWS][VECTORS];
-        sum_products(rows, 2, 0, t, t->b + panel * t->b_beside, sum);
+        sum_products(rows, 2, 0, t, 1, t->b + panel * t->b_beside, sum);
         finish_tile(rows, 2, sum, t, panel, VL);
     } while (++panel < t->panels);
 }
