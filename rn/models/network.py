@@ -25,8 +25,8 @@ LINE = 16  # floats in a cache line: every parameter begins one
 NEAR_BYTES = 2 << 20
 FEWEST_SAMPLES, MOST_SAMPLES = 16, 256
 # Or threads take parts of their own, in which nobody waits for others between two calls: of so many multiply-adds,
-# below which another thread is not worth waking, and of so many samples, unless the weights stay in each core's cache.
-FEWEST_PRODUCTS, FEWEST_OF_THREAD, NEAR_PARAMETERS = 300_000, 16, 1 << 18
+# below which another thread is not worth waking, and of FEWEST_SAMPLES, unless the weights stay in each core's cache.
+FEWEST_PRODUCTS, NEAR_PARAMETERS = 300_000, 1 << 18
 
 
 class Network:
@@ -34,10 +34,9 @@ class Network:
 
     Parameters lie in the order of the layers, each on a cache line of its own with zeros between, so that one kernel
     call updates all of them. ``state``: the optimizer's arrays ``state_names``, laid out as the parameters and 0 at
-    first. ``version`` counts the writes to parameters and buffers, whoever makes them. ``near_samples`` and
-    ``near_of_thread``: of how many samples the activations stay near the cores, and near each of them; ``products``:
-    about how many multiply-adds a sample takes; ``in_core``: whether all layers are rn's own. Raises
-    ``ShapeError`` with the layer's name where shapes do not fit.
+    first. ``version`` counts the writes to parameters and buffers, whoever makes them. ``near_samples``: of how many
+    samples the activations stay near a core; ``products``: about how many multiply-adds a sample takes; ``in_core``:
+    whether all layers are rn's own. Raises ``ShapeError`` with the layer's name where shapes do not fit.
     """
 
     def __init__(
@@ -93,22 +92,22 @@ class Network:
 
         For layers that run ``in_core``; what others give may depend on the parts.
         """
-        of_thread = even_part(samples, threads, self.near_of_thread)
-        near = of_thread >= FEWEST_OF_THREAD or self.parameter_count <= NEAR_PARAMETERS
+        of_thread = even_part(samples, threads, self.near_samples)
+        near = of_thread >= FEWEST_SAMPLES or self.parameter_count <= NEAR_PARAMETERS
         if near and of_thread * self.products >= FEWEST_PRODUCTS and _core.lanes(threads, -(-samples // of_thread)) > 1:
             return of_thread
         return even_part(samples, 1, self.near_samples)
 
-    def _near(self, fewest: int) -> int:
-        """Return how many samples, a multiple of ``fewest``, have activations of about NEAR_BYTES."""
+    def _near(self) -> int:
+        """Return how many samples, a multiple of FEWEST_SAMPLES, have activations of about NEAR_BYTES."""
         near = NEAR_BYTES // max(4 * sum(map(output_size, self.layers)), 1)
-        return min(max(near // fewest, 1) * fewest, MOST_SAMPLES)
+        return min(max(near // FEWEST_SAMPLES, 1) * FEWEST_SAMPLES, MOST_SAMPLES)
 
     def flatten(self, state_names: Iterable[str]) -> None:
         """Move the parameters and gradients of all layers into flat buffers, side by side; begin a new ``state``."""
         for layer in self.layers:
             share_version(layer, self.version)
-        self.near_samples, self.near_of_thread = map(self._near, (FEWEST_SAMPLES, FEWEST_OF_THREAD))
+        self.near_samples = self._near()
         self.products = sum(map(products, leaves(self.layers)))
         self.in_core = all(map(is_built_in, self.layers))
         names = tuple(state_names)
