@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def _pin() -> Callable[[], None] | None:
 
 
 def describe() -> dict[str, str | int]:
-    """Return what to know about the machine and Python."""
+    """Return what to know about the machine, Python, the sources and the day."""
     usable = processors(os.cpu_count() or 1)
     return {
         "processor": processor(),
@@ -90,7 +91,19 @@ def describe() -> dict[str, str | int]:
         "usable": len(usable) or os.cpu_count() or 1,
         "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
         "python": platform.python_version(),
+        "commit": commit(),
+        "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def commit() -> str:
+    """Return the commit of the sources, with "+" where they were changed since; "unknown" where git cannot say."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
 
 
 def processor() -> str:

@@ -1,4 +1,4 @@
-"""From a run's JSON to the README's table and picture: ``python -m benchmarks.publish build/benchmarks/results.json``.
+"""From a run's JSON to the README's tables and picture: ``python -m benchmarks.publish build/benchmarks/results.json``.
 
 It copies the run to docs/benchmarks_<instruction set>.json, draws docs/benchmarks.png and writes what stands between
 the markers of README.md anew, from the last run of each instruction set: the widest with the picture, then the others.
@@ -30,18 +30,19 @@ BEGIN, END = "<!-- benchmarks: written by python -m benchmarks.publish -->", "<!
 INTRO = """\
 Time of one call through the public API, NumPy arrays in and out. In bold: how many times as long the fastest peer
 takes. Where rn has several ways (`Sequencial` or `RedeNeural`, SGD or Adam), the cell shows the one with the smallest
-ratio. Peers: {peers}. Machine: {processor}, {usable} of its
-{processors} processors, Python {python}, {isa}; medians of up to {rounds} rounds in turns, each library in a process
-of its own."""
-BESIDE = """\
-With narrower vectors, on another machine: {processor}, {usable} of its {processors} processors, {isa}; {peers}."""
+ratio. Medians of rounds in turns, each library in a process of its own. One section for each instruction set, on
+different machines: compare their ratios, not their times."""
+ABOUT = """\
+{processor}, {usable} of its {processors} processors, {peak:.0f} GFLOP/s a core; {isa} of commit {commit},
+{date}; Python {python}; up to {rounds} rounds. Peers: {peers}."""
 WORST = """\
 The worst of all {count} timed rows, those of the growth with the batch included:
 {row}, {own} against {peer} by {opponent}, **{ratio}**."""
 COMMAND = """\
 `python -m benchmarks && python -m benchmarks.publish build/benchmarks/results.json`, from the root of the sources with
 the extra `[bench]` and `pip install torch==2.13.0`, measures ({minutes}) and
-writes these tables, the picture and the data, which has every row: {data}."""
+writes the section of the machine's instruction set, the picture and the data, which has every row:
+{data}."""
 GROUPS = {
     "gemm": "matrix products",
     "conv": "convolutions and their gradients",
@@ -52,40 +53,39 @@ GROUPS = {
 
 def section(runs: Sequence[Run]) -> str:
     """Return what stands between the markers, from runs of one instruction set each, the widest first."""
-    first, *others = runs
-    nets, picture, *kernels = tables(first)
-    parts = [introduction(first, INTRO), nets, picture, *kernels]
-    for run in others:
-        nets, _, *kernels = tables(run)
-        parts.extend([introduction(run, BESIDE), nets, *kernels])
+    parts = [INTRO, *(part for run in runs for part in tables(run))]
+    parts.insert(
+        4, f"![The nets and all kernels against the fastest peer, {instruction_set(runs[0])}]({PICTURE.as_posix()})"
+    )
     minutes = ", ".join(f"{instruction_set(run)}: {run.seconds / 60:.0f} minutes" for run in runs)
     data = ", ".join(f"[{instruction_set(run)}]({data_file(run)})" for run in runs)
     parts.append(COMMAND.format(minutes=minutes, data=data))
     return "\n\n".join(part for part in parts if part)
 
 
-def introduction(run: Run, text: str) -> str:
-    """Return ``text`` with the machine, the versions and the peers of a run."""
-    versions = dict(run.versions)
-    isa = versions.pop("rn", "rn")
-    return text.format(isa=isa, peers=", ".join(versions.values()), rounds=run.rounds, **run.machine)
-
-
 def tables(run: Run) -> list[str]:
-    """Return the table of the nets, the picture, the table of the kernels, the worst row."""
+    """Return the heading, what the run was, the nets, the kernels and the worst row."""
     measured = [line for line in report.lines(run) if line.ratio is not None]
+    versions = dict(run.versions)
+    isa = versions.pop("rn")
+    about = ABOUT.format(
+        isa=isa, peers=", ".join(versions.values()), rounds=run.rounds, peak=run.peak[0] or 0.0, **run.machine
+    )
     return [
+        f"### {instruction_set(run)}",
+        about,
         net_table(measured),
-        f"![The nets and all kernels against the fastest peer]({PICTURE.as_posix()})",
         kernel_table(measured),
         worst_of([line for line in measured if line.result.unit == "s"]),
     ]
 
 
 def instruction_set(run: Run) -> str:
-    """Return the instruction set that rn took in a run."""
+    """Return the instruction set that rn took in a run; exit with an error where it is none of ours."""
     found = re.search(r"\((\w+)\)$", run.versions.get("rn", ""))
-    return found[1] if found else WIDEST_FIRST[-1]
+    if not found or found[1] not in WIDEST_FIRST:
+        sys.exit(f"this run was with {run.versions.get('rn')!r}, not with one of {', '.join(WIDEST_FIRST)}")
+    return found[1]
 
 
 def data_file(run: Run) -> str:
@@ -93,10 +93,9 @@ def data_file(run: Run) -> str:
     return DATA.format(isa=instruction_set(run))
 
 
-def published() -> list[Run]:
-    """Return the runs that are kept, the widest instruction set first."""
-    paths = [ROOT / DATA.format(isa=isa) for isa in WIDEST_FIRST]
-    return [report.from_json(json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
+def read(path: Path) -> Run:
+    """Return the run that a file holds."""
+    return report.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
 def net_table(measured: Sequence[Line]) -> str:
@@ -196,16 +195,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("results", type=Path, nargs="?", help="of a run; default: those that are kept in docs")
     parser.add_argument("--check", action="store_true", help=f"fail where {README} does not agree with what is kept")
     options = parser.parse_args(arguments)
+    kept = [ROOT / DATA.format(isa=isa) for isa in WIDEST_FIRST]
+    by_set = {instruction_set(run): run for run in map(read, filter(Path.exists, kept))}
     if options.results:
-        run = report.from_json(json.loads(options.results.read_text(encoding="utf-8")))
-        (ROOT / data_file(run)).write_text(report.dumps(run), encoding="utf-8")
-    runs = published()
+        given = read(options.results)
+        by_set[instruction_set(given)] = given
+    if not by_set:
+        sys.exit("no run was published yet, and none was given")
+    runs = [by_set[isa] for isa in WIDEST_FIRST if isa in by_set]
     text = (ROOT / README).read_text(encoding="utf-8")
     new = renewed(text, runs)
     if options.check:
         if new != text:
             sys.exit(f"{README} and docs do not agree: python -m benchmarks.publish")
         return
+    for run in runs:
+        (ROOT / data_file(run)).write_text(report.dumps(run), encoding="utf-8")
     plot.draw_overview(list(report.lines(runs[0])), ROOT / PICTURE)
     (ROOT / README).write_text(new, encoding="utf-8")
     print(f"written: {README}, {PICTURE}, {', '.join(map(data_file, runs))}")

@@ -19,7 +19,15 @@ from benchmarks import limits, machine, nets, peers, plot, publish, report, rows
 from benchmarks.results import Limit, Result
 from benchmarks.work import Conv, Elementwise, Gemm, Step
 
-MACHINE: dict[str, Any] = {"processor": "one", "processors": 2, "usable": 2, "system": "s", "python": "3"}
+MACHINE: dict[str, Any] = {
+    "processor": "one",
+    "processors": 2,
+    "usable": 2,
+    "system": "s",
+    "python": "3",
+    "commit": "c0ffee",
+    "date": "2026-01-31",
+}
 
 
 def result(name: str = "gemm/256x256x256", threads: int = 1, **values: list[float]) -> Result:
@@ -136,16 +144,37 @@ def test_readme_shows_the_nets_the_kernels_and_the_worst_row():
         publish.renewed("no markers", [run])
 
 
-def test_publish_writes_a_section_for_each_instruction_set():
-    wide, narrow = fabricated(), fabricated()
-    wide.versions, narrow.versions = (
-        {"rn": "rn 0 (avx512)", "numpy": "NumPy 1"},
-        {"rn": "rn 0 (avx2)", "numpy": "NumPy 2"},
+def test_publish_writes_a_section_for_each_instruction_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr(plot, "draw_overview", lambda lines, path: path.touch())
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{publish.BEGIN}\n{publish.END}\n", encoding="utf-8")
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
+    paths = {}
+    for isa in ("generic", "avx2", "avx512", "abacus"):
+        run = fabricated()
+        run.versions, run.fma_peak = {"rn": f"rn 0 ({isa})", "numpy": f"NumPy of {isa}"}, 99.0
+        paths[isa] = tmp_path / f"{isa}.json"
+        paths[isa].write_text(report.dumps(run), encoding="utf-8")
+    with pytest.raises(SystemExit, match="none was given"):
+        publish.main([])
+    publish.main([str(paths["avx2"])])
+    assert (
+        "### avx2\n\none, 2 of its 2 processors, 99 GFLOP/s a core; rn 0 (avx2) of commit c0ffee" in readme.read_text()
     )
-    text = publish.section([wide, narrow])
-    assert text.index("rn 0 (avx512)") < text.index("rn 0 (avx2); NumPy 2") < text.index("docs/benchmarks_avx2.json")
+    with pytest.raises(SystemExit, match="do not agree"):
+        publish.main(["--check", str(paths["avx512"])])
+    assert not (tmp_path / "docs" / "benchmarks_avx512.json").exists()
+    publish.main([str(paths["avx512"])])
+    publish.main(["--check"])
+    text = readme.read_text(encoding="utf-8")
+    assert text.index("### avx512") < text.index("fastest peer, avx512](docs/benchmarks.png)") < text.index("### avx2")
     assert text.count("| net (batch) |") == 2
-    assert text.count("docs/benchmarks.png") == 1
+    with pytest.raises(SystemExit, match="abacus"):
+        publish.main([str(paths["abacus"])])
+    assert readme.read_text(encoding="utf-8") == text
 
 
 def test_readme_agrees_with_the_runs_that_were_published():

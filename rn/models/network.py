@@ -18,10 +18,10 @@ __all__ = ["Network"]
 
 FloatArray = NDArray[np.float32]
 LINE = 16  # floats in a cache line: every parameter begins one
-# Many samples are computed in parts, whose activations stay near the cores that work on them: of as many as have this
-# many bytes, but not of so few that reading the weights again would take longer. Where not all layers are rn's own, the
-# parts do not depend on the number of threads, since what a layer gives may depend on them. Two cores were at hand for
-# these numbers.
+# Many samples are computed in parts, whose activations stay near a core: of as many as have this many bytes, but not of
+# so few that reading the weights again would take longer; the same where all threads share a part. Where not all layers
+# are rn's own, the parts do not depend on the number of threads, since what a layer gives may depend on them. Two cores
+# were at hand for these numbers.
 NEAR_BYTES = 2 << 20
 FEWEST_SAMPLES, MOST_SAMPLES = 16, 256
 # Or threads take parts of their own, in which nobody waits for others between two calls: of so many multiply-adds,
