@@ -53,18 +53,16 @@ GROUPS = {
 
 def section(runs: Sequence[Run]) -> str:
     """Return what stands between the markers, from runs of one instruction set each, the widest first."""
-    parts = [INTRO, *(part for run in runs for part in tables(run))]
-    parts.insert(
-        4, f"![The nets and all kernels against the fastest peer, {instruction_set(runs[0])}]({PICTURE.as_posix()})"
-    )
+    picture = f"![The nets and all kernels against the fastest peer, {instruction_set(runs[0])}]({PICTURE.as_posix()})"
+    parts = [INTRO, *tables(runs[0], picture), *(part for run in runs[1:] for part in tables(run))]
     minutes = ", ".join(f"{instruction_set(run)}: {run.seconds / 60:.0f} minutes" for run in runs)
     data = ", ".join(f"[{instruction_set(run)}]({data_file(run)})" for run in runs)
     parts.append(COMMAND.format(minutes=minutes, data=data))
     return "\n\n".join(part for part in parts if part)
 
 
-def tables(run: Run) -> list[str]:
-    """Return the heading, what the run was, the nets, the kernels and the worst row."""
+def tables(run: Run, picture: str = "") -> list[str]:
+    """Return the heading, what the run was, the nets, the picture, the kernels and the worst row."""
     measured = [line for line in report.lines(run) if line.ratio is not None]
     versions = dict(run.versions)
     isa = versions.pop("rn")
@@ -75,6 +73,7 @@ def tables(run: Run) -> list[str]:
         f"### {instruction_set(run)}",
         about,
         net_table(measured),
+        picture,
         kernel_table(measured),
         worst_of([line for line in measured if line.result.unit == "s"]),
     ]
@@ -190,15 +189,15 @@ def renewed(text: str, runs: Sequence[Run]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Publish a run, or check what was published."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.publish", description=f"Write a run's table and picture into {README}."
+        prog="python -m benchmarks.publish", description=f"Write the runs' tables and picture into {README}."
     )
     parser.add_argument("results", type=Path, nargs="?", help="of a run; default: those that are kept in docs")
     parser.add_argument("--check", action="store_true", help=f"fail where {README} does not agree with what is kept")
     options = parser.parse_args(arguments)
     kept = [ROOT / DATA.format(isa=isa) for isa in WIDEST_FIRST]
     by_set = {instruction_set(run): run for run in map(read, filter(Path.exists, kept))}
-    if options.results:
-        given = read(options.results)
+    given = read(options.results) if options.results else None
+    if given is not None:
         by_set[instruction_set(given)] = given
     if not by_set:
         sys.exit("no run was published yet, and none was given")
@@ -209,11 +208,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if new != text:
             sys.exit(f"{README} and docs do not agree: python -m benchmarks.publish")
         return
-    for run in runs:
-        (ROOT / data_file(run)).write_text(report.dumps(run), encoding="utf-8")
+    if given is not None:
+        (ROOT / data_file(given)).write_text(report.dumps(given), encoding="utf-8")
+        print(f"written: {data_file(given)}")
     plot.draw_overview(list(report.lines(runs[0])), ROOT / PICTURE)
     (ROOT / README).write_text(new, encoding="utf-8")
-    print(f"written: {README}, {PICTURE}, {', '.join(map(data_file, runs))}")
+    print(f"written: {README}, {PICTURE}")
 
 
 if __name__ == "__main__":

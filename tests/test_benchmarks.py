@@ -144,9 +144,7 @@ def test_readme_shows_the_nets_the_kernels_and_the_worst_row():
         publish.renewed("no markers", [run])
 
 
-def test_publish_writes_a_section_for_each_instruction_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_publish_writes_a_section_for_each_instruction_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docs").mkdir()
     monkeypatch.setattr(plot, "draw_overview", lambda lines, path: path.touch())
     readme = tmp_path / "README.md"
