@@ -67,6 +67,12 @@ cdef Py_ssize_t FEWEST_COLUMNS = 64
 cdef Py_ssize_t LONGEST_IN_PLACE = 704
 cdef Py_ssize_t MANY_ROWS = 60 if NARROW else 96
 cdef Py_ssize_t MANY_FILTERS = 96
+# Products of this many rows and columns at least, with chains of this length, pack both operands; tiles have so many rows that
+# a's, packed, stay in the second cache. Not measured, and not done, on vectors of 16.
+cdef Py_ssize_t LARGE = 384
+cdef Py_ssize_t LARGE_CHAIN = 64
+cdef Py_ssize_t FEWEST_PACKED_ROWS = 24
+cdef Py_ssize_t MOST_PACKED_ROWS = 48
 
 
 cdef Py_ssize_t divide_up(Py_ssize_t a, Py_ssize_t b):
@@ -134,9 +140,10 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     cdef bint panels = transpose_b and not plan.training and (b.root.owner is not None or b.root.prepared)
     if panels:
         with plan.prepare():
-            b = packed_columns(plan, b, n, k)
+            b = packed_panels(plan, b, n, k, transpose_b)
+    cdef bint large = packs_both(m, n, k)
     # b stored by columns must be turned while it is packed. Where a is smaller, or lies right, c^T = op(b)^T op(a)^T packs a.
-    cdef bint swap = transpose_b and not panels and m >= 6 and (transpose_a or m < n)
+    cdef bint swap = transpose_b and not panels and not large and m >= 6 and (transpose_a or m < n)
     cdef rn_gemm_args args
     args.right_panels = panels
     args.m = n if swap else m
@@ -151,15 +158,15 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     args.accumulate = accumulate
     args.activation = code
     args.alpha = alpha
-    cdef Py_ssize_t tiles = cut_gemm(&args)
+    cdef Py_ssize_t tiles = cut_large(&args) if large else cut_gemm(&args)
     cdef Slot left = b if swap else a, right = a if swap else b
     # What is stored by columns is turned once for all rows of tiles.
-    if not panels and args.right_column != 1 and args.row_block < args.m:
-        right, args.right_panels = packed_columns(plan, right, args.n, k), True
+    if not panels and (large or args.right_column != 1 and args.row_block < args.m):
+        right, args.right_panels = packed_panels(plan, right, args.n, k, args.right_column != 1), True
 
     cdef rn_gemm_args *call = <rn_gemm_args *> plan.record(
-        "gemm", KERNELS.gemm, sizeof(rn_gemm_args), tiles, gemm_scratch(&args), 2.0 * m * n * k,
-        4.0 * (<double> m * k + <double> k * n + <double> m * n))
+        "gemm_packed" if large else "gemm", KERNELS.gemm_packed if large else KERNELS.gemm, sizeof(rn_gemm_args), tiles,
+        gemm_scratch(&args), 2.0 * m * n * k, 4.0 * (<double> m * k + <double> k * n + <double> m * n))
     call[0] = args
     call.left = call.right = call.row_bias = call.column_bias = call.c = NULL
     plan.link(&call.left, left, READ)
@@ -169,15 +176,31 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
         plan.link(&call.row_bias if (bias_axis == "rows") != swap else &call.column_bias, bias, READ)
 
 
-cdef Slot packed_columns(Plan plan, Slot b, Py_ssize_t n, Py_ssize_t k):
-    """Record the packing of b, whose n rows of k are the columns of a right operand."""
+cdef Slot packed_panels(Plan plan, Slot b, Py_ssize_t n, Py_ssize_t k, bint by_columns):
+    """Record the packing of b, a right operand of n columns of k, stored by columns or by rows."""
     cdef Slot packed = plan.tensor((divide_up(n, RN_PANEL) * RN_PANEL * k,))
     cdef rn_pack_columns_args *a = <rn_pack_columns_args *> plan.record(
-        "gemm_pack_columns", KERNELS.pack_columns, sizeof(rn_pack_columns_args), divide_up(n, RN_PANEL), 0, 0.0, 8.0 * n * k)
+        "gemm_pack_columns" if by_columns else "gemm_pack_rows", KERNELS.pack_columns if by_columns else KERNELS.pack_rows,
+        sizeof(rn_pack_columns_args), divide_up(n, RN_PANEL), 0, 0.0, 8.0 * n * k)
     a.n, a.k = n, k
     plan.link(&a.from_, b, READ)
     plan.link(&a.to, packed, WRITE)
     return packed
+
+
+cdef bint packs_both(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k):
+    """Whether a product is so large that packing both operands costs less than reading either where it lies."""
+    return NARROW and m >= LARGE and n >= LARGE and k >= LARGE_CHAIN
+
+
+cdef Py_ssize_t cut_large(rn_gemm_args *a):
+    """Fill in the rows of a tile of a product that packs both operands; return the number of tiles."""
+    cdef Py_ssize_t rows = min(max(a.m // WANTED_TILES, FEWEST_PACKED_ROWS), MOST_PACKED_ROWS)
+    a.row_block = a.strip = even_block(a.m, divide_up(a.m, rows), 6)
+    a.column_block, a.column_tiles = a.n, 1
+    a.left_packed = True
+    a.right_in_place = False
+    return divide_up(a.m, a.row_block)
 
 
 cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
@@ -212,7 +235,7 @@ cdef Py_ssize_t gemm_scratch(const rn_gemm_args *a):
     """The bytes that a tile of a product needs, after cut_gemm."""
     cdef Py_ssize_t floats = RN_KC * (a.column_block if a.strip < a.row_block else RN_PANEL)
     if a.left_packed:
-        floats += a.row_block * RN_KC
+        floats += a.row_block * RN_KC + 16
     if a.transposed:
         floats += a.row_block * a.column_block
     return floats * <Py_ssize_t> sizeof(float)

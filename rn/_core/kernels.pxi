@@ -99,6 +99,8 @@ cdef extern from "rn.h" nogil:
         rn_kernel avg_pool2d_gradient
         rn_kernel gemm
         rn_kernel pack_columns
+        rn_kernel pack_rows
+        rn_kernel gemm_packed
         rn_kernel sum_rows
         rn_kernel convolve
         rn_kernel convolve_filters

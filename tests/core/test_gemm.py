@@ -106,6 +106,10 @@ SHAPES = [
     (529, 70, 401),
     (1030, 130, 900),
     (513, 33, 256),
+    # large ones, of which both operands are packed: parts of tiles and panels, one block of k and several
+    (384, 384, 64),
+    (385, 390, 67),
+    (391, 433, 850),
 ]
 
 
@@ -137,7 +141,7 @@ def test_any_shape_and_option(m, n, k, flags, bias_axis, activation, accumulate,
     check(a, b, normal(rng, m, n) if accumulate else None, **options)
 
 
-@pytest.mark.parametrize(("m", "n", "k"), [(21, 37, 900), (529, 70, 420), (14, 100, 9), (9, 128, 12)])
+@pytest.mark.parametrize(("m", "n", "k"), [(21, 37, 900), (529, 70, 420), (14, 100, 9), (9, 128, 12), (389, 393, 420)])
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu", "sigmoid", "tanh"])
@@ -200,7 +204,9 @@ def test_columns_beside_the_result_stay():
 
 
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
-@pytest.mark.parametrize(("m", "n", "k"), [(12, 10, 30), (150, 200, 500), (32, 128, 784), (700, 33, 401)])
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [(12, 10, 30), (150, 200, 500), (32, 128, 784), (700, 33, 401), (400, 390, 450)]
+)
 def test_bits_do_not_depend_on_threads(m, n, k, transpose_a, transpose_b):
     rng = np.random.default_rng(1)
     a, b = operands(rng, m, n, k, transpose_a, transpose_b)
@@ -214,20 +220,22 @@ def test_bits_do_not_depend_on_threads(m, n, k, transpose_a, transpose_b):
 
 
 @pytest.mark.parametrize("transpose_b", [False, True])
-@pytest.mark.parametrize(("n", "k"), [(10, 128), (128, 784), (1000, 40), (100, 1024), (200, 20)])
+@pytest.mark.parametrize(("n", "k"), [(10, 128), (128, 784), (1000, 40), (100, 1024), (200, 20), (401, 450)])
 def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
     rng = np.random.default_rng(2)
     a, b = operands(rng, 600, n, k, False, transpose_b)
     bias = normal(rng, n)
     whole = product(a, b, bias=bias, transpose_b=transpose_b)
-    # 300 rows go by strips where vectors are narrow, 600 everywhere
+    # 300 rows go by strips where vectors are narrow, 600 everywhere; 600 rows and as many columns are packed there
     for rows in (1, 2, 3, 5, 6, 7, 8, 13, 32, 64, 100, 300):
         part = product(a[:rows], b, bias=bias, transpose_b=transpose_b)
         np.testing.assert_array_equal(part, whole[:rows], err_msg=f"{rows} rows")
     np.testing.assert_array_equal(product(a[37:38], b, bias=bias, transpose_b=transpose_b), whole[37:38])
 
 
-@pytest.mark.parametrize(("m", "n", "k"), [(1, 20, 500), (8, 128, 70), (33, 16, 800), (300, 40, 410), (20, 150, 17)])
+@pytest.mark.parametrize(
+    ("m", "n", "k"), [(1, 20, 500), (8, 128, 70), (33, 16, 800), (300, 40, 410), (20, 150, 17), (390, 400, 410)]
+)
 def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
     a, b = operands(np.random.default_rng(4), m, n, k, False, False)
     c = normal(np.random.default_rng(5), m, n)
@@ -238,6 +246,7 @@ def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
 
 
 PREPARED = [(m, n, k) for m in (1, 2, 3, 15) for n in (63, 64, 65, 96, 129) for k in (1, 24, 399, 401)]
+PREPARED += [(385, 401, 450)]
 
 
 def prepared_product(a, b, bias, activation="relu"):

@@ -9,6 +9,8 @@
  * Registers (AVX-512: 32): 14 * 2 sums, 2 of weights, one broadcast. Else (16): 6 * 2 + 2 + 1. */
 
 enum { MOST_PIXELS = VL == 16 ? 14 : VL == 8 ? 6 : 4 };
+/* Taps that a loop takes at once where no pixel lies beside the image; more than one were not measured on AVX-512. */
+enum { TAPS_AT_ONCE = VL == 16 ? 1 : 4 };
 
 /* One k: where it reads the image's planes, from the pixel's place in one, and which tap of the window it is. */
 typedef struct {
@@ -31,12 +33,12 @@ typedef void (*pixel_kernel)(const pixel_tile *t);
 static RN_ALWAYS_INLINE void add_tap(const int first, const int end, const int vectors, const ptrdiff_t stride, const float *x,
                                      ptrdiff_t at, const float *weight, const unsigned inside, vf sum[MOST_PIXELS][2]) {
     vf line[2];
-    for (int j = 0; j < vectors; j++) line[j] = vf_load(weight + j * VL);
+    for (int j = 0; j < vectors; j++) line[j] = vf_load_ordered(weight + j * VL);
     RN_UNROLL
     for (int i = first; i < end; i++) {
         if (!(inside & 1u << i)) continue;
-        const vf value = vf_set(x[at + i * stride]);
-        for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma(value, line[j], sum[i][j]);
+        const vf value = vf_set_ordered(x + at + i * stride);
+        for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma_ordered(value, line[j], sum[i][j]);
     }
 }
 
@@ -49,7 +51,13 @@ static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors
     for (int i = 0; i < pixels; i++)
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
     const float *weight = t->weight;
-    for (const filter_tap *tap = t->tap, *end = t->end; tap < end; tap++, weight += PANEL) {
+    const filter_tap *tap = t->tap, *end = t->end;
+    for (; !border && end - tap >= TAPS_AT_ONCE; tap += TAPS_AT_ONCE, weight += TAPS_AT_ONCE * PANEL) {
+        RN_UNROLL
+        for (int k = 0; k < TAPS_AT_ONCE; k++)
+            add_tap(0, pixels, vectors, stride, t->x, t->at + tap[k].x, weight + k * PANEL, all, sum);
+    }
+    for (; tap < end; tap++, weight += PANEL) {
         const ptrdiff_t at = t->at + tap->x;
         const unsigned inside = border ? t->inside[tap->place] : all;
         if (inside == all)

@@ -14,6 +14,7 @@ RN_KERNELS(X)
 #include "body_optimizer.h"
 #include "body_pool.h"
 #include "body_gemm.h"
+#include "body_gemm_packed.h"
 #include "body_walk.h"
 #include "body_layout.h"
 #if defined(RN_ARITHMETIC_OF) /* work that waits for memory is no faster in wider vectors: another set's kernels do it */

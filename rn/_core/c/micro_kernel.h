@@ -303,6 +303,8 @@ FEW(multiply_turned)
 FEW(multiply_pair)
 #undef FEW
 
+#include "straight_kernel.h"
+
 /* How many whole panels of `columns` columns are passed in one call where k is short, as many as stay in the first cache; else 1.
  */
 static inline ptrdiff_t panels_in_row(ptrdiff_t k, ptrdiff_t columns) {
@@ -342,6 +344,14 @@ static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t done, ptrdiff_
         ask_for_rows(ASK_NEAR, t->next, t->next_step, PANEL, done * t->next_rows / rows, end * t->next_rows / rows);
 }
 
+/* The activation of a finished block of c where the tiles have left it out. */
+static void activate_rest(const micro_tile *t, ptrdiff_t rows, float *c) {
+    if (!t->finish || t->activation <= RN_LEAKY_RELU) return;
+    const int joined = t->c_row == t->columns; /* short rows fill vectors together */
+    for (ptrdiff_t i = 0, spans = joined ? 1 : rows; i < spans; i++, c += t->c_row)
+        activate_span(t->activation, t->alpha, c, c, joined ? rows * t->columns : t->columns);
+}
+
 /* All rows of a, a_row floats apart, times one panel or several into rows of c; then what is left of the activation. t holds the
  * rest. */
 static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
@@ -350,6 +360,8 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
                                   : way == PAIR_OF_PANELS ? multiply_pair_kernels
                                   : way == ROW_OF_PANELS  ? ROW_KERNELS
                                                           : MICRO_KERNELS[t->columns > VL];
+    const int straight = VL == 8 && (way == ONE_PANEL || way == ROW_OF_PANELS) && t->a_step == 1 && t->runs == 1;
+    const micro_kernel *straight_kernels = way == ROW_OF_PANELS ? STRAIGHT_ROW_KERNELS : STRAIGHT_KERNELS[t->columns > VL];
     const ptrdiff_t most = way == ROW_OF_PANELS || takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
     t->c = c;
     t->row_bias = row_bias;
@@ -359,7 +371,7 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
         if (t->c_far || t->next_rows > 0) ask_ahead(t, rows - left, rows - left + take, rows);
         if (t->later != NULL) ask_on(ASK_FAR, t->later, take);
         if (t->pack == NULL) {
-            kernels[take - 1](t);
+            (straight && t->b_step == PANEL ? straight_kernels : kernels)[take - 1](t);
         } else {
             PACKING_KERNELS[take - 1](t);
             t->b = t->pack;
@@ -369,8 +381,5 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
         t->c += take * t->c_row;
         if (row_bias != NULL) t->row_bias += take;
     }
-    if (!t->finish || t->activation <= RN_LEAKY_RELU) return;
-    const int joined = t->c_row == t->columns; /* short rows fill vectors together */
-    for (ptrdiff_t i = 0, spans = joined ? 1 : rows; i < spans; i++, c += t->c_row)
-        activate_span(t->activation, t->alpha, c, c, joined ? rows * t->columns : t->columns);
+    activate_rest(t, rows, c);
 }

@@ -74,6 +74,8 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(avg_pool2d_gradient) \
     X(gemm) \
     X(pack_columns) \
+    X(pack_rows) \
+    X(gemm_packed) \
     X(sum_rows) \
     X(convolve) \
     X(convolve_filters) \
@@ -339,12 +341,15 @@ typedef struct {
 
 /* pack_columns: the right operand of gemm, stored by columns, as panels: to[panel, p, j] = from[(panel PANEL + j) k + p], p < k,
  * for the columns below n; PANEL is the instruction set's, at most RN_PANEL. `to` has room for n up to a multiple of RN_PANEL. A
- * tile is RN_PANEL columns. 0 FLOP, 8 n k bytes. */
+ * tile is RN_PANEL columns. 0 FLOP, 8 n k bytes. pack_rows: the same of one stored by rows, from[p n + panel PANEL + j]. */
 typedef struct {
     const float *from;
     float *to;
     ptrdiff_t n, k;
 } rn_pack_columns_args;
+
+/* gemm_packed: gemm of large matrices, where right is what pack_columns or pack_rows made, c is not transposed and k > 0. A tile
+ * is row_block rows of c. Scratch, in floats: row_block * RN_KC, where the tile's rows of left are packed, and 16. */
 
 /* sum_rows: total[j] = sum_i x[i, j] (+ total[j]), i < m, j < n, rows of n floats. A tile is RN_SUM_COLUMNS columns; blocks of
  * RN_KC rows are summed one after the other, each from 0. m n FLOPs; 4 (m + 1) n bytes. */

@@ -33,6 +33,26 @@ static inline vf vf_product_rest(vf a, vf b, vf product) { return _mm256_fmsub_p
 static inline vf vf_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vf vf_floor(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 
+#if defined(__GNUC__)
+/* A load, a broadcast and a multiply-add that stay in the order in which they are written. In loops of many sums that a compiler
+ * orders anew it moves them from register to register as well: 1.05 times as long, 1.1 where another process shares the core. */
+#define VF_ORDERED
+static RN_ALWAYS_INLINE vf vf_load_ordered(const float *p) {
+    vf a;
+    __asm__ volatile("vmovups %1, %0" : "=x"(a) : "m"(*(const __m256_u *)p));
+    return a;
+}
+static RN_ALWAYS_INLINE vf vf_set_ordered(const float *p) {
+    vf a;
+    __asm__ volatile("vbroadcastss %1, %0" : "=x"(a) : "m"(*p));
+    return a;
+}
+static RN_ALWAYS_INLINE vf vf_fma_ordered(vf a, vf b, vf c) {
+    __asm__ volatile("vfmadd231ps %2, %1, %0" : "+x"(c) : "x"(a), "x"(b));
+    return c;
+}
+#endif
+
 static inline vi vi_set(int32_t a) { return _mm256_set1_epi32(a); }
 static inline vi vi_lanes(void) { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
 static inline vi vi_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }

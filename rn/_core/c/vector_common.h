@@ -1,5 +1,12 @@
 /* What all vector headers share: written over their primitives, never included alone. */
 
+#if !defined(VF_ORDERED)
+static inline vf vf_load_ordered(const float *p) { return vf_load(p); }
+static inline vf vf_set_ordered(const float *p) { return vf_set(*p); }
+static inline vf vf_fma_ordered(vf a, vf b, vf c) { return vf_fma(a, b, c); }
+#endif
+#undef VF_ORDERED
+
 static inline ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline vi vi_select(vm mask, vi yes, vi no) { return vf_as_int(vf_select(mask, vi_as_float(yes), vi_as_float(no))); }
 static inline vf vf_or(vf a, vf b) { return vi_as_float(vi_or(vf_as_int(a), vf_as_int(b))); }
