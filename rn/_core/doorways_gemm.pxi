@@ -67,10 +67,12 @@ cdef Py_ssize_t FEWEST_COLUMNS = 64
 cdef Py_ssize_t LONGEST_IN_PLACE = 704
 cdef Py_ssize_t MANY_ROWS = 60 if NARROW else 96
 cdef Py_ssize_t MANY_FILTERS = 96
-# Products of this many rows and columns at least, with chains of this length, pack both operands; tiles have so many rows that
-# a's, packed, stay in the second cache. Not measured, and not done, on vectors of 16.
+# Products of a plan of this many rows and columns at least, with chains of this length, pack both operands; not those of so many
+# more columns that b, of which each tile reads all, takes longer to come than to use. Tiles of more rows read b less often, but
+# a's, packed, share the second cache with b and c: 48 took least at 1024^3. Not measured, and not done, on vectors of 16.
 cdef Py_ssize_t LARGE = 384
 cdef Py_ssize_t LARGE_CHAIN = 64
+cdef Py_ssize_t COLUMNS_OF_ROW = 2
 cdef Py_ssize_t FEWEST_PACKED_ROWS = 24
 cdef Py_ssize_t MOST_PACKED_ROWS = 48
 
@@ -140,7 +142,7 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     cdef bint panels = transpose_b and not plan.training and (b.root.owner is not None or b.root.prepared)
     if panels:
         with plan.prepare():
-            b = packed_panels(plan, b, n, k, transpose_b)
+            b = packed_panels(plan, b, n, k, True)
     cdef bint large = packs_both(m, n, k)
     # b stored by columns must be turned while it is packed. Where a is smaller, or lies right, c^T = op(b)^T op(a)^T packs a.
     cdef bint swap = transpose_b and not panels and not large and m >= 6 and (transpose_a or m < n)
@@ -159,14 +161,15 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     args.activation = code
     args.alpha = alpha
     cdef Py_ssize_t tiles = cut_large(&args) if large else cut_gemm(&args)
+    cdef Py_ssize_t scratch = (args.row_block * RN_KC + 16) * <Py_ssize_t> sizeof(float) if large else gemm_scratch(&args)
     cdef Slot left = b if swap else a, right = a if swap else b
-    # What is stored by columns is turned once for all rows of tiles.
+    # What is stored by columns is turned once for all rows of tiles; large products read all of b as panels.
     if not panels and (large or args.right_column != 1 and args.row_block < args.m):
         right, args.right_panels = packed_panels(plan, right, args.n, k, args.right_column != 1), True
 
     cdef rn_gemm_args *call = <rn_gemm_args *> plan.record(
         "gemm_packed" if large else "gemm", KERNELS.gemm_packed if large else KERNELS.gemm, sizeof(rn_gemm_args), tiles,
-        gemm_scratch(&args), 2.0 * m * n * k, 4.0 * (<double> m * k + <double> k * n + <double> m * n))
+        scratch, 2.0 * m * n * k, 4.0 * (<double> m * k + <double> k * n + <double> m * n))
     call[0] = args
     call.left = call.right = call.row_bias = call.column_bias = call.c = NULL
     plan.link(&call.left, left, READ)
@@ -190,16 +193,13 @@ cdef Slot packed_panels(Plan plan, Slot b, Py_ssize_t n, Py_ssize_t k, bint by_c
 
 cdef bint packs_both(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k):
     """Whether a product is so large that packing both operands costs less than reading either where it lies."""
-    return NARROW and m >= LARGE and n >= LARGE and k >= LARGE_CHAIN
+    return NARROW and m >= LARGE and LARGE <= n <= COLUMNS_OF_ROW * m and k >= LARGE_CHAIN
 
 
 cdef Py_ssize_t cut_large(rn_gemm_args *a):
     """Fill in the rows of a tile of a product that packs both operands; return the number of tiles."""
     cdef Py_ssize_t rows = min(max(a.m // WANTED_TILES, FEWEST_PACKED_ROWS), MOST_PACKED_ROWS)
-    a.row_block = a.strip = even_block(a.m, divide_up(a.m, rows), 6)
-    a.column_block, a.column_tiles = a.n, 1
-    a.left_packed = True
-    a.right_in_place = False
+    a.row_block = even_block(a.m, divide_up(a.m, rows), 6)
     return divide_up(a.m, a.row_block)
 
 
@@ -235,7 +235,7 @@ cdef Py_ssize_t gemm_scratch(const rn_gemm_args *a):
     """The bytes that a tile of a product needs, after cut_gemm."""
     cdef Py_ssize_t floats = RN_KC * (a.column_block if a.strip < a.row_block else RN_PANEL)
     if a.left_packed:
-        floats += a.row_block * RN_KC + 16
+        floats += a.row_block * RN_KC
     if a.transposed:
         floats += a.row_block * a.column_block
     return floats * <Py_ssize_t> sizeof(float)

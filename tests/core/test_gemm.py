@@ -249,6 +249,24 @@ PREPARED = [(m, n, k) for m in (1, 2, 3, 15) for n in (63, 64, 65, 96, 129) for 
 PREPARED += [(385, 401, 450)]
 
 
+@pytest.mark.parametrize(
+    ("m", "n", "k", "large"),
+    [
+        (384, 384, 64, True),
+        (900, 400, 90, True),
+        (383, 400, 64, False),
+        (400, 383, 64, False),
+        (400, 400, 63, False),
+        (400, 801, 64, False),
+    ],
+)
+def test_large_products_pack_both_operands_on_narrow_vectors(m, n, k, large):
+    plan = _core.Plan(1)
+    _core.gemm(plan, plan.kept((m, k)), plan.kept((k, n)), plan.kept((m, n)))
+    packed = ["gemm_pack_rows", "gemm_packed"] if large and _core.instruction_set() != "avx512" else ["gemm"]
+    assert [kernel for _, _, kernel, *_ in plan.listing()] == packed
+
+
 def prepared_product(a, b, bias, activation="relu"):
     """a times b transposed, packed once in a plan that predicts."""
     bench = Bench(training=False)

@@ -1,14 +1,13 @@
-/* Products of large matrices. Both operands are packed, so that the micro-kernel reads two lines of memory and no more: b into
+/* Products of large matrices. Both operands are packed, so that the micro-kernel reads two streams of memory and no more: b into
  * panels, once for all tiles; a for each block of k of a tile, the rows of a micro-tile beside each other. What that takes is
  * little among so many products. Rows of a that are read where they lie push each other out of the first cache where they are a
  * page apart, and 1024^3 takes 1.1 times as long. The sums are those of `gemm`. */
 
-/* Rows of a, `row` and `step` floats apart, of which one is 1, side by side. Writes up to VL - 1 floats more than there are. */
-static void pack_beside(const float *a, ptrdiff_t row, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t k, float *to) {
-    if (step != 1) {
-        for (ptrdiff_t p = 0; p < k; p++, a += step, to += rows) vf_store(to, vf_load_first(a, rows));
-        return;
-    }
+/* How many of the rows left go into the next tile, where they are packed as where they are used. */
+static inline ptrdiff_t next_packed(ptrdiff_t left) { return next_rows(left, STRAIGHT_ROWS); }
+
+/* rows <= VL of a, `row` floats apart and contiguous, beside each other. Writes up to VL - 1 floats behind them. */
+static void pack_beside(const float *a, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t k, float *to) {
     for (ptrdiff_t p = 0; p < k; p += VL) {
         const ptrdiff_t count = least(VL, k - p);
         vf block[VL];
@@ -17,12 +16,28 @@ static void pack_beside(const float *a, ptrdiff_t row, ptrdiff_t step, ptrdiff_t
     }
 }
 
+/* All rows of a tile, tile of rows by tile of rows: a[i, p] = from[i * row + p * step], one of which is 1. */
+static void pack_tiles(const float *from, ptrdiff_t row, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t k, float *to) {
+    if (step == 1) {
+        for (ptrdiff_t i = 0, take; i < rows; i += take) { /* in this order, for each writes into the next */
+            take = next_packed(rows - i);
+            pack_beside(from + i * row, row, take, k, to + i * k);
+        }
+        return;
+    }
+    for (ptrdiff_t p = 0; p < k; p++, from += step) /* one line after the other, for they lie far apart */
+        for (ptrdiff_t i = 0, take; i < rows; i += take) {
+            take = next_packed(rows - i);
+            vf_store_first(to + i * k + p * take, take, vf_load_first(from + i, take));
+        }
+}
+
 /* `rows` of a, packed, times the panel at hand. */
 static void multiply_packed(micro_tile *t, const float *packed, ptrdiff_t rows, float *c, const float *row_bias) {
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t i = 0, take; i < rows; i += take) {
-        take = next_rows(rows - i, STRAIGHT_ROWS);
+        take = next_packed(rows - i);
         t->row[0] = packed + i * t->run;
         ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, take);
         BESIDE_KERNELS[t->columns > VL][take - 1](t);
@@ -43,10 +58,7 @@ KERNEL(gemm_packed) {
         t.add = a->accumulate || begin > 0;
         t.finish = begin + t.run == a->k;
         const float *left = a->left + first_row * a->left_row + begin * a->left_step;
-        for (ptrdiff_t i = 0, take; i < rows; i += take) {
-            take = next_rows(rows - i, STRAIGHT_ROWS);
-            pack_beside(left + i * a->left_row, a->left_row, a->left_step, take, t.run, packed + i * t.run);
-        }
+        pack_tiles(left, a->left_row, a->left_step, rows, t.run, packed);
         for (ptrdiff_t j = 0; j < a->n; j += t.columns) {
             t.columns = least(PANEL, a->n - j);
             t.b = a->right + j * a->k + begin * PANEL;

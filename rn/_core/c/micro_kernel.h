@@ -13,13 +13,13 @@
 
 enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 32, SHORT_CHAIN = VL == 16 ? 24 : 32, VECTORS = 3 };
 /* Steps of k that a loop takes before it asks whether it is over. Two take 0.9 to 1.0 times as long as one on Zen 3; AVX-512
- * keeps to one, not measured. More do not fit into 16 registers as compilers order them. */
+ * keeps to one, not measured. More do not fit into 16 registers as compilers order them: see straight_kernel.h. */
 enum { AT_ONCE = VL == 16 ? 1 : 2 };
 enum { PACKS_PARTS = VL == 16 }; /* whether a panel's last vector may be less than whole where it is packed */
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
 typedef struct {
-    const float *row[ROWS];   /* a[i, 0] */
+    const float *row[ROWS];   /* a[i, 0]; of rows packed beside each other the first alone */
     ptrdiff_t a_step, a_turn; /* floats of a from one k to the next, and from one run of k to the next */
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
@@ -34,7 +34,7 @@ typedef struct {
     int finish;               /* this was the last block of k: add the bias, apply the activation */
     const float *row_bias;    /* NULL: none */
     const float *column_bias; /* NULL: none; exactly columns are read */
-    int activation;           /* rn_activation; those beyond RN_LEAKY_RELU are left to multiply_panel */
+    int activation;           /* rn_activation; those beyond RN_LEAKY_RELU are left to activate_rest */
     float alpha;
     const float *next; /* [next_rows, PANEL], next_step floats from row to row: what is packed next; asked for meanwhile */
     ptrdiff_t next_step, next_rows;
@@ -360,7 +360,7 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
                                   : way == PAIR_OF_PANELS ? multiply_pair_kernels
                                   : way == ROW_OF_PANELS  ? ROW_KERNELS
                                                           : MICRO_KERNELS[t->columns > VL];
-    const int straight = VL == 8 && (way == ONE_PANEL || way == ROW_OF_PANELS) && t->a_step == 1 && t->runs == 1;
+    const int straight = GOES_STRAIGHT && (way == ONE_PANEL || way == ROW_OF_PANELS) && t->a_step == 1 && t->runs == 1;
     const micro_kernel *straight_kernels = way == ROW_OF_PANELS ? STRAIGHT_ROW_KERNELS : STRAIGHT_KERNELS[t->columns > VL];
     const ptrdiff_t most = way == ROW_OF_PANELS || takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
     t->c = c;

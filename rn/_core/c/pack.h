@@ -53,7 +53,7 @@ static RN_ALWAYS_INLINE void ask_on(const ask_way way, rows_ahead *a, ptrdiff_t 
 
 enum { PANEL = 2 * VL }; /* columns of b that are packed together */
 
-/* to[p, j] = from[p, j], p < k, j < columns < PANEL, and 0 for the rest of the panel's last vector. to has PANEL columns. */
+/* to[p, j] = from[p, j], p < k, j < columns <= PANEL, and 0 for the rest of the panel's last vector. to has PANEL columns. */
 static void pack_panel(const float *from, ptrdiff_t from_row, ptrdiff_t k, ptrdiff_t columns, float *to) {
     const ptrdiff_t whole = columns >= VL ? VL : 0;
     const vm tail = vm_first(columns - whole);

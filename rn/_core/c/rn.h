@@ -323,10 +323,10 @@ enum { RN_KC = 400, RN_PANEL = 32 };
  *
  * left[i, p] = left[i * left_row + p * left_step], right[p, j] = right[p * right_step + j * right_column]; one stride of each
  * is 1. c[i, j] = c[i * c_row + j], or c[j * c_row + i] where transposed: the caller may swap the operands so that the smaller
- * one is packed. right_panels: right is what pack_columns made. Bias: row_bias[i] or column_bias[j] or none. A tile is row_block
- * x column_block of c; column_tiles of them lie side by side. Its rows pass one panel of right after the other, all of them or,
- * where they do not fit into the second cache, strip by strip. Scratch, in floats: RN_KC * RN_PANEL, or RN_KC * column_block
- * where there are several strips; row_block * RN_KC where left is packed, row_block * column_block where transposed.
+ * one is packed. right_panels: pack_columns or pack_rows made it. Bias: row_bias[i] or column_bias[j] or none. A tile is
+ * row_block x column_block of c; column_tiles of them lie side by side. Its rows pass one panel of right after the other, all of
+ * them or, where they do not fit into the second cache, strip by strip. Scratch, in floats: RN_KC * RN_PANEL, or RN_KC *
+ * column_block where there are several strips; row_block * RN_KC where left is packed, row_block * column_block where transposed.
  * 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
 typedef struct {
     const float *left, *right, *row_bias, *column_bias;
@@ -348,8 +348,9 @@ typedef struct {
     ptrdiff_t n, k;
 } rn_pack_columns_args;
 
-/* gemm_packed: gemm of large matrices, where right is what pack_columns or pack_rows made, c is not transposed and k > 0. A tile
- * is row_block rows of c. Scratch, in floats: row_block * RN_KC, where the tile's rows of left are packed, and 16. */
+/* gemm_packed: gemm of large matrices, where right is what pack_columns or pack_rows made and c is not transposed, on vectors of
+ * less than 16. A tile is row_block rows of c; column_block, column_tiles, strip, left_packed and right_in_place are not read.
+ * Scratch, in floats: row_block * RN_KC, where the tile's rows of left are packed, and 16, for packing writes whole vectors. */
 
 /* sum_rows: total[j] = sum_i x[i, j] (+ total[j]), i < m, j < n, rows of n floats. A tile is RN_SUM_COLUMNS columns; blocks of
  * RN_KC rows are summed one after the other, each from 0. m n FLOPs; 4 (m + 1) n bytes. */

@@ -4,17 +4,20 @@
  * All steps are constants, so that a loop can take several k at once, and little but multiply-adds and their loads is left. The
  * sums are the chains of the other micro-kernels. */
 
-enum { STRAIGHT_STEPS = 4, STRAIGHT_ROWS = VL < SHORT_ROWS ? VL : SHORT_ROWS };
+enum { STRAIGHT_STEPS = 4 };
+enum { STRAIGHT_ROWS = VL < SHORT_ROWS ? VL : SHORT_ROWS }; /* a vector holds one k of rows that are packed */
+/* Whether other products take these kernels too; not measured on AVX-512. */
+enum { GOES_STRAIGHT = (int)STRAIGHT_ROWS == (int)ROWS };
 
 /* One k: a value of each row times a line of b. */
-static RN_ALWAYS_INLINE void add_straight(const int rows, const int vectors, const float *const value[ROWS], const ptrdiff_t at,
+static RN_ALWAYS_INLINE void add_straight(const int rows, const int vectors, const float *const row[ROWS], const ptrdiff_t at,
                                           const float *b, vf sum[ROWS][VECTORS]) {
     vf line[VECTORS];
     RN_UNROLL
     for (int j = 0; j < vectors; j++) line[j] = vf_load_ordered(b + j * VL);
     RN_UNROLL
     for (int i = 0; i < rows; i++) {
-        const vf a = vf_set_ordered(value[i] + at);
+        const vf a = vf_set_ordered(row[i] + at);
         RN_UNROLL
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma_ordered(a, line[j], sum[i][j]);
     }

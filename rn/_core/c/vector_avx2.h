@@ -33,7 +33,7 @@ static inline vf vf_product_rest(vf a, vf b, vf product) { return _mm256_fmsub_p
 static inline vf vf_round(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 static inline vf vf_floor(vf a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) /* which does not see what assembler reads */
 /* A load, a broadcast and a multiply-add that stay in the order in which they are written. In loops of many sums that a compiler
  * orders anew it moves them from register to register as well: 1.05 times as long, 1.1 where another process shares the core. */
 #define VF_ORDERED
