@@ -6,22 +6,13 @@
 /* How many of the rows left go into the next tile, where they are packed as where they are used. */
 static inline ptrdiff_t next_packed(ptrdiff_t left) { return next_rows(left, STRAIGHT_ROWS); }
 
-/* rows <= VL of a, `row` floats apart and contiguous, beside each other. Writes up to VL - 1 floats behind them. */
-static void pack_beside(const float *a, ptrdiff_t row, ptrdiff_t rows, ptrdiff_t k, float *to) {
-    for (ptrdiff_t p = 0; p < k; p += VL) {
-        const ptrdiff_t count = least(VL, k - p);
-        vf block[VL];
-        load_turned_part(a + p, row, rows, count, block);
-        for (ptrdiff_t l = 0; l < count; l++, to += rows) vf_store(to, block[l]);
-    }
-}
-
-/* All rows of a tile, tile of rows by tile of rows: a[i, p] = from[i * row + p * step], one of which is 1. */
+/* All rows of a tile, tile of rows by tile of rows, each p of one beside each other: from[i * row + p * step], one of which is 1.
+ * Writes up to VL - 1 floats behind them. */
 static void pack_tiles(const float *from, ptrdiff_t row, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t k, float *to) {
     if (step == 1) {
         for (ptrdiff_t i = 0, take; i < rows; i += take) { /* in this order, for each writes into the next */
             take = next_packed(rows - i);
-            pack_beside(from + i * row, row, take, k, to + i * k);
+            pack_transposed(from + i * row, row, k, take, to + i * k, take);
         }
         return;
     }
