@@ -116,8 +116,6 @@ static RN_ALWAYS_INLINE void comparison_row(int op, const float *a, int a_moves,
     vm mask[BLOCK];
     ptrdiff_t i = 0;
     for (; i + BLOCK * VL <= n; i += BLOCK * VL) {
-        if (a_moves) stream_ahead(a + i, BLOCK * VL);
-        if (b_moves) stream_ahead(b + i, BLOCK * VL);
         RN_UNROLL
         for (int u = 0; u < BLOCK; u++) {
             const vf left = a_moves ? vf_load(a + i + u * VL) : one_a, right = b_moves ? vf_load(b + i + u * VL) : one_b;

@@ -31,10 +31,21 @@ static inline void move_row(float *y, const float *x, ptrdiff_t n) {
     if (i < n) vf_store_first(y + i, n - i, vf_load_first(x + i, n - i));
 }
 
+/* The same for rows of less than two vectors. */
+static inline void move_short_rows(float *y, ptrdiff_t y_row, const float *x, ptrdiff_t x_row, ptrdiff_t rows, ptrdiff_t n) {
+    const int whole = n > VL;
+    const ptrdiff_t rest = whole ? n - VL : n;
+    const vm mask = vm_first(rest);
+    for (; rows > 0; rows--, x += x_row, y += y_row) {
+        if (whole) vf_store(y, vf_load(x));
+        vf_store_first(y + whole * VL, rest, vf_load_masked(x + whole * VL, mask));
+    }
+}
+
 /* Rows so long that the C library, which can write lines without reading them before, is faster in spite of its way in. */
 enum { LONG_ROW_FLOATS = 1024 };
 
-/* Short rows go over a tile that was filled whole, others get their ends one by one. */
+/* Short rows, an image's at once, go over a tile that was filled whole; others get their ends one by one. */
 KERNEL(pad) {
     const rn_pad_args *args = arguments;
     (void)scratch;
@@ -52,7 +63,11 @@ KERNEL(pad) {
             if ((size_t)(r.index[i] - before[i]) >= (size_t)lengths[i]) count = 0; /* below `before` it is huge */
         float *y = args->y + r.at;
         if (fill_first) {
-            if (count > 0) move_row(y + left, args->x + r.a + left, count);
+            if (count <= 0) continue;
+            const ptrdiff_t inside = least(before[2] + lengths[2] - r.index[2], 1 + (r.end - r.at - r.count) / w->shape[3]);
+            const ptrdiff_t rows = r.count == w->shape[3] ? inside : 1;
+            move_short_rows(y + left, w->shape[3], args->x + r.a + left, w->a[2], rows, count);
+            pass_rows(w, &r, rows - 1);
         } else if (count > 0) {
             fill_row(y, left, value);
             if (count < LONG_ROW_FLOATS)

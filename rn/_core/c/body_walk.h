@@ -40,3 +40,11 @@ static inline void next_row(const rn_walk *w, walk_row *r) {
     r->a = r->row_a;
     r->b = r->row_b;
 }
+
+/* Move from a whole row to the one `rows` below, which is of the tile and of the same image. */
+static inline void pass_rows(const rn_walk *w, walk_row *r, ptrdiff_t rows) {
+    r->at += rows * w->shape[3];
+    r->index[2] += rows;
+    r->row_a += rows * w->a[2];
+    r->row_b += rows * w->b[2];
+}
