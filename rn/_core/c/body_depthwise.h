@@ -124,14 +124,12 @@ static RN_NO_INLINE void depthwise_plane_3x3(const rn_depthwise_args *a, const f
 /* sum[i, c] += cells[c] slope[i], for rows of cells that outputs r, r - 1 and r - 2 read. inner: all three are there. */
 static RN_ALWAYS_INLINE void add_cells(const int inner, const float *from, const vm inside[3], const vf slope[3], ptrdiff_t r,
                                        ptrdiff_t outputs, vf sum[3][3]) {
-    vf cells[3];
     RN_UNROLL
-    for (int c = 0; c < 3; c++) cells[c] = vf_load_masked(from + c, inside[c]);
-    RN_UNROLL
-    for (int i = 0; i < 3; i++) {
-        if (!inner && (r < i || r - i >= outputs)) continue;
+    for (int c = 0; c < 3; c++) {
+        const vf cells = vf_load_masked(from + c, inside[c]);
         RN_UNROLL
-        for (int c = 0; c < 3; c++) sum[i][c] = vf_fma(cells[c], slope[i], sum[i][c]);
+        for (int i = 0; i < 3; i++)
+            if (inner || (r >= i && r - i < outputs)) sum[i][c] = vf_fma(cells, slope[i], sum[i][c]);
     }
 }
 
@@ -151,15 +149,16 @@ static RN_ALWAYS_INLINE void depthwise_products_3x3(const rn_window *w, const fl
         for (int c = 0; c < 3; c++) sum[i][c] = vf_zero();
     }
     for (ptrdiff_t j = left; j < right; j += VL) {
-        vm inside[3];
-        cells_inside(w, j, inside);
-        const vm used = vm_first(width - j);
+        vm masks[4] = {[3] = vm_first(width - j)};
+        cells_inside(w, j, masks);
+        const vm *inside = masks;
         const float *slopes = dy + first * width + j, *cells = x + low * x_row + j + low_x(w);
         vf slope[3] = {vf_zero(), vf_zero(), vf_zero()}; /* of outputs r, r - 1, r - 2 */
         for (ptrdiff_t r = begin > 2 ? begin - 2 : 0; r < end; r++) {
+            RN_OPAQUE(inside); /* masks stay in memory, for sums and slopes fill 16 registers */
             slope[2] = slope[1];
             slope[1] = slope[0];
-            if (r < outputs) slope[0] = vf_load_masked(slopes + r * width, used);
+            if (r < outputs) slope[0] = vf_load_masked(slopes + r * width, inside[3]);
             if (r < begin) continue;
             if (r >= 2 && r < outputs)
                 add_cells(1, cells + r * x_row, inside, slope, r, outputs, sum);

@@ -6,9 +6,11 @@ static inline double row_sum(const float *x, ptrdiff_t n, float origin) {
     for (ptrdiff_t j = 0; j < n;) {
         const ptrdiff_t stop = least(n, j + RN_SUM_VECTORS * VL);
         vf part = vf_zero();
-        for (; j < stop; j += VL) {
-            const vf d = vf_sub(vf_load_first(x + j, n - j), vf_set(origin));
+        for (; j + VL <= stop; j += VL) part = vf_add(part, vf_sub(vf_load(x + j), vf_set(origin)));
+        if (j < stop) {
+            const vf d = vf_sub(vf_load_part(x + j, n - j), vf_set(origin));
             part = vf_add(part, vf_where(vm_first(n - j), d));
+            j = stop;
         }
         sum += vf_sum_double(part);
     }
