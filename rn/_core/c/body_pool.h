@@ -69,10 +69,13 @@ static inline vf load_steps_inside(const float *row, ptrdiff_t column, ptrdiff_t
     return vf_even(a, vf_load_masked(row + column + VL, columns_inside(column + VL, 1, w)));
 }
 
+/* The floats from p to an end; where that is NULL, two vectors' and more. */
+static RN_ALWAYS_INLINE ptrdiff_t room(const float *p, const float *end) { return end == NULL ? 2 * VL : end - p; }
+
 /* Two vectors of neighbours; of narrow rows, which one holds, that one alone. */
 static RN_ALWAYS_INLINE void load_two(const int narrow, const float *p, const float *end, vf x[2]) {
-    x[0] = vf_load_first(p, end - p);
-    x[1] = !narrow && end - p > VL ? vf_load_first(p + VL, end - p - VL) : vf_zero();
+    x[0] = vf_load_first(p, room(p, end));
+    x[1] = !narrow && room(p, end) > VL ? vf_load_first(p + VL, room(p, end) - VL) : vf_zero();
 }
 
 /* VL pairs of neighbours, or half of them. */
@@ -85,8 +88,8 @@ static RN_ALWAYS_INLINE void load_pairs(const int narrow, const float *p, const 
 
 static RN_ALWAYS_INLINE void store_pairs(const int narrow, float *p, const float *end, vf even, vf odd) {
     vf high, low = vf_interleave(even, odd, &high);
-    vf_store_first(p, end - p, low);
-    if (!narrow && end - p > VL) vf_store_first(p + VL, end - p - VL, high);
+    vf_store_first(p, room(p, end), low);
+    if (!narrow && room(p, end) > VL) vf_store_first(p + VL, room(p, end) - VL, high);
 }
 
 /* ---- forward */
@@ -121,17 +124,20 @@ static inline float window_sum(const rn_pool_args *a, const float *x, pool_cells
     return (float)(total + vf_sum_double(sum));
 }
 
-/* Of windows of 2 x 2: rows are joined before neighbours, which halves the shuffles. */
+/* Of windows of 2 x 2: rows are joined before neighbours, which halves the shuffles. x_end and y_end are NULL where vectors
+ * that begin in the plane end in the tile. */
 static RN_ALWAYS_INLINE void pool_forward_halves(const int mean, const int narrow, const rn_pool_args *a, const float *x,
                                                  const float *x_end, float *y, const float *y_end) {
-    for (ptrdiff_t oy = 0; oy < a->oh; oy++, x += 2 * a->w, y += a->ow)
-        for (ptrdiff_t ox = 0; ox < a->ow; ox += VL) {
+    const ptrdiff_t w = a->w, oh = a->oh, ow = a->ow;
+    for (ptrdiff_t oy = 0; oy < oh; oy++, x += 2 * w, y += ow)
+        for (ptrdiff_t ox = 0; ox < ow; ox += VL) {
             vf row[2], next[2];
             load_two(narrow, x + 2 * ox, x_end, row);
-            load_two(narrow, x + a->w + 2 * ox, x_end, next);
+            load_two(narrow, x + w + 2 * ox, x_end, next);
             for (int v = 0; v < 2; v++) row[v] = mean ? vf_add(row[v], next[v]) : larger_or_nan(row[v], next[v]);
             const vf even = vf_even(row[0], row[1]), odd = vf_odd(row[0], row[1]);
-            vf_store_first(y + ox, y_end - y - ox, mean ? vf_mul(vf_add(even, odd), vf_set(0.25f)) : larger_or_nan(even, odd));
+            vf_store_first(y + ox, room(y + ox, y_end),
+                           mean ? vf_mul(vf_add(even, odd), vf_set(0.25f)) : larger_or_nan(even, odd));
         }
 }
 
@@ -180,8 +186,11 @@ static RN_ALWAYS_INLINE void pool_forward(int mean, const rn_pool_args *a, ptrdi
     for (ptrdiff_t plane = begin; plane < end; plane++) {
         const float *x = a->x + plane * in;
         float *y = a->result + plane * out;
+        const int inner = x_end - x >= in + 2 * VL && y_end - y >= out + VL;
         if (pool_halves(a) && pool_narrow(a))
             pool_forward_halves(mean, 1, a, x, x_end, y, y_end);
+        else if (pool_halves(a) && inner)
+            pool_forward_halves(mean, 0, a, x, NULL, y, NULL);
         else if (pool_halves(a))
             pool_forward_halves(mean, 0, a, x, x_end, y, y_end);
         else if (pool_by_window(a))
@@ -212,18 +221,18 @@ static inline vf slope_of_window(const rn_pool_args *a, vf slope, vf top) {
  * are written at once, and the first must not reach into the second, whose beginning is done already. */
 static inline ptrdiff_t next_block(ptrdiff_t i, ptrdiff_t n) { return i + VL < n && i + 2 * VL > n ? n - VL : i + VL; }
 
-/* x, y and dy begin with the plane's; for the mean x and y are not read. */
+/* x, y and dy begin with the plane's; for the mean x and y are not read. Ends are NULL as above. */
 static RN_ALWAYS_INLINE void pool_gradient_halves(const int mean, const int narrow, const rn_pool_args *a, const float *x,
                                                   const float *x_end, const float *y, const float *dy, const float *dy_end,
                                                   float *dx, const float *dx_end) {
-    const ptrdiff_t w = a->w;
-    for (ptrdiff_t oy = 0; oy < a->oh; oy++, dx += 2 * w, dy += a->ow) {
-        for (ptrdiff_t ox = 0; ox < a->ow; ox = next_block(ox, a->ow)) {
-            vf slope = vf_load_first(dy + ox, dy_end - dy - ox), d00 = vf_mul(slope, vf_set(0.25f)), d01 = d00, d10 = d00,
-               d11 = d00;
+    const ptrdiff_t w = a->w, oh = a->oh, ow = a->ow;
+    for (ptrdiff_t oy = 0; oy < oh; oy++, dx += 2 * w, dy += ow) {
+        for (ptrdiff_t ox = 0; ox < ow; ox = next_block(ox, ow)) {
+            const ptrdiff_t left = room(dy + ox, dy_end);
+            vf slope = vf_load_first(dy + ox, left), d00 = vf_mul(slope, vf_set(0.25f)), d01 = d00, d10 = d00, d11 = d00;
             if (!mean) {
                 const float *above = x + 2 * (oy * w + ox);
-                vf x00, x01, x10, x11, top = vf_load_first(y + oy * a->ow + ox, dy_end - dy - ox);
+                vf x00, x01, x10, x11, top = vf_load_first(y + oy * ow + ox, left);
                 load_pairs(narrow, above, x_end, &x00, &x01);
                 load_pairs(narrow, above + w, x_end, &x10, &x11);
                 vm open = vm_all();
@@ -236,9 +245,9 @@ static RN_ALWAYS_INLINE void pool_gradient_halves(const int mean, const int narr
             store_pairs(narrow, dx + 2 * ox, dx_end, d00, d01);
             store_pairs(narrow, dx + w + 2 * ox, dx_end, d10, d11);
         }
-        for (ptrdiff_t j = 2 * a->ow; j < w; j++) dx[j] = dx[w + j] = 0.0f;
+        for (ptrdiff_t j = 2 * ow; j < w; j++) dx[j] = dx[w + j] = 0.0f;
     }
-    for (ptrdiff_t i = 0; i < (a->h - 2 * a->oh) * w; i++) dx[i] = 0.0f;
+    for (ptrdiff_t i = 0; i < (a->h - 2 * oh) * w; i++) dx[i] = 0.0f;
 }
 
 /* The tap of the maximum, p kw + q for the window's cell (p, q): the first cell, row by row, that equals it. */
@@ -391,6 +400,8 @@ static RN_ALWAYS_INLINE void pool_gradient(int mean, const rn_pool_args *a, ptrd
         float *dx = a->result + plane * in;
         if (halves && pool_narrow(a)) {
             pool_gradient_halves(mean, 1, a, image, x_end, best, dy, dy_end, dx, dx_end);
+        } else if (halves && x_end - image >= in + 2 * VL && dy_end - dy >= out + VL) {
+            pool_gradient_halves(mean, 0, a, image, NULL, best, dy, NULL, dx, NULL);
         } else if (halves) {
             pool_gradient_halves(mean, 0, a, image, x_end, best, dy, dy_end, dx, dx_end);
         } else if (by_window) {
