@@ -220,9 +220,11 @@ cdef tuple FORM_NAMES = ("_direct_pixels", "_direct_filters", "_depthwise", "_wi
 # What is not a product, in multiply-adds of 16 lanes: turning an output's filters, and packing a pixel's product.
 cdef Py_ssize_t TURNING = 16
 cdef Py_ssize_t PACKING = 8
-# How much longer filters in the lanes take in a padded image where vectors are short: a tile has 6 pixels, and finding out which
-# of their taps lie beside the image takes as long as some of them. So measured on Zen 3, forward, images of 8 x 8 to 32 x 32.
+# How much longer filters in the lanes take where vectors are short, and a tile has 6 pixels: in a padded image, since finding
+# out which of their taps lie beside it takes as long as some of them; and in one of more floats than stay in the first cache,
+# for each tile reads lines of all its channels. So measured on Zen 3, forward, images of 8 x 8 to 32 x 32.
 cdef double SHORT_TILES = 1.125
+cdef Py_ssize_t NEAR_IMAGE = 8192
 
 
 cdef bint takes_depthwise(_Convolution conv):
@@ -247,7 +249,8 @@ cdef ConvForm form_of(_Convolution conv, bint gradient):
         positions = divide_up(conv.image[0], conv.stride[0]) * divide_up(conv.image[1], conv.stride[1])
     cdef double by_filters = <double> divide_up(outputs, 16) * positions * (products + TURNING)
     cdef rn_window w = conv.window()
-    if w.padded and not gradient and NARROW:
+    cdef bint near = conv.channels * conv.image[0] * conv.image[1] <= NEAR_IMAGE
+    if NARROW and not gradient and (w.padded or not near):
         by_filters *= SHORT_TILES
     cdef double by_pixels = <double> divide_up(positions, 16) * products * (outputs + (0 if is_in_place(conv) else PACKING))
     return DIRECT_FILTERS if by_filters <= by_pixels else DIRECT_PIXELS

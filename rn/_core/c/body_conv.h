@@ -16,6 +16,18 @@ static void scatter(const rn_convolve_args *a, const float *block, ptrdiff_t blo
     }
 }
 
+/* What the call's next tile reads of its image, to be asked for while `work` is done. */
+static rows_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile, ptrdiff_t work) {
+    const rn_window *w = &a->window;
+    const ptrdiff_t plane = w->height * w->width, image = tile / (a->groups * a->blocks), group = tile / a->blocks % a->groups;
+    const ptrdiff_t first = tile % a->blocks * a->block, end = least(first + a->block, w->grid_height * w->grid_width);
+    const ptrdiff_t top = first / w->grid_width * w->stride_y + low_y(w);
+    const ptrdiff_t rows = reach((end - 1) / w->grid_width - first / w->grid_width + 1, w->stride_y, w->tap_step_y, w->tap_rows);
+    const ptrdiff_t from = top > 0 ? top : 0, size = (least(top + rows, w->height) - from) * w->width;
+    const float *planes = a->source + (image * a->groups + group) * a->channels * plane + from * w->width;
+    return (rows_ahead){planes, image < a->images ? a->channels : 0, plane, size, work, 0, 0};
+}
+
 KERNEL(convolve) {
     const rn_convolve_args *a = arguments;
     const rn_window *w = &a->window;
@@ -38,6 +50,9 @@ KERNEL(convolve) {
     t.c_far = !a->scattered;
     float *c = a->scattered ? block : out + first;
     const float *bias = a->bias != NULL ? a->bias + group * a->rows : NULL;
+
+    rows_ahead next = next_image(a, tile + 1, a->rows * ((pixels + PANEL - 1) / PANEL));
+    t.later = &next;
 
     ptrdiff_t begin = 0;
     do {

@@ -275,19 +275,6 @@ typedef struct {
     float *out;
 } pixel_run;
 
-/* What the call's next tile reads of its image, to be asked for while this one is worked; work: positions times panels. */
-static rows_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile) {
-    const rn_window *w = &a->window;
-    const ptrdiff_t plane = w->height * w->width, image = tile / (a->groups * a->blocks), group = tile / a->blocks % a->groups;
-    const ptrdiff_t first = tile % a->blocks * a->block, end = least(first + a->block, w->grid_height * w->grid_width);
-    const ptrdiff_t top = first / w->grid_width * w->stride_y + low_y(w);
-    const ptrdiff_t rows = reach((end - 1) / w->grid_width - first / w->grid_width + 1, w->stride_y, w->tap_step_y, w->tap_rows);
-    const ptrdiff_t from = top > 0 ? top : 0, size = (least(top + rows, w->height) - from) * w->width;
-    const float *planes = a->source + (image * a->groups + group) * a->channels * plane + from * w->width;
-    const ptrdiff_t work = a->block * ((a->rows + PANEL - 1) / PANEL) * a->phases;
-    return (rows_ahead){planes, image < a->images ? a->channels : 0, plane, size, work, 0, 0};
-}
-
 /* The sums of a run of positions over a phase's taps, in `total`: rows of the grid in even tiles. m: the first of the filters. */
 static void sum_pixels(const rn_convolve_args *a, filter_phase *phase, const float *planes, ptrdiff_t m, ptrdiff_t filters,
                        const pixel_run *run, rows_ahead *next, float *total) {
@@ -347,7 +334,7 @@ KERNEL(convolve_filters) {
     const ptrdiff_t rows = a->scattered ? 1 : RN_COLLECTED / w->grid_width, most = rows * w->grid_width;
     const ptrdiff_t collected = most > 0 ? least(most, RN_COLLECTED) : RN_COLLECTED;
 
-    rows_ahead next = next_image(a, tile + 1);
+    rows_ahead next = next_image(a, tile + 1, a->block * ((a->rows + PANEL - 1) / PANEL) * a->phases);
     for (ptrdiff_t m = 0; m < a->rows; m += PANEL) {
         const ptrdiff_t filters = least(PANEL, a->rows - m);
         pixel_run run = {.y = 0};
