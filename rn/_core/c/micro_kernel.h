@@ -15,6 +15,10 @@ enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 32, SHORT_CHAIN = V
 /* Steps of k that a loop takes before it asks whether it is over. Two take 0.9 to 1.0 times as long as one on Zen 3; AVX-512
  * keeps to one, not measured. More do not fit into 16 registers as compilers order them: see straight_kernel.h. */
 enum { AT_ONCE = VL == 16 ? 1 : 2 };
+/* Rows of b that are asked for before they are packed on the way. More, which may lie a page apart, would push each other out of
+ * the second cache before they are used: 64 x 1024 x 576 took 1.1 times as long. AVX-512, not measured, asks for all of a panel.
+ */
+enum { ROWS_AHEAD = VL == 16 ? RN_KC : 32 };
 enum { PACKS_PARTS = VL == 16 }; /* whether a panel's last vector may be less than whole where it is packed */
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
@@ -109,11 +113,13 @@ static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf s
     }
 }
 
-/* One k: row i's a[i, at] times a line of b. Packing: each vector of b is stored as it is read, which costs next to nothing
- * beside the products. */
+/* One k: row i's a[i, at] times a line of b. Packing: each vector of b is stored as it is read, and a later one asked for, which
+ * costs next to nothing beside the products. */
 static RN_ALWAYS_INLINE void add_line(const int rows, const int vectors, const int packing, const float *const row[ROWS],
-                                      ptrdiff_t at, const float *b, vm last, float *pack, vf sum[ROWS][VECTORS]) {
+                                      ptrdiff_t at, const float *b, ptrdiff_t b_step, vm last, float *pack,
+                                      vf sum[ROWS][VECTORS]) {
     vf line[VECTORS];
+    if (packing && VL != 16) RN_PREFETCH_FAR(b + ROWS_AHEAD * b_step);
     RN_UNROLL
     for (int j = 0; j < vectors; j++) {
         line[j] = packing && PACKS_PARTS && j == vectors - 1 ? vf_load_masked(b + j * VL, last) : vf_load(b + j * VL);
@@ -146,13 +152,13 @@ static RN_ALWAYS_INLINE void sum_products(const int rows, const int vectors, con
         for (; left >= AT_ONCE; left -= AT_ONCE) {
             RN_UNROLL
             for (int k = 0; k < AT_ONCE; k++, at += a_step, b += b_step, pack += pack_step) {
-                add_line(rows, vectors, packing, row, at, b, last, pack, sum);
+                add_line(rows, vectors, packing, row, at, b, b_step, last, pack, sum);
                 if (AT_ONCE > 1 || rows > SHORT_ROWS) RN_OPAQUE(at);
                 if (AT_ONCE > 1) RN_OPAQUE(b);
             }
         }
         for (; left > 0; left--, at += a_step, b += b_step, pack += pack_step)
-            add_line(rows, vectors, packing, row, at, b, last, pack, sum);
+            add_line(rows, vectors, packing, row, at, b, b_step, last, pack, sum);
     }
 }
 
@@ -327,13 +333,13 @@ static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL
 /* How rows of a pass b: a panel; TURNED, where b is stored by columns, or a PAIR, for few rows; a ROW of panels. */
 typedef enum { ONE_PANEL, TURNED_PANEL, PAIR_OF_PANELS, ROW_OF_PANELS } panel_way;
 
-/* Let the first rows leave the panel t->b, read in place, packed in `own` for the others. `left` columns follow: a whole panel of
- * them is asked for meanwhile. */
+/* Let the first rows leave the panel t->b, read in place, packed in `own` for the others. `left` columns follow: the first lines
+ * of a whole panel of them are asked for meanwhile. */
 static inline void pack_on_the_way(micro_tile *t, ptrdiff_t left, float *own) {
     t->pack = own;
     t->next = t->b + PANEL;
     t->next_step = t->b_step;
-    t->next_rows = left >= PANEL ? t->run : 0;
+    t->next_rows = left >= PANEL ? least(t->run, ROWS_AHEAD) : 0;
 }
 
 /* Ask the memory for what is far, while rows `done` to `end` of `rows` are worked: the tile of c, and as large a part of the next
