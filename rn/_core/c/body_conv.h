@@ -16,7 +16,8 @@ static void scatter(const rn_convolve_args *a, const float *block, ptrdiff_t blo
     }
 }
 
-/* What the call's next tile reads of its image, to be asked for while `work` is done. */
+/* What the call's next tile reads of its image, to be asked for while `work` is done; no more than half a second cache holds. */
+enum { MOST_AHEAD = 65536 };
 static rows_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile, ptrdiff_t work) {
     const rn_window *w = &a->window;
     const ptrdiff_t plane = w->height * w->width, image = tile / (a->groups * a->blocks), group = tile / a->blocks % a->groups;
@@ -25,7 +26,8 @@ static rows_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile, ptrdiff_
     const ptrdiff_t rows = reach((end - 1) / w->grid_width - first / w->grid_width + 1, w->stride_y, w->tap_step_y, w->tap_rows);
     const ptrdiff_t from = top > 0 ? top : 0, size = (least(top + rows, w->height) - from) * w->width;
     const float *planes = a->source + (image * a->groups + group) * a->channels * plane + from * w->width;
-    return (rows_ahead){planes, image < a->images ? a->channels : 0, plane, size, work, 0, 0};
+    const ptrdiff_t channels = image < a->images && size > 0 ? least(a->channels, MOST_AHEAD / size) : 0;
+    return (rows_ahead){planes, channels, plane, size, work, 0, 0};
 }
 
 KERNEL(convolve) {
@@ -51,8 +53,9 @@ KERNEL(convolve) {
     float *c = a->scattered ? block : out + first;
     const float *bias = a->bias != NULL ? a->bias + group * a->rows : NULL;
 
-    rows_ahead next = next_image(a, tile + 1, a->rows * ((pixels + PANEL - 1) / PANEL));
-    t.later = &next;
+    const ptrdiff_t blocks_of_k = (k_all + RN_KC - 1) / RN_KC;
+    rows_ahead next = next_image(a, tile + 1, blocks_of_k * a->rows * ((pixels + PANEL - 1) / PANEL));
+    if (k_all > SHORT_CHAIN) t.later = &next; /* else asking takes longer than it saves */
 
     ptrdiff_t begin = 0;
     do {

@@ -149,13 +149,13 @@ static RN_ALWAYS_INLINE void depthwise_products_3x3(const rn_window *w, const fl
         for (int c = 0; c < 3; c++) sum[i][c] = vf_zero();
     }
     for (ptrdiff_t j = left; j < right; j += VL) {
-        vm masks[4] = {[3] = vm_first(width - j)};
+        vm masks[4] = {[3] = vm_first(width - j)}; /* of three columns of cells; of the slopes */
         cells_inside(w, j, masks);
         const vm *inside = masks;
         const float *slopes = dy + first * width + j, *cells = x + low * x_row + j + low_x(w);
         vf slope[3] = {vf_zero(), vf_zero(), vf_zero()}; /* of outputs r, r - 1, r - 2 */
         for (ptrdiff_t r = begin > 2 ? begin - 2 : 0; r < end; r++) {
-            RN_OPAQUE(inside); /* masks stay in memory, for sums and slopes fill 16 registers */
+            if (VL != 16) RN_OPAQUE(inside); /* masks stay in memory, for sums and slopes fill 16 registers */
             slope[2] = slope[1];
             slope[1] = slope[0];
             if (r < outputs) slope[0] = vf_load_masked(slopes + r * width, inside[3]);

@@ -64,8 +64,8 @@ KERNEL(pad) {
         float *y = args->y + r.at;
         if (fill_first) {
             if (count <= 0) continue;
-            const ptrdiff_t inside = least(before[2] + lengths[2] - r.index[2], 1 + (r.end - r.at - r.count) / w->shape[3]);
-            const ptrdiff_t rows = r.count == w->shape[3] ? inside : 1;
+            const int whole = r.count == w->shape[3];
+            const ptrdiff_t rows = whole ? least(before[2] + lengths[2] - r.index[2], (r.end - r.at) / w->shape[3]) : 1;
             move_short_rows(y + left, w->shape[3], args->x + r.a + left, w->a[2], rows, count);
             pass_rows(w, &r, rows - 1);
         } else if (count > 0) {

@@ -69,13 +69,18 @@ static inline vf load_steps_inside(const float *row, ptrdiff_t column, ptrdiff_t
     return vf_even(a, vf_load_masked(row + column + VL, columns_inside(column + VL, 1, w)));
 }
 
-/* The floats from p to an end; where that is NULL, two vectors' and more. */
-static RN_ALWAYS_INLINE ptrdiff_t room(const float *p, const float *end) { return end == NULL ? 2 * VL : end - p; }
+/* The floats from p to an end; where that is NULL, two vectors at least. */
+static RN_ALWAYS_INLINE ptrdiff_t pool_room(const float *p, const float *end) { return end == NULL ? 2 * VL : end - p; }
+
+/* Whether vectors that begin in a plane end in the `planes` of the tile behind it. */
+static inline int pool_inner(const rn_pool_args *a, ptrdiff_t planes) {
+    return planes * a->h * a->w >= 2 * VL && planes * a->oh * a->ow >= VL;
+}
 
 /* Two vectors of neighbours; of narrow rows, which one holds, that one alone. */
 static RN_ALWAYS_INLINE void load_two(const int narrow, const float *p, const float *end, vf x[2]) {
-    x[0] = vf_load_first(p, room(p, end));
-    x[1] = !narrow && room(p, end) > VL ? vf_load_first(p + VL, room(p, end) - VL) : vf_zero();
+    x[0] = vf_load_first(p, pool_room(p, end));
+    x[1] = !narrow && pool_room(p, end) > VL ? vf_load_first(p + VL, pool_room(p, end) - VL) : vf_zero();
 }
 
 /* VL pairs of neighbours, or half of them. */
@@ -88,8 +93,8 @@ static RN_ALWAYS_INLINE void load_pairs(const int narrow, const float *p, const 
 
 static RN_ALWAYS_INLINE void store_pairs(const int narrow, float *p, const float *end, vf even, vf odd) {
     vf high, low = vf_interleave(even, odd, &high);
-    vf_store_first(p, room(p, end), low);
-    if (!narrow && room(p, end) > VL) vf_store_first(p + VL, room(p, end) - VL, high);
+    vf_store_first(p, pool_room(p, end), low);
+    if (!narrow && pool_room(p, end) > VL) vf_store_first(p + VL, pool_room(p, end) - VL, high);
 }
 
 /* ---- forward */
@@ -136,7 +141,7 @@ static RN_ALWAYS_INLINE void pool_forward_halves(const int mean, const int narro
             load_two(narrow, x + w + 2 * ox, x_end, next);
             for (int v = 0; v < 2; v++) row[v] = mean ? vf_add(row[v], next[v]) : larger_or_nan(row[v], next[v]);
             const vf even = vf_even(row[0], row[1]), odd = vf_odd(row[0], row[1]);
-            vf_store_first(y + ox, room(y + ox, y_end),
+            vf_store_first(y + ox, pool_room(y + ox, y_end),
                            mean ? vf_mul(vf_add(even, odd), vf_set(0.25f)) : larger_or_nan(even, odd));
         }
 }
@@ -186,10 +191,9 @@ static RN_ALWAYS_INLINE void pool_forward(int mean, const rn_pool_args *a, ptrdi
     for (ptrdiff_t plane = begin; plane < end; plane++) {
         const float *x = a->x + plane * in;
         float *y = a->result + plane * out;
-        const int inner = x_end - x >= in + 2 * VL && y_end - y >= out + VL;
         if (pool_halves(a) && pool_narrow(a))
             pool_forward_halves(mean, 1, a, x, x_end, y, y_end);
-        else if (pool_halves(a) && inner)
+        else if (pool_halves(a) && pool_inner(a, end - plane - 1))
             pool_forward_halves(mean, 0, a, x, NULL, y, NULL);
         else if (pool_halves(a))
             pool_forward_halves(mean, 0, a, x, x_end, y, y_end);
@@ -228,7 +232,7 @@ static RN_ALWAYS_INLINE void pool_gradient_halves(const int mean, const int narr
     const ptrdiff_t w = a->w, oh = a->oh, ow = a->ow;
     for (ptrdiff_t oy = 0; oy < oh; oy++, dx += 2 * w, dy += ow) {
         for (ptrdiff_t ox = 0; ox < ow; ox = next_block(ox, ow)) {
-            const ptrdiff_t left = room(dy + ox, dy_end);
+            const ptrdiff_t left = pool_room(dy + ox, dy_end);
             vf slope = vf_load_first(dy + ox, left), d00 = vf_mul(slope, vf_set(0.25f)), d01 = d00, d10 = d00, d11 = d00;
             if (!mean) {
                 const float *above = x + 2 * (oy * w + ox);
@@ -400,7 +404,7 @@ static RN_ALWAYS_INLINE void pool_gradient(int mean, const rn_pool_args *a, ptrd
         float *dx = a->result + plane * in;
         if (halves && pool_narrow(a)) {
             pool_gradient_halves(mean, 1, a, image, x_end, best, dy, dy_end, dx, dx_end);
-        } else if (halves && x_end - image >= in + 2 * VL && dy_end - dy >= out + VL) {
+        } else if (halves && pool_inner(a, end - plane - 1)) {
             pool_gradient_halves(mean, 0, a, image, NULL, best, dy, NULL, dx, NULL);
         } else if (halves) {
             pool_gradient_halves(mean, 0, a, image, x_end, best, dy, dy_end, dx, dx_end);

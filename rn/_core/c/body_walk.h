@@ -41,7 +41,7 @@ static inline void next_row(const rn_walk *w, walk_row *r) {
     r->b = r->row_b;
 }
 
-/* Move from a whole row to the one `rows` below, which is of the tile and of the same image. */
+/* Move from a whole row to the one `rows` below, of the same tile and image, before next_row. */
 static inline void pass_rows(const rn_walk *w, walk_row *r, ptrdiff_t rows) {
     r->at += rows * w->shape[3];
     r->index[2] += rows;

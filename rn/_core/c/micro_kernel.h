@@ -42,7 +42,7 @@ typedef struct {
     float alpha;
     const float *next; /* [next_rows, PANEL], next_step floats from row to row: what is packed next; asked for meanwhile */
     ptrdiff_t next_step, next_rows;
-    rows_ahead *later; /* NULL, or what is packed when all panels at hand have been passed */
+    rows_ahead *later; /* NULL, or what is read when all panels at hand have been passed */
 } micro_tile;
 
 typedef void (*micro_kernel)(const micro_tile *t);
@@ -113,13 +113,13 @@ static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf s
     }
 }
 
-/* One k: row i's a[i, at] times a line of b. Packing: each vector of b is stored as it is read, and a later one asked for, which
- * costs next to nothing beside the products. */
+/* One k: row i's a[i, at] times a line of b. Packing: each vector of b is stored as it is read, and a line further down is
+ * asked for, which costs next to nothing beside the products. */
 static RN_ALWAYS_INLINE void add_line(const int rows, const int vectors, const int packing, const float *const row[ROWS],
                                       ptrdiff_t at, const float *b, ptrdiff_t b_step, vm last, float *pack,
                                       vf sum[ROWS][VECTORS]) {
     vf line[VECTORS];
-    if (packing && VL != 16) RN_PREFETCH_FAR(b + ROWS_AHEAD * b_step);
+    if (packing && (int)ROWS_AHEAD < (int)RN_KC) RN_PREFETCH_FAR(b + ROWS_AHEAD * b_step);
     RN_UNROLL
     for (int j = 0; j < vectors; j++) {
         line[j] = packing && PACKS_PARTS && j == vectors - 1 ? vf_load_masked(b + j * VL, last) : vf_load(b + j * VL);
