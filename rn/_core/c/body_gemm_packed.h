@@ -31,7 +31,7 @@ static void multiply_packed(micro_tile *t, const float *packed, ptrdiff_t rows, 
         take = next_packed(rows - i);
         t->row[0] = packed + i * t->run;
         ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, take);
-        BESIDE_KERNELS[t->columns > VL][take - 1](t);
+        PACKED_KERNELS[t->columns > VL][take - 1](t);
         t->c += take * t->c_row;
         if (row_bias != NULL) t->row_bias += take;
     }

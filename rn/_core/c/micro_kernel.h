@@ -366,8 +366,11 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
                                   : way == PAIR_OF_PANELS ? multiply_pair_kernels
                                   : way == ROW_OF_PANELS  ? ROW_KERNELS
                                                           : MICRO_KERNELS[t->columns > VL];
-    const int straight = GOES_STRAIGHT && (way == ONE_PANEL || way == ROW_OF_PANELS) && t->a_step == 1 && t->runs == 1;
-    const micro_kernel *straight_kernels = way == ROW_OF_PANELS ? STRAIGHT_ROW_KERNELS : STRAIGHT_KERNELS[t->columns > VL];
+    const int along = t->a_step == 1 && (way == ONE_PANEL || way == ROW_OF_PANELS), beside = a_row == 1 && way == ONE_PANEL;
+    const int straight = GOES_STRAIGHT && (along || beside) && t->runs == 1;
+    const micro_kernel *straight_kernels = way == ROW_OF_PANELS ? STRAIGHT_ROW_KERNELS
+                                           : along              ? STRAIGHT_KERNELS[t->columns > VL]
+                                                                : BESIDE_KERNELS[t->columns > VL];
     const ptrdiff_t most = way == ROW_OF_PANELS || takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
     t->c = c;
     t->row_bias = row_bias;
