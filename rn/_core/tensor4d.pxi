@@ -25,7 +25,8 @@ cdef class Tensor4D:
     ``Tensor4D(shape)``, a tuple of one to four integers, is a tensor of zeros; anything else is data and is copied: a number,
     nested sequences (a flat one is a list: ``Tensor4D([2, 3])`` holds two numbers, ``Tensor4D((2, 3))`` six zeros), an array
     of any number type, or any object with a buffer. Fewer axes are filled with 1 from the left: a matrix is
-    (1, 1, rows, columns). Values are rounded to float32, infinite where they are too large for it.
+    (1, 1, rows, columns). Values are rounded to float32, infinite where they are too large for it; so are those of whatever
+    a tensor is combined or compared with. Comparisons give NumPy arrays of booleans.
 
     Its memory is its own and starts on a 64-byte boundary; ``Tensor4D.wrap(x)`` shares the memory of ``x`` instead.
 

@@ -523,7 +523,10 @@ class Model:
             }
 
     def input_gradient(self, x: ArrayLike, y: ArrayLike) -> FloatArray:
-        """Return d loss / d x, shaped as ``x`` at the model's door, with dropout off; the model is not changed."""
+        """Return d loss / d x, shaped as ``x`` at the model's door, with dropout off; the model is not changed.
+
+        The loss is the mean over the samples of ``x``: of n samples, each has 1/n of the gradient of its own loss.
+        """
         inputs, targets, classes = self._enter_pair("input_gradient", x, y)
         with self._lend("input gradient", len(inputs), classes=classes) as bound:
             bound.write("x", inputs)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rn import activations, optimizers, registry
 from rn import losses as losses_
 from rn import metrics as metrics_
-from rn import optimizers, registry
 from rn.activations import ActivationFunction
 from rn.errors import OptionError
 from rn.layers import Dense, Layer
@@ -41,6 +41,7 @@ class RedeNeural(Model):
         counts = [door.count_option("each of sizes", size) for size in sizes] if isinstance(sizes, Iterable) else []
         if len(counts) < 2:
             raise OptionError(f"RedeNeural needs at least two sizes, inputs and outputs, got {sizes!r}")
+        activations.get(activation)  # refuses a misspelt name where no hidden layer would
         hidden = [Dense(size, activation) for size in counts[1:-1]]
         self._layers = (*hidden, Dense(counts[-1], output_activation))
         self.sizes = tuple(counts)

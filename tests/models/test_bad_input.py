@@ -283,6 +283,7 @@ def test_methods_at_the_wrong_time() -> None:
         (lambda: rn.optimizers.Adam(beta_1=1.0), "beta_1"),
         (lambda: rn.optimizers.Adam(float("nan")), "learning_rate"),
         (lambda: rn.RedeNeural([4]), "at least two sizes"),
+        (lambda: rn.RedeNeural([4, 1], activation="rleu"), "relu"),
         (lambda: rn.RedeNeural([4, 0, 1]), "sizes"),
         (lambda: rn.RedeNeural(4), "at least two sizes"),
         (lambda: Input(None), "shape"),
