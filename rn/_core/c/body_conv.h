@@ -53,9 +53,12 @@ KERNEL(convolve) {
     float *c = a->scattered ? block : out + first;
     const float *bias = a->bias != NULL ? a->bias + group * a->rows : NULL;
 
-    const ptrdiff_t blocks_of_k = (k_all + RN_KC - 1) / RN_KC;
-    rows_ahead next = next_image(a, tile + 1, blocks_of_k * a->rows * ((pixels + PANEL - 1) / PANEL));
-    if (k_all > SHORT_CHAIN) t.later = &next; /* else asking takes longer than it saves */
+    rows_ahead next;
+    if (k_all > SHORT_CHAIN) { /* else asking takes longer than it saves */
+        const ptrdiff_t blocks_of_k = (k_all + RN_KC - 1) / RN_KC, panels = (pixels + PANEL - 1) / PANEL;
+        next = next_image(a, tile + 1, blocks_of_k * a->rows * panels);
+        t.later = &next;
+    }
 
     ptrdiff_t begin = 0;
     do {
