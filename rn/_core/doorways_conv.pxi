@@ -300,7 +300,7 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
         if a.phases == 2:
             products = a.channels * a.beside.tap_rows * a.beside.tap_columns
             offsets += RN_TAP_LIST(products, a.beside.tap_rows, a.beside.tap_columns)
-    cdef Py_ssize_t scratch = a.phases * RN_COLLECTED * RN_PANEL if filters_in_lanes else RN_KC * RN_PANEL, grid_rows
+    cdef Py_ssize_t scratch = a.phases * RN_COLLECTED * RN_PANEL if filters_in_lanes else RN_KC * RN_PAIR, grid_rows
     if a.weight_packed and not filters_in_lanes:
         scratch += a.rows * RN_KC
     if a.scattered and not filters_in_lanes:

@@ -4,6 +4,7 @@ cdef extern from "rn.h" nogil:
     enum:
         RN_KC
         RN_PANEL
+        RN_PAIR
         RN_SUM_COLUMNS
 
     ctypedef struct rn_gemm_args:
@@ -214,7 +215,7 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     if strips:
         wanted //= 2  # more tiles would pack b more often
     elif row_tiles * column_tiles < wanted:
-        most = divide_up(a.n, RN_PANEL if a.left_step == 1 else FEWEST_COLUMNS)
+        most = divide_up(a.n, RN_PANEL if NARROW and a.left_step == 1 else FEWEST_COLUMNS)
         column_tiles = max(column_tiles, min(most, divide_up(wanted, row_tiles)))
     if row_tiles * column_tiles < wanted:
         row_tiles = max(row_tiles, min(a.m // FEWEST_ROWS, divide_up(wanted, column_tiles)))
@@ -233,7 +234,7 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
 
 cdef Py_ssize_t gemm_scratch(const rn_gemm_args *a):
     """The bytes that a tile of a product needs, after cut_gemm."""
-    cdef Py_ssize_t floats = RN_KC * (a.column_block if a.strip < a.row_block else RN_PANEL)
+    cdef Py_ssize_t floats = RN_KC * (a.column_block if a.strip < a.row_block else RN_PAIR)
     if a.left_packed:
         floats += a.row_block * RN_KC
     if a.transposed:

@@ -30,6 +30,15 @@ static rows_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile, ptrdiff_
     return (rows_ahead){planes, channels, plane, size, work, 0, 0};
 }
 
+/* How the filters pass the first of `pixels` pixels, and how many panels these are. */
+static panel_way way_of_pixels(const rn_convolve_args *a, ptrdiff_t k, ptrdiff_t pixels, ptrdiff_t *panels) {
+    *panels = a->in_place ? 1 : panels_in_row(k, pixels);
+    if (*panels > 1) return ROW_OF_PANELS;
+    if (VL < 16 || k <= SHORT_CHAIN || pixels < 2 * PANEL) return ONE_PANEL;
+    *panels = 2;
+    return PAIR_OF_PANELS;
+}
+
 KERNEL(convolve) {
     const rn_convolve_args *a = arguments;
     const rn_window *w = &a->window;
@@ -40,7 +49,7 @@ KERNEL(convolve) {
 
     ptrdiff_t *offset = scratch;
     float *panel = (float *)(offset + RN_KC);
-    float *packed = panel + RN_KC * RN_PANEL;                         /* [rows, RN_KC] where weights are packed */
+    float *packed = panel + RN_KC * RN_PAIR;                          /* [rows, RN_KC] where weights are packed */
     float *block = packed + (a->weight_packed ? a->rows * RN_KC : 0); /* [rows, block] where the output is scattered */
     float *copy = block + (a->scattered ? a->rows * a->block : 0);    /* the padded part of the image; panel lies before it */
 
@@ -80,7 +89,7 @@ KERNEL(convolve) {
         ptrdiff_t y = 0, x = first % w->grid_width;
         t.b_beside = k * PANEL;
         for (ptrdiff_t i = 0; i < pixels; i += t.columns) {
-            t.panels = a->in_place ? 1 : panels_in_row(k, pixels - i);
+            const panel_way way = way_of_pixels(a, k, pixels - i, &t.panels);
             t.columns = least(t.panels * PANEL, pixels - i);
             t.b = panel;
             t.b_step = PANEL;
@@ -97,7 +106,7 @@ KERNEL(convolve) {
                 t.b_step = part.plane;
                 if (a->colliding) pack_on_the_way(&t, pixels - i - t.columns, panel);
             }
-            multiply_panel(&t, t.panels > 1 ? ROW_OF_PANELS : ONE_PANEL, left, left_row, a->rows, c + i, bias);
+            multiply_panel(&t, way, left, left_row, a->rows, c + i, bias);
         }
         begin += k;
     } while (begin < k_all);

@@ -3,14 +3,16 @@
 #include "micro_kernel.h"
 
 /* How `rows` pass the first of `columns` columns, and how many panels these are. */
-static panel_way way_of(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t *panels) {
+static panel_way way_of(const micro_tile *t, const rn_gemm_args *a, ptrdiff_t left_row, ptrdiff_t rows, ptrdiff_t columns,
+                        ptrdiff_t *panels) {
     *panels = 1;
     if (rows > FEW_ROWS) {
         if (a->right_panels || a->right_in_place) *panels = panels_in_row(a->k, columns);
-        return *panels > 1 ? ROW_OF_PANELS : ONE_PANEL;
+        if (*panels > 1) return ROW_OF_PANELS;
+    } else if (!a->right_panels) {
+        return a->right_column != 1 && columns >= PANEL ? TURNED_PANEL : ONE_PANEL;
     }
-    if (!a->right_panels) return a->right_column != 1 && columns >= PANEL ? TURNED_PANEL : ONE_PANEL;
-    if (columns < 2 * PANEL || a->left_step != 1) return ONE_PANEL;
+    if ((VL < 16 && rows > PAIR_ROWS) || columns < 2 * PANEL || (t->a_step != 1 && left_row != 1)) return ONE_PANEL;
     *panels = 2;
     return PAIR_OF_PANELS;
 }
@@ -31,15 +33,18 @@ static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrd
         return;
     }
     const float *right = a->right + begin * a->right_step + column * a->right_column;
-    if (way != ONE_PANEL || (a->right_in_place && columns == PANEL)) {
+    t->b_beside = RN_KC * PANEL;
+    if (way == ROW_OF_PANELS || way == TURNED_PANEL || (a->right_in_place && columns % PANEL == 0)) {
         t->b = right;
         t->b_step = way == TURNED_PANEL ? a->right_column : a->right_step;
         t->b_beside = PANEL;
     } else if (packed) {
         return;
     } else if (a->right_column != 1) {
-        pack_transposed(right, a->right_column, t->run, columns, own, PANEL);
-    } else if (columns == PANEL || (PACKS_PARTS && columns > VL)) {
+        for (ptrdiff_t j = 0; j < columns; j += PANEL)
+            pack_transposed(right + j * a->right_column, a->right_column, t->run, least(PANEL, columns - j), own + j * RN_KC,
+                            PANEL);
+    } else if (columns >= PANEL || (PACKS_PARTS && columns > VL)) {
         t->b = right;
         t->b_step = a->right_step;
         pack_on_the_way(t, left, own);
@@ -55,7 +60,7 @@ static void multiply_block(micro_tile *t, const rn_gemm_args *a, const float *le
     const ptrdiff_t c_row = t->c_row;
     for (ptrdiff_t i = 0; i < rows; i += a->strip) {
         for (ptrdiff_t j = 0; j < columns; j += t->columns) {
-            const panel_way way = way_of(a, rows, columns - j, &t->panels);
+            const panel_way way = way_of(t, a, left_row, rows, columns - j, &t->panels);
             t->columns = least(t->panels * PANEL, columns - j);
             take_panel(t, a, way, begin, first_column + j, columns - j - t->columns, i > 0,
                        a->strip < rows ? panels + j * RN_KC : panels);
@@ -82,7 +87,7 @@ KERNEL(gemm) {
     const ptrdiff_t first_row = tile / a->column_tiles * a->row_block, first_column = tile % a->column_tiles * a->column_block;
     const ptrdiff_t rows = least(a->row_block, a->m - first_row), columns = least(a->column_block, a->n - first_column);
     float *panels = scratch; /* one, or those of all columns for all strips */
-    float *packed = panels + RN_KC * (a->strip < a->row_block ? a->column_block : RN_PANEL); /* [rows, RN_KC]: left, if packed */
+    float *packed = panels + RN_KC * (a->strip < a->row_block ? a->column_block : RN_PAIR); /* [rows, RN_KC]: left, if packed */
     float *turned = packed + (a->left_packed ? a->row_block * RN_KC : 0); /* [rows, column_block] where c is transposed */
 
     micro_tile t = {.a_step = a->left_packed ? 1 : a->left_step, .runs = 1, .activation = a->activation, .alpha = a->alpha};

@@ -9,12 +9,13 @@
  * Registers (16): rows * vectors sums, vectors of b, one broadcast of a. 6 * 2 + 2 + 1 = 15. Two multiply-adds a cycle of latency
  * 4 want 8 chains at least: 6 x 2, 5 x 2, 4 x 2 and 3 x 3, 4 x 3 have them. AVX-512 has 32 registers, and 8 rows read b less
  * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them, and rows
- * of panels, which go in once. */
+ * of panels, which go in once. Two panels at once, 6 x 4, take 34 instructions for 24 multiply-adds where 8 x 2 takes 26 for 16:
+ * what counts where another process shares the core. */
 
 enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 32, SHORT_CHAIN = VL == 16 ? 24 : 32, VECTORS = 3 };
-/* Steps of k that a loop takes before it asks whether it is over. Two take 0.9 to 1.0 times as long as one on Zen 3; AVX-512
- * keeps to one, not measured. More do not fit into 16 registers as compilers order them: see straight_kernel.h. */
-enum { AT_ONCE = VL == 16 ? 1 : 2 };
+/* Steps of k that a loop takes before it asks whether it is over. Two take 0.9 to 1.0 times as long as one on Zen 3; more do not
+ * fit into 16 registers as compilers order them: see straight_kernel.h. */
+enum { AT_ONCE = VL == 16 ? 4 : 2 };
 /* Rows of b that are asked for before they are packed on the way. More, which may lie a page apart, would push each other out of
  * the second cache before they are used: 64 x 1024 x 576 took 1.1 times as long. AVX-512, not measured, asks for all of a panel.
  */
@@ -216,29 +217,6 @@ static RN_ALWAYS_INLINE void multiply_turned(const int rows, const micro_tile *t
     finish_tile(rows, 2, tile, t, 0, VL);
 }
 
-/* The same for few rows and two whole packed panels: one alone has too few chains to hide their waits. One run of k, rows of a
- * contiguous. */
-static RN_ALWAYS_INLINE void multiply_pair(const int rows, const micro_tile *t) {
-    vf sum[2][ROWS][VECTORS];
-    RN_UNROLL
-    for (int i = 0; i < rows; i++) {
-        RN_UNROLL
-        for (int v = 0; v < 4; v++) sum[v / 2][i][v % 2] = vf_zero();
-    }
-    const float *b = t->b, *beside = b + t->b_beside;
-    for (ptrdiff_t p = 0; p < t->run; p++, b += PANEL, beside += PANEL) {
-        const vf line[4] = {vf_load(b), vf_load(b + VL), vf_load(beside), vf_load(beside + VL)};
-        RN_UNROLL
-        for (int i = 0; i < rows; i++) {
-            vf value = vf_set(t->row[i][p]);
-            RN_UNROLL
-            for (int v = 0; v < 4; v++) sum[v / 2][i][v % 2] = vf_fma(value, line[v], sum[v / 2][i][v % 2]);
-        }
-    }
-    finish_tile(rows, 2, sum[0], t, 0, VL);
-    finish_tile(rows, 2, sum[1], t, 1, VL);
-}
-
 #define MICRO(rows, vectors) \
     static RN_NO_INLINE void multiply_##rows##x##vectors(const micro_tile *t) { multiply_tile(rows, vectors, 0, t); }
 MICRO(1, 1)
@@ -306,8 +284,10 @@ static const micro_kernel ROW_KERNELS[ROWS] = {EACH_ROWS(multiply_row)};
     static RN_NO_INLINE void name##_2(const micro_tile *t) { name(2, t); } \
     static const micro_kernel name##_kernels[FEW_ROWS] = {name##_1, name##_2};
 FEW(multiply_turned)
-FEW(multiply_pair)
 #undef FEW
+
+/* Rows that pass two panels at once: with 32 registers enough for all products, else for few rows. */
+enum { PAIR_ROWS = VL == 16 ? (int)SHORT_ROWS : (int)FEW_ROWS };
 
 #include "straight_kernel.h"
 
@@ -337,9 +317,9 @@ typedef enum { ONE_PANEL, TURNED_PANEL, PAIR_OF_PANELS, ROW_OF_PANELS } panel_wa
  * of a whole panel of them are asked for meanwhile. */
 static inline void pack_on_the_way(micro_tile *t, ptrdiff_t left, float *own) {
     t->pack = own;
-    t->next = t->b + PANEL;
+    t->next = t->b + t->panels * PANEL;
     t->next_step = t->b_step;
-    t->next_rows = left >= PANEL ? least(t->run, ROWS_AHEAD) : 0;
+    t->next_rows = left >= t->panels * PANEL ? least(t->run, ROWS_AHEAD) : 0;
 }
 
 /* Ask the memory for what is far, while rows `done` to `end` of `rows` are worked: the tile of c, and as large a part of the next
@@ -347,7 +327,7 @@ static inline void pack_on_the_way(micro_tile *t, ptrdiff_t left, float *own) {
 static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t done, ptrdiff_t end, ptrdiff_t rows) {
     if (t->c_far) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, end - done);
     if (t->next_rows > 0)
-        ask_for_rows(ASK_NEAR, t->next, t->next_step, PANEL, done * t->next_rows / rows, end * t->next_rows / rows);
+        ask_for_rows(ASK_NEAR, t->next, t->next_step, t->panels * PANEL, done * t->next_rows / rows, end * t->next_rows / rows);
 }
 
 /* The activation of a finished block of c where the tiles have left it out. */
@@ -358,20 +338,33 @@ static void activate_rest(const micro_tile *t, ptrdiff_t rows, float *c) {
         activate_span(t->activation, t->alpha, c, c, joined ? rows * t->columns : t->columns);
 }
 
+/* The first rows, which leave the panels that they pass packed. */
+static RN_NO_INLINE void pack_and_multiply(const micro_tile *first, ptrdiff_t rows, int panels) {
+    micro_tile t = *first;
+    t.columns = least(t.columns, PANEL);
+    for (int panel = 0; panel < panels; panel++) {
+        PACKING_KERNELS[rows - 1](&t);
+        t.b += PANEL;
+        t.pack += t.b_beside;
+        t.c += PANEL;
+        if (t.column_bias != NULL) t.column_bias += PANEL;
+    }
+}
+
 /* All rows of a, a_row floats apart, times one panel or several into rows of c; then what is left of the activation. t holds the
  * rest. */
 static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
                            const float *row_bias) {
+    const int along = t->a_step == 1, beside = a_row == 1 && !along;
     const micro_kernel *kernels = way == TURNED_PANEL     ? multiply_turned_kernels
-                                  : way == PAIR_OF_PANELS ? multiply_pair_kernels
+                                  : way == PAIR_OF_PANELS ? PAIR_KERNELS[beside][t->pack == NULL && t->b_step != PANEL]
                                   : way == ROW_OF_PANELS  ? ROW_KERNELS
                                                           : MICRO_KERNELS[t->columns > VL];
-    const int along = t->a_step == 1 && (way == ONE_PANEL || way == ROW_OF_PANELS), beside = a_row == 1 && way == ONE_PANEL;
-    const int straight = GOES_STRAIGHT && (along || beside) && t->runs == 1;
+    const int straight = GOES_STRAIGHT && t->runs == 1 && (way == ROW_OF_PANELS ? along : way == ONE_PANEL && (along || beside));
     const micro_kernel *straight_kernels = way == ROW_OF_PANELS ? STRAIGHT_ROW_KERNELS
                                            : along              ? STRAIGHT_KERNELS[t->columns > VL]
                                                                 : BESIDE_KERNELS[t->columns > VL];
-    const ptrdiff_t most = way == ROW_OF_PANELS || takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
+    const ptrdiff_t most = way == PAIR_OF_PANELS ? PAIR_ROWS : way == ROW_OF_PANELS || takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
@@ -382,7 +375,7 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
         if (t->pack == NULL) {
             (straight && t->b_step == PANEL ? straight_kernels : kernels)[take - 1](t);
         } else {
-            PACKING_KERNELS[take - 1](t);
+            pack_and_multiply(t, take, way == PAIR_OF_PANELS ? 2 : 1);
             t->b = t->pack;
             t->b_step = PANEL;
             t->pack = NULL;

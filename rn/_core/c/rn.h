@@ -317,7 +317,7 @@ typedef struct {
 
 /* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product
  * of the library sums in this order. A panel has at most RN_PANEL columns. */
-enum { RN_KC = 400, RN_PANEL = 32 };
+enum { RN_KC = 400, RN_PANEL = 32, RN_PAIR = 2 * RN_PANEL };
 
 /* gemm: c[i, j] = act(sum_p left[i, p] right[p, j] (+ c[i, j]) + bias), i < m, j < n, p < k.
  *
@@ -381,7 +381,7 @@ typedef struct {
  * column matrix is written out: RN_KC rows of it and one panel of pixels at a time are packed into scratch, and all filters pass
  * over them. A tile is `block` positions of one group of one image; there are `blocks` of them. in_place: one tap, nothing
  * between the pixels; colliding: but the planes' lines push each other out of the first cache, so the first filters pack them.
- * Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PANEL; rows * RN_KC where weights are packed; rows * block where scattered;
+ * Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PAIR; rows * RN_KC where weights are packed; rows * block where scattered;
  * the block's part of the image for the channels of RN_KC rows, where padded. phases is 1; beside and weight_beside are
  * convolve_filters'. 2 images groups rows positions channels taps FLOPs; 4 (source + weight + out) bytes. */
 typedef struct {

@@ -6,9 +6,8 @@
 typedef enum { ALONG_ROWS, PACKED_BESIDE, BESIDE } straight_way;
 
 enum { STRAIGHT_STEPS = 4 };
-enum { STRAIGHT_ROWS = VL < SHORT_ROWS ? VL : SHORT_ROWS }; /* a vector holds one k of rows that are packed */
-/* Whether other products take these kernels too; not measured on AVX-512. */
-enum { GOES_STRAIGHT = (int)STRAIGHT_ROWS == (int)ROWS };
+enum { STRAIGHT_ROWS = VL < SHORT_ROWS ? VL : ROWS };     /* a vector holds one k of rows that are packed */
+enum { GOES_STRAIGHT = (int)STRAIGHT_ROWS == (int)ROWS }; /* whether other products take these kernels too */
 
 /* One k: a value of each row times a line of b. */
 static RN_ALWAYS_INLINE void add_straight(const int rows, const int vectors, const float *const row[ROWS], const ptrdiff_t at,
@@ -21,6 +20,18 @@ static RN_ALWAYS_INLINE void add_straight(const int rows, const int vectors, con
         const vf a = vf_set_ordered(row[i] + at);
         RN_UNROLL
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma_ordered(a, line[j], sum[i][j]);
+    }
+}
+
+/* The same of lines of two panels. */
+static RN_ALWAYS_INLINE void add_pair(const int rows, const float *const row[ROWS], const ptrdiff_t at, const float *b,
+                                      const float *beside, vf sum[2][ROWS][VECTORS]) {
+    const vf line[4] = {vf_load_ordered(b), vf_load_ordered(b + VL), vf_load_ordered(beside), vf_load_ordered(beside + VL)};
+    RN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        const vf a = vf_set_ordered(row[i] + at);
+        RN_UNROLL
+        for (int v = 0; v < 4; v++) sum[v / 2][i][v % 2] = vf_fma_ordered(a, line[v], sum[v / 2][i][v % 2]);
     }
 }
 
@@ -60,6 +71,34 @@ static RN_ALWAYS_INLINE void multiply_straight_row(const int rows, const micro_t
     } while (++panel < t->panels);
 }
 
+/* The same for two whole panels: fewer loads for each multiply-add. Few rows have too few chains in one panel to hide their
+ * waits. in_place: the panels are neighbours, of a b that is not packed. */
+static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way way, const int in_place, const micro_tile *t) {
+    vf sum[2][ROWS][VECTORS];
+    const float *row[ROWS], *b = t->b, *beside = b + (in_place ? PANEL : t->b_beside);
+    RN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        row[i] = way == ALONG_ROWS ? t->row[i] : t->row[0] + i;
+        RN_UNROLL
+        for (int v = 0; v < 4; v++) sum[v / 2][i][v % 2] = vf_zero();
+    }
+    const ptrdiff_t step = way == ALONG_ROWS ? 1 : t->a_step, b_step = in_place ? t->b_step : PANEL;
+    ptrdiff_t at = 0, left = t->run;
+    for (; left >= STRAIGHT_STEPS; left -= STRAIGHT_STEPS) {
+        RN_OPAQUE(at);
+        RN_OPAQUE(b);
+        if (!in_place) RN_OPAQUE(beside);
+        RN_UNROLL
+        for (int k = 0; k < STRAIGHT_STEPS; k++, at += step, b += b_step)
+            add_pair(rows, row, at, b, in_place ? b + PANEL : beside + k * PANEL, sum);
+        beside += STRAIGHT_STEPS * PANEL;
+    }
+    for (; left > 0; left--, at += step, b += b_step, beside += PANEL)
+        add_pair(rows, row, at, b, in_place ? b + PANEL : beside, sum);
+    finish_tile(rows, 2, sum[0], t, 0, VL);
+    finish_tile(rows, 2, sum[1], t, 1, VL);
+}
+
 #define MICRO(rows) \
     static RN_NO_INLINE void multiply_straight_##rows##x1(const micro_tile *t) { multiply_straight(rows, 1, ALONG_ROWS, t); } \
     static RN_NO_INLINE void multiply_straight_##rows##x2(const micro_tile *t) { multiply_straight(rows, 2, ALONG_ROWS, t); } \
@@ -72,7 +111,13 @@ MICRO(1)
 MICRO(2)
 MICRO(3)
 MICRO(4)
-#if VL > 4
+#if VL == 16
+MICRO(5)
+MICRO(6)
+MICRO(7)
+MICRO(8)
+#define TALL(name, vectors) , name##_5x##vectors, name##_6x##vectors, name##_7x##vectors, name##_8x##vectors
+#elif VL > 4
 MICRO(5)
 MICRO(6)
 #define TALL(name, vectors) , name##_5x##vectors, name##_6x##vectors
@@ -88,5 +133,31 @@ static const micro_kernel STRAIGHT_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multip
 static const micro_kernel STRAIGHT_ROW_KERNELS[STRAIGHT_ROWS] = EACH_ROWS(multiply_straight_row, 2);
 static const micro_kernel PACKED_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multiply_packed, 1), EACH_ROWS(multiply_packed, 2)};
 static const micro_kernel BESIDE_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multiply_beside, 1), EACH_ROWS(multiply_beside, 2)};
+#undef EACH_ROWS
+#undef TALL
+
+#define MICRO(rows) \
+    static RN_NO_INLINE void multiply_pair_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 0, t); } \
+    static RN_NO_INLINE void multiply_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 1, t); } \
+    static RN_NO_INLINE void multiply_beside_pair_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 0, t); } \
+    static RN_NO_INLINE void multiply_beside_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 1, t); }
+MICRO(1)
+MICRO(2)
+#if VL == 16
+MICRO(3)
+MICRO(4)
+MICRO(5)
+MICRO(6)
+#define TALL(name) , name##_3, name##_4, name##_5, name##_6
+#else
+#define TALL(name)
+#endif
+#undef MICRO
+#define EACH_ROWS(name) { name##_1, name##_2 TALL(name) }
+/* By whether rows lie beside each other, whether b is in place, and rows. */
+static const micro_kernel PAIR_KERNELS[2][2][PAIR_ROWS] = {
+    {EACH_ROWS(multiply_pair), EACH_ROWS(multiply_pair_in_place)},
+    {EACH_ROWS(multiply_beside_pair), EACH_ROWS(multiply_beside_pair_in_place)},
+};
 #undef EACH_ROWS
 #undef TALL
