@@ -204,7 +204,7 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     cdef Py_ssize_t units = divide_up(a.images, a.unit_images) * divide_up(a.rows, a.unit_rows)
     cdef Py_ssize_t unit_tiles = a.unit_images * a.unit_rows * a.columns
     cdef Py_ssize_t scratch = 16 * RN_WINOGRAD_SIDE(a.stride) * RN_WINOGRAD_ROW(a.columns, a.taps, a.stride, a.dilation_x)
-    scratch += places * (unit_tiles * lanes + 16 + unit_tiles * 32 + 16)
+    scratch += places * (unit_tiles * lanes + 16 + unit_tiles * (RN_PANEL if NARROW else RN_PAIR) + 16)
     cdef rn_winograd_args *call = <rn_winograd_args *> plan.record(
         name + ("_winograd_scattered" if scattered else "_winograd"),
         KERNELS.winograd_scattered if scattered else KERNELS.winograd, sizeof(rn_winograd_args),

@@ -146,26 +146,31 @@ static RN_ALWAYS_INLINE void transform_all_pixels(winograd_form f, const pixel_s
 /* Where a unit's things lie in its scratch. */
 typedef struct {
     tile_block block;
-    int side;                           /* places along an axis */
-    ptrdiff_t channels, plane, m_plane; /* floats of a tile's channels, of a place in v, of one in m */
+    int side;                  /* places along an axis */
+    ptrdiff_t channels, plane; /* floats of a tile's channels and of a place in v */
+    ptrdiff_t m_row, m_plane;  /* the same in m, of filters */
     float *v, *m;
 } winograd_unit;
 
-/* m[place, tile, filter] = sum over c of v[place, tile, c] u[place, c, filter], for one panel of filters; summed in short chains,
- * for what is rounded here grows where places are added up. */
-static void multiply_places(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t panel, ptrdiff_t columns) {
-    micro_tile t = {.a_step = 1, .runs = 1, .b_step = PANEL, .c_row = PANEL, .columns = columns, .activation = RN_LINEAR};
-    const float *first = a->transformed + panel * RN_WINOGRAD_WEIGHTS * weight_plane(a->channels);
+/* m[place, tile, filter] = sum over c of v[place, tile, c] u[place, c, filter], for the filters from `first` on, as many as m has
+ * room for or there are; returns how many. Summed in short chains, for what is rounded here grows where places are added up. */
+static ptrdiff_t multiply_places(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t first, ptrdiff_t end) {
+    const int pair = u->m_row > PANEL && end - first > PANEL + VL;
+    const ptrdiff_t filters = least(pair ? 2 * PANEL : PANEL, end - first),
+                    panel = RN_WINOGRAD_WEIGHTS * weight_plane(a->channels);
+    micro_tile t = {.a_step = 1, .runs = 1, .b_step = PANEL, .b_beside = panel, .c_row = u->m_row, .activation = RN_LINEAR};
+    t.columns = pair ? 2 * PANEL : filters > VL ? PANEL : VL;
     for (int place = 0; place < u->side * u->side; place++) {
-        const float *b = first + weights_of_place(place, u->side) * weight_plane(a->channels);
+        const float *b = a->transformed + first / PANEL * panel + weights_of_place(place, u->side) * weight_plane(a->channels);
         for (ptrdiff_t begin = 0; begin < a->channels; begin += WINOGRAD_CHAIN) {
             t.run = least(WINOGRAD_CHAIN, a->channels - begin);
             t.b = b + begin * PANEL;
             t.add = begin > 0;
-            multiply_panel(&t, ONE_PANEL, u->v + place * u->plane + begin, u->channels, u->block.tiles, u->m + place * u->m_plane,
-                           NULL);
+            multiply_panel(&t, pair ? PAIR_OF_PANELS : ONE_PANEL, u->v + place * u->plane + begin, u->channels, u->block.tiles,
+                           u->m + place * u->m_plane, NULL);
         }
     }
+    return filters;
 }
 
 static RN_ALWAYS_INLINE vf finish_output(const rn_winograd_args *a, vf y, vf bias) {
@@ -208,7 +213,7 @@ static RN_ALWAYS_INLINE void put_outputs(winograd_form f, const rn_winograd_args
             for (ptrdiff_t j = 0; j < b->columns; j += chunk) {
                 const ptrdiff_t tiles = least(chunk, b->columns - j), count = a->out_width - j * step;
                 for (ptrdiff_t k = 0; k < tiles; k += across)
-                    for (ptrdiff_t phase = 0; phase < across; phase++, m += PANEL)
+                    for (ptrdiff_t phase = 0; phase < across; phase++, m += u->m_row)
                         transform_outputs(f, a, m, u->m_plane, bias, row, k * step + phase, across);
                 for (ptrdiff_t k = tiles * step; k < chunk * step; k++)
                     for (int r = 0; r < step; r++) block[r][k] = vf_zero();
@@ -258,7 +263,10 @@ static inline winograd_unit unit_of(winograd_form f, const rn_winograd_args *a, 
     winograd_unit u = {.block = block, .side = f.side, .channels = (a->channels + VL - 1) / VL * VL, .v = scratch};
     /* Places are a cache line apart more than a power of two could be, so that a tile's do not fall on one another. */
     u.plane = block.tiles * u.channels + 16;
-    u.m_plane = block.tiles * PANEL + 16;
+    /* Two panels of weights pass together where they stay in the first cache, or pass once. */
+    const int near = block.tiles <= PAIR_ROWS || 2 * PANEL * a->channels < NEAR_FLOATS;
+    u.m_row = VL == 16 && near && a->filters > PANEL ? 2 * PANEL : PANEL;
+    u.m_plane = block.tiles * u.m_row + 16;
     u.m = u.v + f.side * f.side * u.plane;
     return u;
 }
@@ -270,9 +278,8 @@ static RN_ALWAYS_INLINE void winograd_tile(winograd_form f, const rn_winograd_ar
     const filter_range range = filters_of(a, tile);
     const winograd_unit u = unit_of(f, a, tile, stage.at + stage.ring * stage.row * VL);
     transform_all_pixels(f, &stage, &u.block, across, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
-    for (ptrdiff_t m = range.first; m < range.end; m += PANEL) {
-        const ptrdiff_t filters = least(PANEL, range.end - m);
-        multiply_places(a, &u, m / PANEL, filters > VL ? PANEL : VL);
+    for (ptrdiff_t m = range.first, filters; m < range.end; m += filters) {
+        filters = multiply_places(a, &u, m, range.end);
         for (ptrdiff_t l = 0; l < filters; l += VL) put_outputs(f, a, &u, across, u.m + l, m + l, least(VL, filters - l));
     }
 }

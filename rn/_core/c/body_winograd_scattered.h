@@ -52,7 +52,7 @@ static RN_ALWAYS_INLINE void put_scattered(winograd_form f, const rn_winograd_ar
         for (ptrdiff_t i = 0; i < b->rows; i++) {
             float *line[WINOGRAD_MOST_SIDE];
             for (ptrdiff_t r = 0; r < f.side; r++) line[r] = ring + (i * advance + r) % f.side * row * VL;
-            for (ptrdiff_t j = 0; j < b->columns; j++, m += PANEL) scatter_tile(f, m, u->m_plane, line, j * advance);
+            for (ptrdiff_t j = 0; j < b->columns; j++, m += u->m_row) scatter_tile(f, m, u->m_plane, line, j * advance);
             /* At stride 2 the image may have a row behind those that outputs see: one more line, of zeros. */
             for (ptrdiff_t r = 0; r < (i + 1 < b->rows ? advance : f.side + f.stride - 1); r++) {
                 const ptrdiff_t y = i * advance + r - a->top;
@@ -70,9 +70,8 @@ static RN_ALWAYS_INLINE void winograd_scattered_tile(winograd_form f, const rn_w
     const winograd_unit u = unit_of(f, a, tile, scratch + f.side * row * VL);
     const pixel_stage stage = {a->height, a->width, 0, 0, .ring = f.step, .row = f.step * a->columns, .at = scratch};
     transform_all_gradients(f, &stage, &u.block, 1, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
-    for (ptrdiff_t m = range.first; m < range.end; m += PANEL) {
-        const ptrdiff_t filters = least(PANEL, range.end - m);
-        multiply_places(a, &u, m / PANEL, filters > VL ? PANEL : VL);
+    for (ptrdiff_t m = range.first, filters; m < range.end; m += filters) {
+        filters = multiply_places(a, &u, m, range.end);
         for (ptrdiff_t l = 0; l < filters; l += VL) put_scattered(f, a, &u, u.m + l, m + l, least(VL, filters - l), scratch, row);
     }
 }
