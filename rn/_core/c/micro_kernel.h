@@ -297,8 +297,10 @@ static inline ptrdiff_t panels_in_row(ptrdiff_t k, ptrdiff_t columns) {
     return columns >= 2 * PANEL && k <= SHORT_CHAIN && k > 0 ? least(columns / PANEL, NEAR_FLOATS / (k * PANEL)) : 1;
 }
 
-/* Whether ROWS rows may go into a tile of up to two vectors, else SHORT_ROWS. */
-static inline int takes_tall_tiles(const micro_tile *t) { return t->a_step == 1 && t->runs == 1 && t->run >= LONG_CHAIN; }
+/* Whether ROWS rows may go into a tile of up to two vectors, else SHORT_ROWS. Of one vector fewer would wait for themselves. */
+static inline int takes_tall_tiles(const micro_tile *t) {
+    return t->runs == 1 && t->run >= LONG_CHAIN && (t->a_step == 1 || t->columns <= VL);
+}
 
 /* How many of the rows left go into the next tile: as many as there can be, and what is less than twice that in two even parts,
  * for a tile of one or two rows keeps the multipliers waiting. */
