@@ -1,7 +1,6 @@
 /* Every kernel for x86-64 with AVX-512 (F, BW, DQ, VL). The flags of a build are the same for all files, so this one asks for its
  * own. */
 #define RN_ISA_NAME avx512
-#define RN_ARITHMETIC_OF avx2
 
 #if defined(__x86_64__) || defined(_M_X64)
 

@@ -17,15 +17,7 @@ RN_KERNELS(X)
 #include "body_gemm_packed.h"
 #include "body_walk.h"
 #include "body_layout.h"
-#if defined(RN_ARITHMETIC_OF) /* work that waits for memory is no faster in wider vectors: another set's kernels do it */
-#define X(name) \
-    void RN_CONCATENATE(rn_, name, RN_ARITHMETIC_OF)(const void *arguments, ptrdiff_t tile, void *scratch); \
-    KERNEL(name) { RN_CONCATENATE(rn_, name, RN_ARITHMETIC_OF)(arguments, tile, scratch); }
-RN_ARITHMETIC_KERNELS(X)
-#undef X
-#else
 #include "body_arithmetic.h"
-#endif
 #include "body_power.h"
 #include "body_reduce.h"
 #include "body_columns.h"
