@@ -60,6 +60,11 @@ cdef extern from *:
     int rn_processor() nogil
     void rn_keep_off(int processor) nogil
 
+cdef extern from "float_control.h" nogil:
+    unsigned int RN_NO_DENORMALS
+    unsigned int rn_float_control()
+    void rn_set_float_control(unsigned int control)
+
 # What a call does, as the plan lists it. `flops` and `bytes` come from the kernel's own formula.
 cdef struct Call:
     rn_kernel kernel  # NULL: the Python function at index `callback` of the plan
@@ -96,6 +101,7 @@ cdef struct Crew:
     const Call *call  # NULL: the crew is dismissed
     int share
     int processor  # the caller's; -2 where helpers need not keep off it
+    unsigned int control  # of floats, the caller's
     char *scratch
     Py_ssize_t scratch_stride
     Span *parts
@@ -106,7 +112,7 @@ cdef void share_call(Crew *crew, const Call *call, int share, char *scratch, Py_
     """Work a call on `share` threads, each beginning with a row of tiles of its own."""
     cdef int i
     crew.call, crew.share, crew.processor = call, share, rn_processor() if crew.roomy else -2
-    crew.scratch, crew.scratch_stride, crew.parts = scratch, scratch_stride, parts
+    crew.scratch, crew.scratch_stride, crew.parts, crew.control = scratch, scratch_stride, parts, rn_float_control()
     for i in range(share):
         crew.seats[i].next = call.tiles * i // share
         crew.seats[i].end = call.tiles * (i + 1) // share
@@ -140,12 +146,15 @@ cdef void help(Crew *crew, int seat) noexcept nogil:
     """Take part in every round that has this seat; sleep where there is none for a while; end when the crew is dismissed."""
     cdef uint32_t seen = 0
     cdef int64_t since = rn_now(), patience = PATIENCE, waited
+    cdef unsigned int own = rn_float_control()
     while True:
         if rn_gate_enter(&crew.gate, seat, &seen):
             if crew.call == NULL:
+                rn_set_float_control(own)
                 rn_gate_leave(&crew.gate)
                 return
             waited = rn_now() - since
+            rn_set_float_control(crew.control)  # the caller's: the same bits whoever works a tile
             take_part(crew, seat)
             rn_gate_leave(&crew.gate)
         elif rn_now() - since > (patience if crew.roomy else LITTLE_PATIENCE):

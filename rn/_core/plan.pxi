@@ -633,12 +633,18 @@ cdef class Plan:
             self.version.count += 1
 
     cdef int _replay(self, Py_ssize_t begin, Py_ssize_t end, Crew *crew) except -1 nogil:
+        """Run these calls; in training without denormals, which momenta and gradients fade into, and not in callbacks."""
         cdef Py_ssize_t i
+        cdef unsigned int own = rn_float_control(), control = own | RN_NO_DENORMALS if self.training else own
+        rn_set_float_control(control)
         for i in range(begin, end):
             if self.calls[i].kernel != NULL:
                 run(&self.calls[i], crew, self.scratch, self.scratch_stride)
             else:
+                rn_set_float_control(own)
                 self._call_back(&self.calls[i])
+                rn_set_float_control(control)
+        rn_set_float_control(own)
         return 0
 
     cdef int _call_back(self, const Call *call) except -1 nogil:

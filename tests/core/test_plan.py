@@ -6,11 +6,13 @@ import copy
 import gc
 import itertools
 import pickle
+import platform
 import signal
 
 import numpy as np
 import pytest
 
+import rn
 from rn import _core
 from rn.errors import OptionError, ShapeError, StateError
 
@@ -186,6 +188,29 @@ def test_gradients_are_wanted_of_what_the_caller_does_not_fill() -> None:
     plan.gradient(x)
     assert plan.wants_gradient(plan.view(x, (2, 2, 3)))
     assert not _core.Plan(2).wants_gradient(_core.Plan(2).tensor((2,)))
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other processors' denormals are left alone")
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("training", [True, False])
+def test_denormals_count_as_zero_in_training_alone(threads: int, training: bool) -> None:
+    rows, k, tiny = 4096, 64, np.float32(1e-40)
+    plan = _core.Plan(rows, training=training)
+    x, w, y = plan.kept((rows, k)), plan.kept((k, 64)), plan.kept((rows, 64))
+    seen = []
+    plan.callback("before", lambda: seen.append(tiny * np.float32(2)))
+    _core.gemm(plan, x, w, y)
+    plan.callback("after", lambda: seen.append(tiny * np.float32(2)))
+    plan.seal()
+    values(plan, x)[...] = tiny
+    values(plan, w)[...] = 1.0
+    with rn.threads(threads):
+        for _ in range(3):
+            plan.run()
+            seen.append(tiny * np.float32(2))
+    assert all(number > 0 for number in seen)
+    assert len(seen) == 9
+    np.testing.assert_array_equal(values(plan, y), 0 if training else np.full((rows, 64, 1, 1), k * np.float64(tiny), np.float32))
 
 
 def test_an_exception_in_a_callback_comes_through_and_the_plan_runs_again() -> None:
