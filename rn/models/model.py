@@ -250,8 +250,10 @@ class Model:
         {label: factor} and ``sample_weight`` (n,): factors of the samples' losses, 1 for labels not named.
         ``callbacks``: ``rn.callbacks`` objects, or functions called as function(epoch, logs) at the end of each epoch.
         ``verbose``: 0 is quiet. ``initial_epoch``: the number of the first epoch; as many as were trained before unless
-        given. On x86, numbers nearer to 0 than 1.2e-38 count as 0 in training steps: old momenta and gradients of what is
-        learned fade into them, and some processors take ten times as long for each.
+        given.
+
+        On x86, numbers nearer to 0 than 1.2e-38 count as 0 in training steps: momenta and gradients of what is learned
+        fade into them, and some processors take ten times as long for each.
 
         ``x`` may be a ``rn.data.DataLoader`` with targets: then ``y``, ``batch_size``, ``shuffle``,
         ``validation_split`` and ``sample_weight`` are the loader's business and refused. ``validation_data`` may be one
