@@ -316,7 +316,7 @@ typedef struct {
 } rn_pool_args;
 
 /* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product
- * of the library sums in this order. A panel has at most RN_PANEL columns. */
+ * of the library sums in this order. A panel has at most RN_PANEL columns; no more than two are packed at once, RN_PAIR. */
 enum { RN_KC = 400, RN_PANEL = 32, RN_PAIR = 2 * RN_PANEL };
 
 /* gemm: c[i, j] = act(sum_p left[i, p] right[p, j] (+ c[i, j]) + bias), i < m, j < n, p < k.
@@ -325,7 +325,7 @@ enum { RN_KC = 400, RN_PANEL = 32, RN_PAIR = 2 * RN_PANEL };
  * is 1. c[i, j] = c[i * c_row + j], or c[j * c_row + i] where transposed: the caller may swap the operands so that the smaller
  * one is packed. right_panels: pack_columns or pack_rows made it. Bias: row_bias[i] or column_bias[j] or none. A tile is
  * row_block x column_block of c; column_tiles of them lie side by side. Its rows pass one panel of right after the other, all of
- * them or, where they do not fit into the second cache, strip by strip. Scratch, in floats: RN_KC * RN_PANEL, or RN_KC *
+ * them or, where they do not fit into the second cache, strip by strip. Scratch, in floats: RN_KC * RN_PAIR, or RN_KC *
  * column_block where there are several strips; row_block * RN_KC where left is packed, row_block * column_block where transposed.
  * 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
 typedef struct {
@@ -459,7 +459,7 @@ typedef struct {
  * image has rows x columns tiles of (7 - taps) x (7 - taps) outputs, multiples of the dilation; a unit is unit_images whole
  * images, or unit_rows rows of tiles of one image. A tile of the call is filter_block filters, a multiple of RN_WINOGRAD_FILTERS,
  * of a unit. Scratch, in floats, with t tiles of a unit, channels up to a multiple of 16 and s = RN_WINOGRAD_SIDE: 16 s
- * RN_WINOGRAD_ROW and s^2 (t channels + 32 t + 32). FLOPs are counted as the direct form's: 2 taps^2 a pair of channels and
+ * RN_WINOGRAD_ROW and s^2 (t channels + 64 t + 32). FLOPs are counted as the direct form's: 2 taps^2 a pair of channels and
  * output.
  *
  * winograd_scattered: the gradient by input from x = dy, over tiles of dy; dy reaches `top` rows above and `left` columns before
