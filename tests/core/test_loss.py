@@ -119,7 +119,8 @@ def test_binary_losses_of_sure_answers_keep_their_digits(size: float) -> None:
     right = element_loss("sigmoid_binary_cross_entropy", z, np.float32([[1, 0]]))
     wrong = element_loss("sigmoid_binary_cross_entropy", z, np.float32([[0, 1]]))
     expected = float(np.log1p(np.exp(-np.float64(z[0, 0]))))
-    assert abs(right["loss"] - expected) <= 1e-5 * expected + np.finfo(np.float32).tiny  # what a training step takes as 0
+    denormal = np.finfo(np.float32).tiny  # what is below, a training step takes as 0
+    assert abs(right["loss"] - expected) <= 1e-5 * expected + denormal
     assert abs(wrong["loss"] - expected - z[0, 0]) <= 1e-5 * (expected + z[0, 0])
     if size < 1e-3:
         p = element_loss("binary_cross_entropy", np.float32([[size]]), np.float32([[0]]))
