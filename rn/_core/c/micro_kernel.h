@@ -17,8 +17,7 @@ enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 32, SHORT_CHAIN = V
  * fit into 16 registers as compilers order them: see straight_kernel.h. */
 enum { AT_ONCE = VL == 16 ? 4 : 2 };
 /* Rows of b that are asked for before they are packed on the way. More, which may lie a page apart, would push each other out of
- * the second cache before they are used: 64 x 1024 x 576 took 1.1 times as long on Zen 3. Where it has 2 MB the number is all one.
- */
+ * the second cache before they are used: 64 x 1024 x 576 took 1.1 times as long on Zen 3. With 2 MB it is all one. */
 enum { ROWS_AHEAD = VL == 16 ? RN_KC : 32 };
 enum { PACKS_PARTS = VL == 16 }; /* whether a panel's last vector may be less than whole where it is packed */
 
