@@ -92,8 +92,9 @@ cdef extern from "rn.h" nogil:
 cdef class Plan:
     """A list of kernel calls for one batch size, over tensors that share memory where they are not alive together.
 
-    ``training`` says how layers behave (dropout works, batch statistics are taken), ``gradients`` whether backward calls are
-    recorded. ``version`` counts the writes to the weights that the plan is bound to; a plan that trains advances it.
+    ``training`` says how layers behave (dropout works, batch statistics are taken), and on x86 that denormals count as 0;
+    ``gradients`` says whether backward calls are recorded. ``version`` counts the writes to the weights that the plan is
+    bound to; a plan that trains advances it.
 
     Life: make tensors and record calls (forward as they come; backward in groups that run in reverse; then the update),
     ``seal()``, then any number of runs. One thread at a time may run a plan.
@@ -643,6 +644,8 @@ cdef class Plan:
             else:
                 rn_set_float_control(own)
                 self._call_back(&self.calls[i])
+                own = rn_float_control()  # which it may have changed
+                control = own | RN_NO_DENORMALS if self.training else own
                 rn_set_float_control(control)
         rn_set_float_control(own)
         return 0

@@ -141,7 +141,19 @@ def test_any_shape_and_option(m, n, k, flags, bias_axis, activation, accumulate,
     check(a, b, normal(rng, m, n) if accumulate else None, **options)
 
 
-@pytest.mark.parametrize(("m", "n", "k"), [(21, 37, 900), (529, 70, 420), (14, 100, 9), (9, 128, 12), (389, 393, 420)])
+@pytest.mark.parametrize(
+    ("m", "n", "k"),
+    [
+        (21, 37, 900),
+        (529, 70, 420),
+        (14, 100, 9),
+        (9, 128, 12),
+        (389, 393, 420),
+        (3, 64, 401),
+        (7, 96, 800),
+        (515, 160, 401),
+    ],
+)
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu", "sigmoid", "tanh"])
@@ -234,7 +246,8 @@ def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
 
 
 @pytest.mark.parametrize(
-    ("m", "n", "k"), [(1, 20, 500), (8, 128, 70), (33, 16, 800), (300, 40, 410), (20, 150, 17), (390, 400, 410)]
+    ("m", "n", "k"),
+    [(1, 20, 500), (8, 128, 70), (33, 16, 800), (300, 40, 410), (20, 150, 17), (390, 400, 410), (513, 128, 450)],
 )
 def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
     a, b = operands(np.random.default_rng(4), m, n, k, False, False)

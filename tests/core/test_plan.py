@@ -213,6 +213,27 @@ def test_denormals_count_as_zero_in_training_alone(threads: int, training: bool)
     np.testing.assert_array_equal(values(plan, y), np.float32(0 if training else k * np.float64(tiny)))
 
 
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="other processors' denormals are left alone")
+def test_denormals_are_back_after_an_exception_and_in_a_plan_within() -> None:
+    tiny = np.float32(1e-40)
+    inner, outer = _core.Plan(1), _core.Plan(1, training=True)
+    x, y = inner.kept((1, 8)), inner.kept((1, 8))
+    _core.activate(inner, x, y, "relu")
+    inner.seal()
+    values(inner, x)[...] = tiny
+
+    def call() -> None:
+        inner.run()
+        raise ValueError("from the callback")
+
+    outer.callback("call", call)
+    outer.seal()
+    with pytest.raises(ValueError, match="from the callback"):
+        outer.run()
+    assert tiny * np.float32(2) > 0
+    np.testing.assert_array_equal(values(inner, y), tiny)
+
+
 def test_an_exception_in_a_callback_comes_through_and_the_plan_runs_again() -> None:
     plan = _core.Plan(1)
     broken = [True]

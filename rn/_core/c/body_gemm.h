@@ -18,8 +18,8 @@ static panel_way way_of(const micro_tile *t, const rn_gemm_args *a, ptrdiff_t le
 }
 
 /* Let t read the t->columns columns from `column` on, right[begin + p, column + j]: in place, or in `own`, where they are packed
- * unless an earlier strip of rows did that. What lies by rows is packed by the first tile of rows on its way; then the panel
- * after it, of `left` columns, is asked for meanwhile. */
+ * unless an earlier strip of rows did that. What lies by rows is packed by the first tile of rows on its way; then what
+ * comes after it, of `left` columns, is asked for meanwhile. */
 static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrdiff_t begin, ptrdiff_t column, ptrdiff_t left,
                        int packed, float *own) {
     const ptrdiff_t columns = t->columns;
@@ -86,7 +86,7 @@ KERNEL(gemm) {
     const rn_gemm_args *a = arguments;
     const ptrdiff_t first_row = tile / a->column_tiles * a->row_block, first_column = tile % a->column_tiles * a->column_block;
     const ptrdiff_t rows = least(a->row_block, a->m - first_row), columns = least(a->column_block, a->n - first_column);
-    float *panels = scratch; /* one, or those of all columns for all strips */
+    float *panels = scratch; /* those at hand, or those of all columns for all strips */
     float *packed = panels + RN_KC * (a->strip < a->row_block ? a->column_block : RN_PAIR); /* [rows, RN_KC]: left, if packed */
     float *turned = packed + (a->left_packed ? a->row_block * RN_KC : 0); /* [rows, column_block] where c is transposed */
 

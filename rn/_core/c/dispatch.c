@@ -28,8 +28,10 @@ static int supports(unsigned features, unsigned saved) {
 }
 static int runs_avx2(void) { return supports(AVX2, SAVES_256); }
 static int runs_avx512(void) { return supports(AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL, SAVES_512); }
-static int moves_halves(void) { return 0; }
+static void ask_processor(unsigned leaf, unsigned registers[4]) { __cpuid((int *)registers, (int)leaf); }
 #else
+#include <cpuid.h>
+
 static int runs_avx2(void) {
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -38,17 +40,29 @@ static int runs_avx512(void) {
     return runs_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
-/* Whether a vector of 512 bits comes and goes in two halves, as on Zen 4. */
-static int moves_halves(void) { return __builtin_cpu_is("amdfam19h"); }
+static void ask_processor(unsigned leaf, unsigned registers[4]) {
+    __cpuid(leaf, registers[0], registers[1], registers[2], registers[3]);
+}
 #endif
+
+/* Whether a vector of 512 bits comes and goes in two halves: on AMD's family 19h, which is Zen 4. */
+static int moves_halves(void) {
+    unsigned names[4], version[4];
+    ask_processor(0, names);
+    ask_processor(1, version);
+    const unsigned family = (version[0] >> 8 & 0xF) + (version[0] >> 20 & 0xFF);
+    return names[1] == 0x68747541 /* Auth enti cAMD */ && family == 0x19;
+}
 
 /* The kernels of AVX-512, but for work that waits for memory, which AVX2's do sooner in lines that are moved by halves. */
 static const rn_kernel_table *arithmetic_in_halves(void) {
     static rn_kernel_table table;
-    table = rn_kernels_avx512;
+    if (table.isa == NULL) {
+        table = rn_kernels_avx512;
 #define X(name) table.name = rn_kernels_avx2.name;
-    RN_ARITHMETIC_KERNELS(X)
+        RN_ARITHMETIC_KERNELS(X)
 #undef X
+    }
     return &table;
 }
 #endif

@@ -8,9 +8,9 @@
  *
  * Registers (16): rows * vectors sums, vectors of b, one broadcast of a. 6 * 2 + 2 + 1 = 15. Two multiply-adds a cycle of latency
  * 4 want 8 chains at least: 6 x 2, 5 x 2, 4 x 2 and 3 x 3, 4 x 3 have them. AVX-512 has 32 registers, and 8 rows read b less
- * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them, and rows
- * of panels, which go in once. Two panels at once, 6 x 4, take 34 instructions for 24 multiply-adds where 8 x 2 takes 26 for 16:
- * what counts where another process shares the core. */
+ * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them, those of
+ * one vector, and rows of panels, which go in once. Two panels at once, 6 x 4, take 34 instructions for 24 multiply-adds where 8
+ * x 2 takes 26 for 16: what counts where another process shares the core. */
 
 enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 32, SHORT_CHAIN = VL == 16 ? 24 : 32, VECTORS = 3 };
 /* Steps of k that a loop takes before it asks whether it is over. Two take 0.9 to 1.0 times as long as one on Zen 3; more do not
@@ -40,7 +40,8 @@ typedef struct {
     const float *column_bias; /* NULL: none; exactly columns are read */
     int activation;           /* rn_activation; those beyond RN_LEAKY_RELU are left to activate_rest */
     float alpha;
-    const float *next; /* [next_rows, PANEL], next_step floats from row to row: what is packed next; asked for meanwhile */
+    const float
+        *next; /* [next_rows, panels * PANEL], next_step floats from row to row: what is packed next; asked for meanwhile */
     ptrdiff_t next_step, next_rows;
     rows_ahead *later; /* NULL, or what is read when all panels at hand have been passed */
 } micro_tile;
@@ -311,11 +312,11 @@ static inline ptrdiff_t next_rows(ptrdiff_t left, ptrdiff_t most) {
 /* How many of the columns left go into the next panel of two vectors, or of three where that leaves none to a panel of one. */
 static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL && left > PANEL ? left : least(left, PANEL); }
 
-/* How rows of a pass b: a panel; TURNED, where b is stored by columns, or a PAIR, for few rows; a ROW of panels. */
+/* How rows of a pass b: a panel; TURNED, where b is stored by columns, a PAIR; a ROW of panels. */
 typedef enum { ONE_PANEL, TURNED_PANEL, PAIR_OF_PANELS, ROW_OF_PANELS } panel_way;
 
-/* Let the first rows leave the panel t->b, read in place, packed in `own` for the others. `left` columns follow: the first lines
- * of a whole panel of them are asked for meanwhile. */
+/* Let the first rows leave the panels from t->b on, read in place, packed in `own` for the others. `left` columns follow: the
+ * first lines of as many panels are asked for meanwhile. */
 static inline void pack_on_the_way(micro_tile *t, ptrdiff_t left, float *own) {
     t->pack = own;
     t->next = t->b + t->panels * PANEL;
@@ -372,7 +373,7 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
         take = next_rows(left, most);
         for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
         if (t->c_far || t->next_rows > 0) ask_ahead(t, rows - left, rows - left + take, rows);
-        if (t->later != NULL) ask_on(ASK_FAR, t->later, take);
+        if (t->later != NULL) ask_on(ASK_FAR, t->later, way == PAIR_OF_PANELS ? 2 * take : take);
         if (t->pack == NULL) {
             (straight && t->b_step == PANEL ? straight_kernels : kernels)[take - 1](t);
         } else {

@@ -378,8 +378,8 @@ typedef struct {
  *
  * source is [images, groups * channels, height, width]; p lies at out_first + y out_row + x out_column in its plane of out_plane
  * floats, which is p itself unless scattered. The forward pass, and each phase of the gradient by input (see turn_weights). No
- * column matrix is written out: RN_KC rows of it and one panel of pixels at a time are packed into scratch, and all filters pass
- * over them. A tile is `block` positions of one group of one image; there are `blocks` of them. in_place: one tap, nothing
+ * column matrix is written out: RN_KC rows of it and a few panels of pixels at a time are packed into scratch, and all filters
+ * pass over them. A tile is `block` positions of one group of one image; there are `blocks` of them. in_place: one tap, nothing
  * between the pixels; colliding: but the planes' lines push each other out of the first cache, so the first filters pack them.
  * Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PAIR; rows * RN_KC where weights are packed; rows * block where scattered;
  * the block's part of the image for the channels of RN_KC rows, where padded. phases is 1; beside and weight_beside are
