@@ -520,18 +520,18 @@ def max_pool2d(
     size: tuple[int, int],
     stride: tuple[int, int],
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    taps: Slot | None = None,
+    relu: bool = False,
 ) -> None: ...
 def max_pool2d_gradient(
     plan: Plan,
-    x: Slot,
-    y: Slot,
+    taps: Slot,
     dy: Slot,
     dx: Slot,
     *,
     size: tuple[int, int],
     stride: tuple[int, int],
     padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
-    relu: bool = False,
 ) -> None: ...
 def avg_pool2d(
     plan: Plan,

@@ -6,9 +6,9 @@ cdef extern from "rn.h" nogil:
 
     ctypedef struct rn_pool_args:
         const float *x
-        const float *y
         const float *dy
         float *result
+        int32_t *taps
         ptrdiff_t planes
         ptrdiff_t group
         ptrdiff_t h
@@ -61,34 +61,40 @@ cdef rn_pool_args *record_pool(Plan plan, str name, rn_kernel kernel, Slot image
     return a
 
 
-def max_pool2d(Plan plan, Slot x, Slot y, *, size, stride, padding=((0, 0), (0, 0))) -> None:
+def max_pool2d(Plan plan, Slot x, Slot y, *, size, stride, padding=((0, 0), (0, 0)), Slot taps=None, bint relu=False) -> None:
     """Record y[n, c, i, j] = the largest x[n, c, i sh - top + p, j sw - left + q], p < kh, q < kw, inside the image.
 
     ``size`` (kh, kw), ``stride`` (sh, sw), ``padding`` ((top, bottom), (left, right)), each less than the size; y has
     (h + top + bottom - kh) // sh + 1 rows and columns likewise. Padding never wins; a NaN in a window is its maximum. Raises
     ``OptionError`` or ``ShapeError``.
+
+    ``taps``, of y's shape, takes what ``max_pool2d_gradient`` needs: p kw + q of each window's first largest cell, row by row.
+    ``relu``: x is what ReLU gave, and the gradient is to be that by ReLU's input: windows whose maximum is 0 give nothing.
     """
-    cdef rn_pool_args *a = record_pool(plan, "max_pool2d", KERNELS.max_pool2d, x, y, size, stride, padding, False, 1.0, 1.0, 1.0)
-    plan.link(&a.x, x, READ)
-    plan.link(&a.result, y, WRITE)
-
-
-def max_pool2d_gradient(Plan plan, Slot x, Slot y, Slot dy, Slot dx, *, size, stride, padding=((0, 0), (0, 0)),
-                        bint relu=False) -> None:
-    """Record dx: each dy goes to the first cell, row by row, that holds its window's maximum; overlapping windows add up.
-
-    x and y are those of ``max_pool2d``, ``dx`` has the shape of x and is no other tensor. ``relu``: x is what ReLU gave, and dx
-    the gradient by ReLU's input, in one pass: a window whose maximum is 0 gives nothing. Raises as ``max_pool2d``.
-    """
-    same_shape("dx", dx, "x", x)
-    same_shape("dy", dy, "y", y)
-    if dx.root is dy.root or dx.root is x.root or dx.root is y.root:
-        raise OptionError("max_pool2d_gradient cannot write over what it reads")
-    cdef rn_pool_args *a = record_pool(plan, "max_pool2d_gradient", KERNELS.max_pool2d_gradient, x, y, size, stride, padding,
-                                       True, 2.0, 2.0, 2.0)
+    if taps is not None:
+        same_shape("taps", taps, "y", y)
+        if taps.root is y.root or taps.root is x.root:
+            raise OptionError("max_pool2d's taps are a tensor of their own")
+    cdef rn_pool_args *a = record_pool(plan, "max_pool2d", KERNELS.max_pool2d, x, y, size, stride, padding, False, 1.0, 1.0,
+                                       1.0 if taps is None else 2.0)
     a.relu = relu
     plan.link(&a.x, x, READ)
-    plan.link(&a.y, y, READ)
+    plan.link(&a.result, y, WRITE)
+    if taps is not None:
+        plan.link(&a.taps, taps, WRITE)
+
+
+def max_pool2d_gradient(Plan plan, Slot taps, Slot dy, Slot dx, *, size, stride, padding=((0, 0), (0, 0))) -> None:
+    """Record dx: each dy goes to the cell that holds its window's maximum, by the taps; overlapping windows add up.
+
+    ``taps`` are those of ``max_pool2d``, ``dx`` has the shape of its x and is another tensor than dy. Raises as ``max_pool2d``.
+    """
+    same_shape("dy", dy, "taps", taps)
+    if dx.root is taps.root:
+        raise OptionError("max_pool2d_gradient cannot write over what it reads")
+    cdef rn_pool_args *a = record_pool(plan, "max_pool2d_gradient", KERNELS.max_pool2d_gradient, dx, dy, size, stride, padding,
+                                       True, 1.0, 1.0, 2.0)
+    plan.link(&a.taps, taps, READ)
     plan.link(&a.dy, dy, READ)
     plan.link(&a.result, dx, WRITE)
 

@@ -29,8 +29,9 @@ class GlobalMaxPool2D(Layer):
         row = plan.view(x, (n, channels, 1, cells))
         window: PoolWindow = {"size": (1, cells), "stride": (1, cells), "padding": ((0, 0), (0, 0))}
         y = self.output_slot(plan)
-        _core.max_pool2d(plan, row, y, **window)
-        if plan.wants_gradient(x):
+        taps = plan.tensor(y.shape) if plan.wants_gradient(x) else None
+        _core.max_pool2d(plan, row, y, taps=taps, **window)
+        if taps is not None:
             with plan.backward():
-                _core.max_pool2d_gradient(plan, row, y, plan.gradient(y), plan.gradient(row), **window)
+                _core.max_pool2d_gradient(plan, taps, plan.gradient(y), plan.gradient(row), **window)
         return y

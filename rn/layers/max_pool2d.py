@@ -45,10 +45,11 @@ class MaxPool2D(Layer):
         """Record the pooling. ``relu``: x is what ReLU gave, and the gradient left for x is that of ReLU's input."""
         window: PoolWindow = {"size": self.pool_size, "stride": self.strides, "padding": self._sides}
         y = self.output_slot(plan)
-        _core.max_pool2d(plan, x, y, **window)
-        if plan.wants_gradient(x):
+        taps = plan.tensor(y.shape) if plan.wants_gradient(x) else None
+        _core.max_pool2d(plan, x, y, taps=taps, relu=relu, **window)
+        if taps is not None:
             with plan.backward():
-                _core.max_pool2d_gradient(plan, x, y, plan.gradient(y), plan.gradient(x), relu=relu, **window)
+                _core.max_pool2d_gradient(plan, taps, plan.gradient(y), plan.gradient(x), **window)
         return y
 
     def config(self) -> dict[str, Any]:

@@ -52,8 +52,9 @@ def pool(x: np.ndarray, dy: np.ndarray, size: Any, stride: Any, padding: Any) ->
     options = {"size": size, "stride": stride, "padding": padding}
     a, d = bench.put(x), bench.put(dy)
     largest, mean, dx_max, dx_avg = bench.out(dy.shape), bench.out(dy.shape), bench.out(x.shape), bench.out(x.shape)
-    _core.max_pool2d(bench.plan, a, largest, **options)
-    _core.max_pool2d_gradient(bench.plan, a, largest, d, dx_max, **options)
+    taps = bench.out(dy.shape)
+    _core.max_pool2d(bench.plan, a, largest, taps=taps, **options)
+    _core.max_pool2d_gradient(bench.plan, taps, d, dx_max, **options)
     _core.avg_pool2d(bench.plan, a, mean, **options)
     _core.avg_pool2d_gradient(bench.plan, d, dx_avg, **options)
     bench.run()
@@ -205,8 +206,12 @@ def test_results_are_other_tensors() -> None:
         _core.max_pool2d(bench.plan, x, x, **options)
     with pytest.raises(errors.OptionError, match="write over"):
         _core.avg_pool2d_gradient(bench.plan, x, x, **options)
-    with pytest.raises(errors.OptionError, match="write over"):
-        _core.max_pool2d_gradient(bench.plan, x, y, y, x, **options)
+    for taps, dy in ((y, x), (x, y)):
+        with pytest.raises(errors.OptionError, match="write over"):
+            _core.max_pool2d_gradient(bench.plan, taps, dy, x, **options)
+    for taps in (x, y):
+        with pytest.raises(errors.OptionError, match="a tensor of their own"):
+            _core.max_pool2d(bench.plan, x, y, taps=taps, **options)
 
 
 @pytest.mark.parametrize(("shape", "size", "stride", "padding"), CASES)
@@ -217,10 +222,24 @@ def test_the_slope_of_relu_before_is_applied_in_the_same_pass(shape: Any, size: 
     bench = Bench()
     options = {"size": size, "stride": stride, "padding": padding}
     a, d = bench.put(x), bench.put(dy)
-    y, joined, apart = bench.out(dy.shape), bench.out(x.shape), bench.out(x.shape)
-    _core.max_pool2d(bench.plan, a, y, **options)
-    _core.max_pool2d_gradient(bench.plan, a, y, d, joined, relu=True, **options)
-    _core.max_pool2d_gradient(bench.plan, a, y, d, apart, **options)
+    y, taps, joined, apart = bench.out(dy.shape), bench.out(dy.shape), bench.out(x.shape), bench.out(x.shape)
+    for relu, dx in ((True, joined), (False, apart)):
+        _core.max_pool2d(bench.plan, a, y, taps=taps, relu=relu, **options)
+        _core.max_pool2d_gradient(bench.plan, taps, d, dx, **options)
     _core.activate_gradient(bench.plan, None, a, apart, apart, "relu")
     bench.run()
     np.testing.assert_array_equal(bench.get(joined), bench.get(apart))
+
+
+@pytest.mark.parametrize(("shape", "size", "stride", "padding"), CASES)
+def test_the_maxima_are_the_same_bits_whether_taps_are_kept_or_not(shape: Any, size: Any, stride: Any, padding: Any):
+    x, dy = inputs(shape, size, stride, padding)
+    rng = np.random.default_rng(1)
+    x[rng.random(x.shape) < 0.3] = -0.0
+    x[rng.random(x.shape) < 0.05] = np.nan
+    bench = Bench()
+    a, alone, kept, taps = bench.put(x), bench.out(dy.shape), bench.out(dy.shape), bench.out(dy.shape)
+    _core.max_pool2d(bench.plan, a, alone, size=size, stride=stride, padding=padding)
+    _core.max_pool2d(bench.plan, a, kept, taps=taps, size=size, stride=stride, padding=padding)
+    bench.run()
+    np.testing.assert_array_equal(bench.get(alone).view(np.int32), bench.get(kept).view(np.int32))

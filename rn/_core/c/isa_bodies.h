@@ -13,6 +13,7 @@ RN_KERNELS(X)
 #include "body_loss.h"
 #include "body_optimizer.h"
 #include "body_pool.h"
+#include "body_pool_gradient.h"
 #include "body_gemm.h"
 #include "body_gemm_packed.h"
 #include "body_walk.h"

@@ -300,17 +300,18 @@ typedef struct {
 
 /* Pooling of `planes` images h x w to oh x ow by windows kh x kw: window (i, j) holds the cells (i sh - top + p, j sw - left +
  * q), p < kh, q < kw, that lie inside the image, at least one. A tile is `group` planes. result is no other tensor.
- * - max_pool2d: result = y, the largest cell, or NaN where there is one; x read.
- * - max_pool2d_gradient: result = dx, sum of dy over the windows whose first largest cell (by rows) this is; x, y, dy read.
- *   With relu, x is what relu gave: dx is that of relu's input, 0 where the window's maximum is.
+ * - max_pool2d: result = y, the largest cell, or NaN where there is one; x read. Written where not NULL: taps = p kw + q of the
+ *   first largest cell, by rows; with relu, which says that x is what relu gave, -1 where y is 0.
+ * - max_pool2d_gradient: result = dx, sum of dy over the windows whose tap this cell is; taps and dy read.
  * - avg_pool2d: result = y, the mean of the cells; x read.
  * - avg_pool2d_gradient: result = dx, sum of dy / (cells of its window) over the windows that hold this cell; dy read.
  * Scratch of the gradients: 2 oh rows of `row` four-byte elements, row = kw + RN_POOL_MARGIN + the larger of ow and
- * (w - 1 + left) / sw + 1. 1 FLOP (gradient of the maximum: 2) a cell of a window, 4 bytes for each element read or written. */
+ * (w - 1 + left) / sw + 1. 1 FLOP a cell of a window, 4 bytes for each element read or written. */
 enum { RN_POOL_MARGIN = 32 };
 typedef struct {
-    const float *x, *y, *dy;
+    const float *x, *dy;
     float *result;
+    int32_t *taps;
     ptrdiff_t planes, group, h, w, oh, ow, kh, kw, sh, sw, top, left, row;
     int relu;
 } rn_pool_args;
