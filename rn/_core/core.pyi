@@ -719,7 +719,33 @@ def conv2d_weight_gradient(
 ) -> None: ...
 
 # Images
-
+def takes_taps(
+    x: Slot,
+    weight: Slot,
+    y: Slot,
+    *,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+) -> bool: ...
+def conv2d_weight_gradient_pooled(
+    plan: Plan,
+    x: Slot,
+    y: Slot,
+    taps: Slot,
+    dpooled: Slot,
+    dweight: Slot,
+    *,
+    dbias: Slot | None = None,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+    pool_size: tuple[int, int],
+    pool_stride: tuple[int, int],
+    pool_padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
+) -> None: ...
 def shift_planes(plan: Plan, x: Slot, y: Slot, *, top: int, left: int) -> None: ...
 def upsample(plan: Plan, x: Slot, y: Slot, *, size: tuple[int, int]) -> None: ...
 def upsample_gradient(plan: Plan, dy: Slot, dx: Slot, *, size: tuple[int, int]) -> None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rn import _core, activations, initializers, registry, regularizers
 from rn.errors import OptionError, ShapeError, flag
@@ -19,6 +19,9 @@ from rn.layers.check import (
     sides,
     window_output,
 )
+
+if TYPE_CHECKING:
+    from rn.layers.max_pool2d import MaxPool2D
 
 __all__ = ["Conv2D"]
 
@@ -95,12 +98,12 @@ class Conv2D(Layer):
         finish: activations.ActivationFunction | None = None,
         instead: tuple[_core.Slot, _core.Slot] | None = None,
         *,
-        slope_follows: bool = False,
+        pool: MaxPool2D | None = None,
     ) -> _core.Slot:
         """Record the convolution, or finish(convolution) for an activation whose derivative follows from y.
 
-        ``instead``: a weight and a bias to use for the layer's own, in a plan without gradients. ``slope_follows``: the
-        gradient that comes back is that of the convolution already, for what follows applies finish's derivative.
+        ``instead``: a weight and a bias to use for the layer's own, in a plan without gradients. ``pool``: the layer
+        that reads y and nobody else does, recorded here too; finish is then ReLU, and the pool's output is returned.
         """
         act = finish or activations.Linear()
         weight, weight_gradient = self.slots(plan, "weight")
@@ -115,16 +118,35 @@ class Conv2D(Layer):
             weight, bias = instead
         y = self.output_slot(plan)
         _core.conv2d(plan, x, weight, y, bias=bias, activation=act.kernel, alpha=act.alpha, **window)
-        if self.learns(plan) or plan.wants_gradient(x):
+        learns, wants_dx = self.learns(plan), plan.wants_gradient(x)
+        out, taps = y, None
+        if pool is not None:
+            out, taps = pool.pool(plan, y, keep=learns or wants_dx, relu=True)
+        if not learns and not wants_dx:
+            return out
+        with plan.backward():
+            if pool is not None and taps is not None:
+                dpooled = plan.gradient(out)
+                if not wants_dx and _core.takes_taps(x, weight, y, **window):
+                    of = pool.window()
+                    _core.conv2d_weight_gradient_pooled(
+                        *(plan, x, y, taps, dpooled, weight_gradient),
+                        dbias=bias_gradient,
+                        pool_size=of["size"],
+                        pool_stride=of["stride"],
+                        pool_padding=of["padding"],
+                        **window,
+                    )
+                    return out
+                pool.spread(plan, taps, dpooled, plan.gradient(y))
+            elif finish is not None:
+                _core.activate_gradient(plan, None, y, plan.gradient(y), plan.gradient(y), act.kernel, act.alpha)
             dy = plan.gradient(y)
-            with plan.backward():
-                if finish is not None and not slope_follows:
-                    _core.activate_gradient(plan, None, y, dy, dy, act.kernel, act.alpha)
-                if self.learns(plan):
-                    _core.conv2d_weight_gradient(plan, x, dy, weight_gradient, dbias=bias_gradient, **window)
-                if plan.wants_gradient(x):
-                    _core.conv2d_input_gradient(plan, dy, weight, plan.gradient(x), **window)
-        return y
+            if learns:
+                _core.conv2d_weight_gradient(plan, x, dy, weight_gradient, dbias=bias_gradient, **window)
+            if wants_dx:
+                _core.conv2d_input_gradient(plan, dy, weight, plan.gradient(x), **window)
+        return out
 
     def config(self) -> dict[str, Any]:
         return {

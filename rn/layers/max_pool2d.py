@@ -41,16 +41,34 @@ class MaxPool2D(Layer):
         self._sides: Sides = sides(self.padding, (height, width), self.pool_size, self.strides)
         return (channels, *window_output(self.name, (height, width), self._sides, self.pool_size, self.strides))
 
-    def bind(self, plan: _core.Plan, x: _core.Slot, *, relu: bool = False) -> _core.Slot:
-        """Record the pooling. ``relu``: x is what ReLU gave, and the gradient left for x is that of ReLU's input."""
-        window: PoolWindow = {"size": self.pool_size, "stride": self.strides, "padding": self._sides}
-        y = self.output_slot(plan)
-        taps = plan.tensor(y.shape) if plan.wants_gradient(x) else None
-        _core.max_pool2d(plan, x, y, taps=taps, relu=relu, **window)
+    def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
+        y, taps = self.pool(plan, x, keep=plan.wants_gradient(x))
         if taps is not None:
             with plan.backward():
-                _core.max_pool2d_gradient(plan, taps, plan.gradient(y), plan.gradient(x), **window)
+                self.spread(plan, taps, plan.gradient(y), plan.gradient(x))
         return y
+
+    def pool(
+        self, plan: _core.Plan, x: _core.Slot, *, keep: bool, relu: bool = False
+    ) -> tuple[_core.Slot, _core.Slot | None]:
+        """Record the maxima alone; return them and, to ``keep`` for ``spread``, which cells they are.
+
+        ``relu``: x is what ReLU gave, and what ``spread`` leaves is to be the gradient by ReLU's input.
+        """
+        y = self.output_slot(plan)
+        taps = plan.tensor(y.shape) if keep else None
+        with plan.scope(self.name):
+            _core.max_pool2d(plan, x, y, taps=taps, relu=relu, **self.window())
+        return y, taps
+
+    def spread(self, plan: _core.Plan, taps: _core.Slot, dy: _core.Slot, dx: _core.Slot) -> None:
+        """Record the gradient by x from that by y."""
+        with plan.scope(self.name):
+            _core.max_pool2d_gradient(plan, taps, dy, dx, **self.window())
+
+    def window(self) -> PoolWindow:
+        """Return the window's sizes as the kernels take them, of a built layer."""
+        return {"size": self.pool_size, "stride": self.strides, "padding": self._sides}
 
     def config(self) -> dict[str, Any]:
         return {

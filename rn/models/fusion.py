@@ -1,7 +1,7 @@
 """Which neighbours are computed together. The only place that knows layers, activations and losses of each other.
 
 Four tables: an activation that a layer's kernel applies before it stores its output; layers whose weights take in the
-BatchNorm behind them when nothing is trained; a layer that, backwards, applies the derivative of the activation before
+BatchNorm behind them when nothing is trained; a pooling that is recorded with the convolution and the activation before
 it; a loss that is computed with the activation before it, from the logits.
 """
 
@@ -37,8 +37,9 @@ FINISHED_WITHOUT_GRADIENT = FINISHED_IN_REGISTERS | {
 # Layers whose weights, a row for each feature or channel, take in the BatchNorm behind them: `layer.bind(instead=...)`.
 FOLDED_INTO: frozenset[type[Layer]] = frozenset((Dense, Conv2D))
 
-# (layer, activation, follower): backwards, `follower.bind(relu=True)` does what `layer.bind(slope_follows=True)` left.
-SLOPE_IN_FOLLOWER: frozenset[tuple[type[Layer], type[activations.ActivationFunction], type[Layer]]] = frozenset(
+# (layer, activation, pooling): `layer.bind(plan, x, finish=activation, pool=pooling)` records all three. Backwards the
+# pooling's gradient takes in the activation's derivative, and the layer's gradient may take in the pooling's.
+POOLED: frozenset[tuple[type[Layer], type[activations.ActivationFunction], type[Layer]]] = frozenset(
     {(Conv2D, activations.ReLU, MaxPool2D)}
 )
 
@@ -85,7 +86,6 @@ def bind_layers(
     that takes the logits.
     """
     i = 0
-    slope_left = False  # by the layer before, to this one
     while i < len(layers):
         layer, end = layers[i], i + 1
         norm = None if separate else _norm_to_fold(plan, layer, layers[end : end + 1])
@@ -96,10 +96,9 @@ def bind_layers(
             activation, end = activation_of(layers[end]), end + 1
         if open_end and end == len(layers):
             activation = None
-        options: dict[str, Any] = {"relu": True} if slope_left else {}
-        slope_left = not separate and end < len(layers) and _leaves_slope(layer, activation, layers[end])
-        if slope_left:
-            options["slope_follows"] = True
+        options: dict[str, Any] = {}
+        if not separate and end < len(layers) and _is_pooled(layer, activation, layers[end]):
+            options["pool"], end = layers[end], end + 1
         with plan.scope(layer.name):
             x = _bind_pair(plan, layer, activation, x, norm, options)
         i = end
@@ -118,9 +117,9 @@ def _norm_to_fold(plan: _core.Plan, layer: Layer, following: Sequence[Layer]) ->
     return norm if type(norm) is BatchNorm else None
 
 
-def _leaves_slope(layer: Layer, activation: activations.ActivationFunction | None, following: Layer) -> bool:
-    """Whether ``following`` applies the derivative of ``activation`` together with its own."""
-    return (type(layer), type(activation), type(following)) in SLOPE_IN_FOLLOWER
+def _is_pooled(layer: Layer, activation: activations.ActivationFunction | None, following: Layer) -> bool:
+    """Whether ``following`` is a pooling that is recorded together with the layer and its activation."""
+    return (type(layer), type(activation), type(following)) in POOLED
 
 
 def _joins(layer: Layer, following: Layer) -> bool:
@@ -140,7 +139,7 @@ def _bind_pair(
     norm: BatchNorm | None,
     options: dict[str, Any],
 ) -> _core.Slot:
-    """Record a layer and the activation and normalisation behind it; ``options`` are more for the layer's ``bind``."""
+    """Record a layer and what is joined with it; ``options`` are more for the layer's ``bind``."""
     constant = not plan.wants_gradient(x) and not (plan.training and layer.trained())
     y, left = _bind_layer(plan, layer, activation, x, norm, options)
     if constant:

@@ -30,11 +30,22 @@ def test_pooling_applies_the_slope_of_the_relu_before(pool: tuple[int, int | Non
         np.testing.assert_array_equal(joined, apart)
 
 
-def test_pooling_after_relu_needs_no_pass_of_its_own_for_the_slope():
-    layers = [Conv2D(3, 3, "relu"), MaxPool2D(2), Flatten(), Dense(2, "softmax")]
+@pytest.mark.parametrize(
+    ("before", "kernels"),
+    [
+        ([], {"conv2d_weight_gradient_pooled"}),
+        ([Conv2D(3, 1)], {"max_pool2d_gradient", "conv2d_weight_gradient_dots", "conv2d_input_gradient_direct_pixels"}),
+    ],
+)
+def test_pooling_after_relu_needs_no_pass_of_its_own_for_the_slope(before: list[Any], kernels: set[str]):
+    layers = [*before, Conv2D(3, 3, "relu"), MaxPool2D(2), Flatten(), Dense(2, "softmax")]
     model = rn.Sequencial(layers, input_shape=(1, 8, 8), seed=0)
     model.compile("sgd", "cross_entropy")
     with model._lend("train", 4, classes=True) as bound:
-        names = {kernel for _, _, kernel, *_ in bound.plan.listing()}
-    assert "max_pool2d_gradient" in names
-    assert "activate_gradient" not in names
+        calls = [(phase, layer, kernel) for phase, layer, kernel, *_ in bound.plan.listing()]
+    backward = {kernel for phase, layer, kernel in calls if phase == "backward" and not layer.startswith("dense")}
+    assert kernels <= backward, backward
+    assert "activate_gradient" not in backward
+    assert ("max_pool2d_gradient" in backward) == bool(before)
+    assert ("forward", "max_pool2d_1", "max_pool2d") in calls
+    assert not before or ("backward", "max_pool2d_1", "max_pool2d_gradient") in calls

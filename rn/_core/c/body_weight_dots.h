@@ -5,7 +5,7 @@
  *
  * Registers: rows * DOT_FILTERS sums, rows of x, one vector of dy: 6 * 4 + 6 + 1 = 31 of 32, 3 * 4 + 3 + 1 = 16 of 16. */
 
-enum { DOT_FILTERS = 4, DOT_ROWS = VL == 16 ? 6 : 3 };
+enum { DOT_FILTERS = RN_DOT_FILTERS, DOT_ROWS = VL == 16 ? 6 : 3 };
 
 /* Some rows of x and of dy, `runs` pieces of `run` neighbouring pixels each. Sums go to total[row, filter], lane by lane. */
 typedef struct {
@@ -108,42 +108,56 @@ static void add_block(dot_tile *t, const float *origin, const ptrdiff_t *offset,
     }
 }
 
+/* Adds one image, or joined ones, for some filters whose rows of dy begin at `slopes`. */
+static void add_image(const rn_weight_gradient_args *a, ptrdiff_t image, ptrdiff_t joined, ptrdiff_t group, const float *slopes,
+                      ptrdiff_t filters, float *total, ptrdiff_t total_row, ptrdiff_t *offset, float *copy) {
+    const rn_window *w = &a->window;
+    const ptrdiff_t plane = (image * a->groups + group) * a->channels, rows = a->channels * w->tap_rows * w->tap_columns;
+    dot_tile t = {.total_row = total_row};
+    for (ptrdiff_t y = 0; y < w->grid_height; y += a->block_rows)
+        for (ptrdiff_t x = 0; x < w->grid_width; x += a->block_columns) {
+            t.runs = least(a->block_rows, w->grid_height - y);
+            t.run = least(a->block_columns, w->grid_width - x);
+            const image_part part =
+                part_of_image(w, a->x, a->images * a->groups * a->channels, plane, a->channels, y, t.runs, x, t.run, copy);
+            tap_offsets(w, &part, 0, rows, offset);
+            t.x_turn = w->stride_y * part.pitch;
+            t.dy_turn = w->grid_width;
+            if (a->joined_images > 1) { /* each image is one row */
+                t.runs = joined;
+                t.x_turn = a->groups * a->channels * w->width;
+                t.dy_turn = a->groups * a->filters * w->width;
+            }
+            add_block(&t, part.origin, offset, rows, a->with_bias, slopes + y * w->grid_width + x, w->grid_height * w->grid_width,
+                      filters, total);
+        }
+}
+
 KERNEL(weight_gradient_dots) {
     const rn_weight_gradient_args *a = arguments;
-    const rn_window *w = &a->window;
     const ptrdiff_t filter_block = tile % a->filter_blocks, group = tile / a->filter_blocks % a->groups;
     const ptrdiff_t split = tile / (a->filter_blocks * a->groups), end = a->images * (split + 1) / a->splits;
     const ptrdiff_t first_filter = filter_block * a->filter_block, filters = least(a->filter_block, a->filters - first_filter);
-    const ptrdiff_t taps = w->tap_rows * w->tap_columns, pixels = w->grid_height * w->grid_width;
-    const ptrdiff_t rows = a->channels * taps;
+    const ptrdiff_t rows = a->channels * a->window.tap_rows * a->window.tap_columns;
+    const ptrdiff_t pixels = a->window.grid_height * a->window.grid_width;
 
     ptrdiff_t *offset = scratch; /* [rows] */
     float *total = (float *)(offset + (rows + 7) / 8 * 8);
     const ptrdiff_t total_row = (filters + DOT_FILTERS - 1) / DOT_FILTERS * DOT_FILTERS * VL;
-    float *copy = total + (rows + 1) * total_row;
+    float *made = total + (rows + 1) * total_row; /* [filters_at_once, pixels] where dy is made here */
+    float *shares = made + (a->dy == NULL ? a->filters_at_once * pixels : 0);
+    float *copy = shares + (a->dy == NULL ? 2 * a->pool.oh * a->pool.row : 0);
     for (ptrdiff_t i = 0; i < (rows + 1) * total_row; i += VL) vf_store(total + i, vf_zero());
 
-    dot_tile t = {.total_row = total_row};
     for (ptrdiff_t image = a->images * split / a->splits, joined; image < end; image += joined) {
         joined = least(a->joined_images, end - image);
-        const ptrdiff_t plane = (image * a->groups + group) * a->channels;
-        const float *slopes = a->dy + ((image * a->groups + group) * a->filters + first_filter) * pixels;
-        for (ptrdiff_t y = 0; y < w->grid_height; y += a->block_rows)
-            for (ptrdiff_t x = 0; x < w->grid_width; x += a->block_columns) {
-                t.runs = least(a->block_rows, w->grid_height - y);
-                t.run = least(a->block_columns, w->grid_width - x);
-                const image_part part =
-                    part_of_image(w, a->x, a->images * a->groups * a->channels, plane, a->channels, y, t.runs, x, t.run, copy);
-                tap_offsets(w, &part, 0, rows, offset);
-                t.x_turn = w->stride_y * part.pitch;
-                t.dy_turn = w->grid_width;
-                if (a->joined_images > 1) { /* each image is one row */
-                    t.runs = joined;
-                    t.x_turn = a->groups * a->channels * w->width;
-                    t.dy_turn = a->groups * a->filters * w->width;
-                }
-                add_block(&t, part.origin, offset, rows, a->with_bias, slopes + y * w->grid_width + x, pixels, filters, total);
-            }
+        for (ptrdiff_t m = 0, some; m < filters; m += some) {
+            some = least(a->filters_at_once, filters - m);
+            const ptrdiff_t plane = (image * a->groups + group) * a->filters + first_filter + m;
+            if (a->dy == NULL) pool_gradient(0, &a->pool, plane, plane + some, made, shares);
+            const float *slopes = a->dy == NULL ? made : a->dy + plane * pixels;
+            add_image(a, image, joined, group, slopes, some, total + m * VL, total_row, offset, copy);
+        }
     }
     float *partial = a->partial + (split * a->groups + group) * (rows + 1) * a->filters + first_filter;
     for (ptrdiff_t k = 0; k < rows + a->with_bias; k++)

@@ -499,8 +499,11 @@ typedef struct {
  * where it lies inside the image. Of 1 x 1 convolutions dy may come as x, and x as dy. A tile is channel_block channels,
  * filter_block filters of a group of a split. Scratch: RN_ROW_LIST(channel_block * taps, tap_rows, tap_columns) ptrdiff_t; then
  * floats: RN_KC * RN_WIDE_PANEL, ones, and the part of the image where it is copied. 2 images groups channels taps filters
- * positions FLOPs; 4 (x + dy + partial) bytes. */
-enum { RN_WIDE_PANEL = 48 };
+ * positions FLOPs; 4 (x + dy + partial) bytes.
+ * weight_gradient_dots: the same sums with pixels in the lanes. Where dy is NULL, it is what max_pool2d_gradient gives for
+ * `pool`, made for filters_at_once of an image at a time and not kept. Scratch: the list as above; then floats: 16 (rows + 1)
+ * filter_block; where pooled filters_at_once planes of dy and the gradient's own; the part of the image. */
+enum { RN_WIDE_PANEL = 48, RN_DOT_FILTERS = 4 };
 #define RN_ROW_LIST(rows, tap_rows, tap_columns) (((rows) + 2 * ((tap_rows) + (tap_columns)) + 7) / 8 * 8)
 typedef struct {
     rn_window window;
@@ -511,6 +514,8 @@ typedef struct {
     ptrdiff_t block_rows, block_columns;
     ptrdiff_t ones; /* floats between the first and the last pixel that a block steps through */
     ptrdiff_t joined_images;
+    ptrdiff_t filters_at_once;
+    rn_pool_args pool;
     int with_bias, by_taps;
 } rn_weight_gradient_args;
 

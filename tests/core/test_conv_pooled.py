@@ -1,0 +1,108 @@
+"""The gradient by weights of a convolution before max pooling, in one pass, against the two passes and float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rn import _core, errors
+from tests import reference
+from tests.core.harness import Bench, close, with_threads
+
+NONE = ((0, 0), (0, 0))
+EVEN = ((1, 1), (1, 1))
+
+# x (n, c, h, w), filters, kernel; options of the convolution; size, stride and padding of the pool
+CASES: list[tuple[Any, ...]] = [
+    ((5, 1, 28, 28), 24, 3, {}, (2, 2), (2, 2), NONE),
+    ((3, 1, 28, 28), 6, 5, {"padding": ((2, 2), (2, 2))}, (2, 2), (2, 2), NONE),
+    ((2, 3, 33, 35), 9, 3, {"padding": EVEN}, (2, 2), (2, 2), NONE),
+    ((2, 3, 33, 35), 9, 3, {"stride": (2, 1)}, (3, 3), (2, 2), EVEN),
+    ((20, 2, 9, 34), 36, 2, {"dilation": (1, 2)}, (3, 2), (1, 2), ((1, 0), (0, 1))),
+    ((2, 4, 34, 34), 140, 3, {"groups": 2}, (2, 2), (2, 2), NONE),
+    ((1, 1, 130, 130), 3, 3, {}, (4, 4), (4, 4), NONE),
+    ((2, 1, 20, 20), 5, 3, {}, (18, 18), (18, 18), NONE),
+    ((4, 1, 17, 18), 3, 3, {}, (2, 2), (2, 2), NONE),
+]
+
+
+def gradients(case: tuple[Any, ...], *, bias: bool = True) -> dict[str, np.ndarray]:
+    """Return x, y and the gradients by weights and bias, in one pass and in two."""
+    shape, filters, kernel, options, size, stride, padding = case
+    rng = np.random.default_rng(7)
+    bench = Bench()
+    plan = bench.plan
+    weight = rng.normal(size=(filters, shape[1] // options.get("groups", 1), kernel, kernel)).astype(np.float32)
+    x, w = rng.normal(size=shape).astype(np.float32), bench.put(weight)
+    a = bench.put(x)
+    low_high, steps = options.get("padding", NONE), options.get("stride", (1, 1))
+    dilation = options.get("dilation", (1, 1))
+    grid = [
+        (length + sum(sides) - d * (kernel - 1) - 1) // s + 1
+        for length, sides, d, s in zip(shape[2:], low_high, dilation, steps, strict=True)
+    ]
+    y, dy = bench.out((shape[0], filters, *grid)), bench.out((shape[0], filters, *grid))
+    pooled = reference.pooled_shape(y.shape, size, stride, padding)
+    dpooled = rng.normal(size=pooled).astype(np.float32)
+    z, taps, dz = bench.out(pooled), bench.out(pooled), bench.put(dpooled)
+    results = {name: (bench.out(weight.shape), bench.out((filters,))) for name in ("one", "two")}
+    window: dict[str, Any] = {"size": size, "stride": stride, "padding": padding}
+
+    _core.conv2d(plan, a, w, y, activation="relu", **options)
+    _core.max_pool2d(plan, y, z, taps=taps, relu=True, **window)
+    assert _core.takes_taps(a, w, y, **options)
+    _core.conv2d_weight_gradient_pooled(
+        *(plan, a, y, taps, dz, results["one"][0]),
+        dbias=results["one"][1] if bias else None,
+        **{f"pool_{name}": value for name, value in window.items()},
+        **options,
+    )
+    _core.max_pool2d_gradient(plan, taps, dz, dy, **window)
+    _core.conv2d_weight_gradient(plan, a, dy, results["two"][0], dbias=results["two"][1], **options)
+    bench.run()
+    got = {"x": x, "y": bench.get(y), "dz": dpooled, "dy": bench.get(dy)}
+    for name, (dweight, dbias) in results.items():
+        got |= {f"{name}_weight": bench.get(dweight), f"{name}_bias": bench.get(dbias)}
+    return got
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_pass_gives_the_bits_of_two_on_any_number_of_threads(case: tuple[Any, ...]) -> None:
+    got = with_threads(lambda: gradients(case))
+    np.testing.assert_array_equal(got["one_weight"], got["two_weight"])
+    np.testing.assert_array_equal(got["one_bias"], got["two_bias"])
+    assert np.count_nonzero(got["one_weight"]) > got["one_weight"].size // 2
+    alone = gradients(case, bias=False)
+    np.testing.assert_array_equal(alone["one_weight"], got["two_weight"])
+    assert np.isnan(alone["one_bias"]).all()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_reference(case: tuple[Any, ...]) -> None:
+    *_, kernel, options, size, stride, padding = case
+    got = gradients(case)
+    y = got["y"].astype(np.float64)
+    dy = np.where(y > 0, reference.max_pool2d_gradient(y, got["dz"].astype(np.float64), size, stride, padding), 0.0)
+    weight, bias, weight_terms, bias_terms = reference.conv2d_weight_gradient(got["x"], dy, (kernel, kernel), **options)
+    close(got["one_weight"], weight, weight_terms)
+    close(got["one_bias"], bias, bias_terms)
+
+
+def test_refusals() -> None:
+    bench = Bench()
+    x, y, pooled = bench.out((2, 1, 8, 8)), bench.out((2, 3, 6, 6)), bench.out((2, 3, 3, 3))
+    taps, dweight = bench.out((2, 3, 3, 3)), bench.out((3, 1, 3, 3))
+    pool: dict[str, Any] = {"pool_size": (2, 2), "pool_stride": (2, 2)}
+
+    def refuses(error: type[Exception], match: str, *slots: Any, **options: Any) -> None:
+        with pytest.raises(error, match=match):
+            _core.conv2d_weight_gradient_pooled(bench.plan, *slots, **{**pool, **options})
+
+    refuses(errors.ShapeError, "taps", x, y, y, pooled, dweight)
+    refuses(errors.ShapeError, "max_pool2d_gradient of", x, y, taps, pooled, dweight, pool_stride=(1, 1))
+    refuses(errors.ShapeError, "bias", x, y, taps, pooled, dweight, dbias=bench.out((2,)))
+    deep, weight = bench.out((2, 64, 8, 8)), bench.out((3, 64, 3, 3))
+    assert not _core.takes_taps(deep, weight, y)
+    refuses(errors.OptionError, "takes_taps", deep, y, taps, pooled, weight)
