@@ -81,13 +81,13 @@ cdef Py_ssize_t MOST_COPIED = 65536
 
 
 cdef class _Convolution:
-    """The sizes of a convolution, checked; shapes as in ``conv2d``. Pairs are (rows, columns)."""
+    """The sizes of a convolution, checked; shapes as in ``conv2d``, y's or None. Pairs are (rows, columns)."""
 
     cdef Py_ssize_t n, groups, channels, filters  # channels and filters of one group
     cdef Py_ssize_t[2] image, kernel, grid, stride, dilation
     cdef Py_ssize_t[2] low, high  # padding: (top, left) and (bottom, right)
 
-    def __cinit__(self, Slot x, Slot weight, Slot y, stride, padding, dilation, Py_ssize_t groups):
+    def __cinit__(self, Slot x, Slot weight, tuple y, stride, padding, dilation, Py_ssize_t groups):
         cdef Py_ssize_t filters = weight.shape[0]
         if groups < 1 or x.shape[1] % groups or filters % groups:
             raise OptionError(f"groups divide the channels of x and weight, {x.shape[1]} and {filters}; {groups} do not")
@@ -116,9 +116,12 @@ cdef class _Convolution:
                     f"a kernel of {weight.shape[2:]}, dilation {dilation}, is larger than the image of {x.shape[2:]} "
                     f"with padding {padding}")
             self.grid[axis] = (length - reached) // self.stride[axis] + 1
-        expected = (self.n, filters, self.grid[0], self.grid[1])
-        if y.shape != expected:
-            raise ShapeError(f"x {x.shape} convolved with weights {weight.shape} has shape {expected}, not {y.shape}")
+        expected = self.output()
+        if y is not None and y != expected:
+            raise ShapeError(f"x {x.shape} convolved with weights {weight.shape} has shape {expected}, not {y}")
+
+    cdef tuple output(self):
+        return self.n, self.groups * self.filters, self.grid[0], self.grid[1]
 
     cdef double flops(self):
         cdef double positions = <double> self.n * self.grid[0] * self.grid[1]
@@ -309,7 +312,7 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
     Raises ``ShapeError`` where shapes do not fit or the kernel is larger than the padded image, ``OptionError`` for options
     out of range and for a ``y`` that is also an input.
     """
-    cdef _Convolution conv = _Convolution(x, weight, y, stride, padding, dilation, groups)
+    cdef _Convolution conv = _Convolution(x, weight, y.shape, stride, padding, dilation, groups)
     cdef int code = activation_code(activation)
     if bias is not None and bias.size != weight.shape[0]:
         raise ShapeError(f"a bias of {weight.shape[0]} filters has as many elements, not {bias.size}")
@@ -317,7 +320,7 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
     cdef rn_winograd_args *winograd
     cdef ConvForm form = form_of(conv, False)
     if form == WINOGRAD_TILES:
-        winograd = record_winograd(plan, "conv2d", conv, weight, False)
+        winograd = record_winograd(plan, "conv2d", conv, weight, False, None)
         winograd.activation, winograd.alpha = code, alpha
         plan.link(&winograd.x, x, READ)
         plan.link(&winograd.y, y, WRITE)
@@ -346,6 +349,50 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
     plan.link(&a.source, x, READ)
     plan.link(&a.weight, weights, READ)
     plan.link(&a.out, y, WRITE)
+    if bias is not None:
+        plan.link(&a.bias, bias, READ)
+
+
+def pools_at_once(Slot x, Slot weight, *, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), Py_ssize_t groups=1,
+                  pool_size, pool_stride, pool_padding=((0, 0), (0, 0))) -> bool:
+    """Return whether ``conv2d_max_pool`` takes this convolution and pool, by one sample's shape. Raises as ``conv2d``."""
+    cdef _Convolution conv = _Convolution(x, weight, None, stride, padding, dilation, groups)
+    return puts_pooled(conv, pool_size, pool_stride, pool_padding)
+
+
+cdef bint puts_pooled(_Convolution conv, size, stride, padding):
+    """Windows of 2 x 2 side by side lie in tiles of 4 x 4, and of 2 x 2, outputs."""
+    if (size, stride, padding) != ((2, 2), (2, 2), ((0, 0), (0, 0))) or min(conv.grid[0], conv.grid[1]) < 2:
+        return False
+    return conv.dilation[0] == conv.dilation[1] == 1 and form_of(conv, False) == WINOGRAD_TILES
+
+
+def conv2d_max_pool(
+        Plan plan, Slot x, Slot weight, Slot pooled, *, Slot bias=None, Slot taps=None, bint relu=False, stride=(1, 1),
+        padding=((0, 0), (0, 0)), dilation=(1, 1), Py_ssize_t groups=1, pool_size, pool_stride,
+        pool_padding=((0, 0), (0, 0))) -> None:
+    """Record ``conv2d``, with the activation ReLU or none, and ``max_pool2d`` of its output, which is never whole in memory.
+
+    The same bits as one after the other give. ``pooled`` and ``taps`` are the results of ``max_pool2d``, taps being those with
+    ``relu`` where that is given; the pool's options are named so, the others are those of ``conv2d``. Raises ``OptionError``
+    where ``pools_at_once`` says no, else as the two do.
+    """
+    cdef _Convolution conv = _Convolution(x, weight, None, stride, padding, dilation, groups)
+    if not puts_pooled(conv, pool_size, pool_stride, pool_padding):
+        raise OptionError("this convolution is not pooled at once (see pools_at_once)")
+    pooling_of("max_pool2d", conv.output(), pooled.shape, pool_size, pool_stride, pool_padding)
+    if bias is not None and bias.size != weight.shape[0]:
+        raise ShapeError(f"a bias of {weight.shape[0]} filters has as many elements, not {bias.size}")
+    refuse_overlap("conv2d_max_pool", pooled, (x, weight, bias, taps))
+    if taps is not None:
+        same_shape("taps", taps, "pooled", pooled)
+        refuse_overlap("conv2d_max_pool", taps, (x, weight, bias))
+    cdef rn_winograd_args *a = record_winograd(plan, "conv2d", conv, weight, False, pooled)
+    a.activation, a.pooled = RN_RELU if relu else RN_LINEAR, True
+    plan.link(&a.x, x, READ)
+    plan.link(&a.y, pooled, WRITE)
+    if taps is not None:
+        plan.link(&a.pool_taps, taps, WRITE)
     if bias is not None:
         plan.link(&a.bias, bias, READ)
 
@@ -392,7 +439,7 @@ def conv2d_input_gradient(Plan plan, Slot dy, Slot weight, Slot dx, *, stride=(1
 
     Raises ``ShapeError`` and ``OptionError`` as ``conv2d`` does.
     """
-    cdef _Convolution conv = _Convolution(dx, weight, dy, stride, padding, dilation, groups)
+    cdef _Convolution conv = _Convolution(dx, weight, dy.shape, stride, padding, dilation, groups)
     refuse_overlap("conv2d_input_gradient", dx, (dy, weight))
     record_transposed(plan, "conv2d_input_gradient", conv, dy, weight, dx, None, RN_LINEAR, 0.0)
 
@@ -406,7 +453,7 @@ def conv2d_transpose(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, 
     likewise. ``conv2d_weight_gradient`` with y's gradient for x, and x for dy, gives the gradient by weight; ``conv2d`` of y's
     gradient that by x. Raises as ``conv2d`` does.
     """
-    cdef _Convolution conv = _Convolution(y, weight, x, stride, padding, dilation, groups)
+    cdef _Convolution conv = _Convolution(y, weight, x.shape, stride, padding, dilation, groups)
     cdef int code = activation_code(activation)
     if bias is not None and bias.size != y.shape[1]:
         raise ShapeError(f"a bias of {y.shape[1]} filters has as many elements, not {bias.size}")
@@ -422,7 +469,7 @@ cdef void record_transposed(Plan plan, str name, _Convolution conv, Slot dy, Slo
     cdef Slot turned
     cdef ConvForm form = form_of(conv, True)
     if form == WINOGRAD_TILES:
-        winograd = record_winograd(plan, name, conv, weight, True)
+        winograd = record_winograd(plan, name, conv, weight, True, None)
         winograd.activation, winograd.alpha = activation, alpha
         plan.link(&winograd.x, dy, READ)
         plan.link(&winograd.y, dx, WRITE)

@@ -37,19 +37,16 @@ cdef Py_ssize_t pooled_axis(str axis, Py_ssize_t length, Py_ssize_t size, Py_ssi
     return (length + before + after - size) // stride + 1
 
 
-cdef rn_pool_args pooling_of(str name, Slot image, Slot pooled, size, stride, padding) except *:
-    """The sizes of one pooling, checked; no tensor is linked yet."""
+cdef rn_pool_args pooling_of(str name, tuple image, tuple pooled, size, stride, padding) except *:
+    """The sizes of one pooling from shapes, checked; no tensor is linked yet."""
     cdef rn_pool_args a
     memset(&a, 0, sizeof(a))
-    if image.root is pooled.root:
-        raise OptionError(f"{name} cannot write over what it reads")
-    n, c, a.h, a.w = image.shape
+    n, c, a.h, a.w = image
     (a.kh, a.kw), (a.sh, a.sw), ((a.top, bottom), (a.left, right)) = size, stride, padding
     a.oh, a.ow = pooled_axis("h", a.h, a.kh, a.sh, a.top, bottom), pooled_axis("w", a.w, a.kw, a.sw, a.left, right)
     expected = (n, c, a.oh, a.ow)
-    if pooled.shape != expected:
-        raise ShapeError(
-            f"{name} of {image.shape} by {a.kh} x {a.kw}, stride {a.sh} x {a.sw}, has shape {expected}, got {pooled.shape}")
+    if pooled != expected:
+        raise ShapeError(f"{name} of {image} by {a.kh} x {a.kw}, stride {a.sh} x {a.sw}, has shape {expected}, got {pooled}")
     a.planes, a.group = n * c, max(1, RN_ELEMENT_TILE // (a.h * a.w))
     a.row = a.kw + RN_POOL_MARGIN + max(a.ow, (a.w - 1 + a.left) // a.sw + 1)
     return a
@@ -63,7 +60,9 @@ cdef Py_ssize_t pool_scratch(const rn_pool_args *a) noexcept nogil:
 cdef rn_pool_args *record_pool(Plan plan, str name, rn_kernel kernel, Slot image, Slot pooled, size, stride, padding,
                                bint gradient, double flops_of_cell, double arrays_of_image, double arrays_of_pooled) except NULL:
     """Check the shapes of one pooling, record its call and return its arguments, tensors not yet linked."""
-    cdef rn_pool_args a = pooling_of(name, image, pooled, size, stride, padding)
+    if image.root is pooled.root:
+        raise OptionError(f"{name} cannot write over what it reads")
+    cdef rn_pool_args a = pooling_of(name, image.shape, pooled.shape, size, stride, padding)
     cdef rn_pool_args *call = <rn_pool_args *> plan.record(
         name, kernel, sizeof(rn_pool_args), (a.planes + a.group - 1) // a.group, pool_scratch(&a) if gradient else 0,
         flops_of_cell * pooled.size * a.kh * a.kw, 4.0 * (arrays_of_image * image.size + arrays_of_pooled * pooled.size))

@@ -69,7 +69,7 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
 
     Raises ``ShapeError`` and ``OptionError`` as ``conv2d`` does.
     """
-    cdef _Convolution conv = _Convolution(x, dweight, dy, stride, padding, dilation, groups)
+    cdef _Convolution conv = _Convolution(x, dweight, dy.shape, stride, padding, dilation, groups)
     check_weight_gradient(dweight, dbias, (x, dy))
     if takes_winograd_gradient(conv):
         record_winograd_gradient(plan, conv, x, dy, dweight, dbias)
@@ -86,10 +86,9 @@ def conv2d_weight_gradient(Plan plan, Slot x, Slot dy, Slot dweight, *, Slot dbi
     record_weight_gradient(plan, conv, x, dy, None, NULL, dweight, dbias)
 
 
-def takes_taps(Slot x, Slot weight, Slot y, *, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1),
-               Py_ssize_t groups=1) -> bool:
+def takes_taps(Slot x, Slot weight, *, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), Py_ssize_t groups=1) -> bool:
     """Return whether ``conv2d_weight_gradient_pooled`` takes this convolution, by one sample's shape. Raises as ``conv2d``."""
-    return spreads_taps(_Convolution(x, weight, y, stride, padding, dilation, groups))
+    return spreads_taps(_Convolution(x, weight, None, stride, padding, dilation, groups))
 
 
 cdef bint spreads_taps(_Convolution conv):
@@ -99,22 +98,21 @@ cdef bint spreads_taps(_Convolution conv):
 
 
 def conv2d_weight_gradient_pooled(
-        Plan plan, Slot x, Slot y, Slot taps, Slot dpooled, Slot dweight, *, Slot dbias=None, stride=(1, 1),
-        padding=((0, 0), (0, 0)), dilation=(1, 1), Py_ssize_t groups=1, pool_size, pool_stride,
-        pool_padding=((0, 0), (0, 0))) -> None:
+        Plan plan, Slot x, Slot taps, Slot dpooled, Slot dweight, *, Slot dbias=None, stride=(1, 1), padding=((0, 0), (0, 0)),
+        dilation=(1, 1), Py_ssize_t groups=1, pool_size, pool_stride, pool_padding=((0, 0), (0, 0))) -> None:
     """Record ``max_pool2d_gradient`` and ``conv2d_weight_gradient`` of a convolution that only max pooling reads, in one pass.
 
-    The same bits as one after the other give, but the gradient by y is never whole in memory. ``y`` is what ``conv2d`` gave and
-    ``max_pool2d`` read, of which only the shape is asked; ``taps`` and ``dpooled``, the gradient by what was pooled, are as for
-    ``max_pool2d_gradient``; the pool's options are named so, the others are the convolution's. Raises ``OptionError`` where
-    ``takes_taps`` says no, else as the two do.
+    The same bits as one after the other give, but the gradient by the convolution's output is never whole in memory. ``taps``
+    and ``dpooled``, the gradient by what was pooled, are as for ``max_pool2d_gradient``; the pool's options are named so, the
+    others are the convolution's. Raises ``OptionError`` where ``takes_taps`` says no, else as the two do.
     """
-    cdef _Convolution conv = _Convolution(x, dweight, y, stride, padding, dilation, groups)
+    cdef _Convolution conv = _Convolution(x, dweight, None, stride, padding, dilation, groups)
     if not spreads_taps(conv):
         raise OptionError("this convolution's gradient by weights is not computed from taps (see takes_taps)")
     same_shape("dpooled", dpooled, "taps", taps)
     check_weight_gradient(dweight, dbias, (x, taps, dpooled))
-    cdef rn_pool_args pool = pooling_of("max_pool2d_gradient", y, dpooled, pool_size, pool_stride, pool_padding)
+    cdef rn_pool_args pool = pooling_of(
+        "max_pool2d_gradient", conv.output(), dpooled.shape, pool_size, pool_stride, pool_padding)
     record_weight_gradient(plan, conv, x, dpooled, taps, &pool, dweight, dbias)
 
 

@@ -25,6 +25,7 @@ cdef extern from "rn.h" nogil:
         const float *transformed
         const float *bias
         float *y
+        int32_t *pool_taps
         ptrdiff_t images
         ptrdiff_t channels
         ptrdiff_t filters
@@ -44,6 +45,7 @@ cdef extern from "rn.h" nogil:
         int taps
         int stride
         int activation
+        int pooled
         float alpha
 
 # Floats that the transformed pixels and products of a unit should stay below: most of a second cache.
@@ -166,8 +168,12 @@ cdef bint scatters_winograd(_Convolution conv):
     return conv.dilation[0] == conv.dilation[1] == 1 and 1.1 * tiles < tiles_of(conv, conv.image) and tiles <= most
 
 
-cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, Slot weight, bint gradient) except NULL:
-    """Record the transform of the weights and the convolution, or the gradient by input; the caller links x, y and the bias."""
+cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, Slot weight, bint gradient,
+                                       Slot pooled) except NULL:
+    """Record the transform of the weights and the convolution, or the gradient by input; the caller links x, y and the bias.
+
+    ``pooled`` takes the place of the outputs, unless None.
+    """
     # Of the gradient the pixels that come in are dy's.
     cdef Py_ssize_t channels = conv.filters if gradient else conv.channels
     cdef Py_ssize_t filters = conv.channels if gradient else conv.filters
@@ -205,11 +211,14 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     cdef Py_ssize_t unit_tiles = a.unit_images * a.unit_rows * a.columns
     cdef Py_ssize_t scratch = 16 * RN_WINOGRAD_SIDE(a.stride) * RN_WINOGRAD_ROW(a.columns, a.taps, a.stride, a.dilation_x)
     scratch += places * (unit_tiles * lanes + 16 + unit_tiles * (RN_PANEL if NARROW else RN_PAIR) + 16)
+    cdef double flops = conv.flops(), bytes = conv.bytes()
+    if pooled is not None:
+        flops += 4.0 * pooled.size
+        bytes -= 4.0 * (<double> conv.n * filters * conv.grid[0] * conv.grid[1] - pooled.size)
     cdef rn_winograd_args *call = <rn_winograd_args *> plan.record(
-        name + ("_winograd_scattered" if scattered else "_winograd"),
+        name + ("_winograd_scattered" if scattered else "_winograd" if pooled is None else "_winograd_pooled"),
         KERNELS.winograd_scattered if scattered else KERNELS.winograd, sizeof(rn_winograd_args),
-        units * divide_up(filters, a.filter_block), scratch * sizeof(float), conv.flops(),
-        conv.bytes() + 4.0 * RN_WINOGRAD_WEIGHTS * pairs)
+        units * divide_up(filters, a.filter_block), scratch * sizeof(float), flops, bytes + 4.0 * RN_WINOGRAD_WEIGHTS * pairs)
     call[0] = a
     plan.link(&call.transformed, transformed, READ)
     return call

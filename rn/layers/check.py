@@ -42,6 +42,14 @@ class ConvWindow(TypedDict):
     groups: int
 
 
+class PoolAfter(TypedDict):
+    """The window of a pooling that is computed with the convolution before it, as the core's doorways take it."""
+
+    pool_size: Pair
+    pool_stride: Pair
+    pool_padding: Sides
+
+
 class PoolWindow(TypedDict):
     """How a pooling window goes over the image, as the core's doorways take it."""
 

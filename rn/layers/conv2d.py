@@ -106,47 +106,67 @@ class Conv2D(Layer):
         that reads y and nobody else does, recorded here too; finish is then ReLU, and the pool's output is returned.
         """
         act = finish or activations.Linear()
-        weight, weight_gradient = self.slots(plan, "weight")
-        bias, bias_gradient = self.slots(plan, "bias") if self.use_bias else (None, None)
-        window: ConvWindow = {
+        weight, bias = instead or (
+            self.slots(plan, "weight")[0],
+            self.slots(plan, "bias")[0] if self.use_bias else None,
+        )
+        if pool is not None:
+            return self._bind_pooled(plan, x, weight, bias, pool)
+        y = self.output_slot(plan)
+        _core.conv2d(plan, x, weight, y, bias=bias, activation=act.kernel, alpha=act.alpha, **self._window())
+        if self.learns(plan) or plan.wants_gradient(x):
+            dy = plan.gradient(y)
+            with plan.backward():
+                if finish is not None:
+                    _core.activate_gradient(plan, None, y, dy, dy, act.kernel, act.alpha)
+                self._record_gradients(plan, x, dy)
+        return y
+
+    def _bind_pooled(
+        self, plan: _core.Plan, x: _core.Slot, weight: _core.Slot, bias: _core.Slot | None, pool: MaxPool2D
+    ) -> _core.Slot:
+        """Record max(convolution, 0), pooled; where one kernel does both, the former is never whole in memory."""
+        window, after = self._window(), pool.after()
+        learns, wants_dx = self.learns(plan), plan.wants_gradient(x)
+        if _core.pools_at_once(x, weight, **window, **after):
+            z, taps = pool.outputs(plan, keep=learns or wants_dx)
+            _core.conv2d_max_pool(plan, x, weight, z, bias=bias, taps=taps, relu=True, **window, **after)
+        else:
+            y = self.output_slot(plan)
+            _core.conv2d(plan, x, weight, y, bias=bias, activation="relu", **window)
+            z, taps = pool.pool(plan, y, keep=learns or wants_dx, relu=True)
+        if taps is None:
+            return z
+        dz = plan.gradient(z)
+        with plan.backward():
+            if not wants_dx and _core.takes_taps(x, weight, **window):
+                dweight, dbias = self._gradient_slots(plan)
+                _core.conv2d_weight_gradient_pooled(plan, x, taps, dz, dweight, dbias=dbias, **window, **after)
+            else:
+                dy = self.output_slot(plan)
+                pool.spread(plan, taps, dz, dy)
+                self._record_gradients(plan, x, dy)
+        return z
+
+    def _record_gradients(self, plan: _core.Plan, x: _core.Slot, dy: _core.Slot) -> None:
+        """Record what is wanted of the gradients by weights and x, from that by the convolution."""
+        if self.learns(plan):
+            dweight, dbias = self._gradient_slots(plan)
+            _core.conv2d_weight_gradient(plan, x, dy, dweight, dbias=dbias, **self._window())
+        if plan.wants_gradient(x):
+            weight = self.slots(plan, "weight")[0]
+            _core.conv2d_input_gradient(plan, dy, weight, plan.gradient(x), **self._window())
+
+    def _gradient_slots(self, plan: _core.Plan) -> tuple[_core.Slot, _core.Slot | None]:
+        return self.slots(plan, "weight")[1], self.slots(plan, "bias")[1] if self.use_bias else None
+
+    def _window(self) -> ConvWindow:
+        return {
             "stride": self.strides,
             "padding": self._sides,
             "dilation": self.dilation,
             "groups": self.groups,
         }
-        if instead is not None:
-            weight, bias = instead
-        y = self.output_slot(plan)
-        _core.conv2d(plan, x, weight, y, bias=bias, activation=act.kernel, alpha=act.alpha, **window)
-        learns, wants_dx = self.learns(plan), plan.wants_gradient(x)
-        out, taps = y, None
-        if pool is not None:
-            out, taps = pool.pool(plan, y, keep=learns or wants_dx, relu=True)
-        if not learns and not wants_dx:
-            return out
-        with plan.backward():
-            if pool is not None and taps is not None:
-                dpooled = plan.gradient(out)
-                if not wants_dx and _core.takes_taps(x, weight, y, **window):
-                    of = pool.window()
-                    _core.conv2d_weight_gradient_pooled(
-                        *(plan, x, y, taps, dpooled, weight_gradient),
-                        dbias=bias_gradient,
-                        pool_size=of["size"],
-                        pool_stride=of["stride"],
-                        pool_padding=of["padding"],
-                        **window,
-                    )
-                    return out
-                pool.spread(plan, taps, dpooled, plan.gradient(y))
-            elif finish is not None:
-                _core.activate_gradient(plan, None, y, plan.gradient(y), plan.gradient(y), act.kernel, act.alpha)
-            dy = plan.gradient(y)
-            if learns:
-                _core.conv2d_weight_gradient(plan, x, dy, weight_gradient, dbias=bias_gradient, **window)
-            if wants_dx:
-                _core.conv2d_input_gradient(plan, dy, weight, plan.gradient(x), **window)
-        return out
 
     def config(self) -> dict[str, Any]:
         return {

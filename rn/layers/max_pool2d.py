@@ -6,7 +6,18 @@ from typing import Any
 
 from rn import _core, initializers, registry
 from rn.layers.base import Layer, Shape
-from rn.layers.check import Padding, Pair, PoolWindow, Sides, image_shape, pair, pool_padding, sides, window_output
+from rn.layers.check import (
+    Padding,
+    Pair,
+    PoolAfter,
+    PoolWindow,
+    Sides,
+    image_shape,
+    pair,
+    pool_padding,
+    sides,
+    window_output,
+)
 
 __all__ = ["MaxPool2D"]
 
@@ -55,20 +66,27 @@ class MaxPool2D(Layer):
 
         ``relu``: x is what ReLU gave, and what ``spread`` leaves is to be the gradient by ReLU's input.
         """
-        y = self.output_slot(plan)
-        taps = plan.tensor(y.shape) if keep else None
+        y, taps = self.outputs(plan, keep=keep)
         with plan.scope(self.name):
-            _core.max_pool2d(plan, x, y, taps=taps, relu=relu, **self.window())
+            _core.max_pool2d(plan, x, y, taps=taps, relu=relu, **self._window())
         return y, taps
+
+    def outputs(self, plan: _core.Plan, *, keep: bool) -> tuple[_core.Slot, _core.Slot | None]:
+        """Return what ``pool`` returns, for whoever records the maxima in its place."""
+        y = self.output_slot(plan)
+        return y, plan.tensor(y.shape) if keep else None
 
     def spread(self, plan: _core.Plan, taps: _core.Slot, dy: _core.Slot, dx: _core.Slot) -> None:
         """Record the gradient by x from that by y."""
         with plan.scope(self.name):
-            _core.max_pool2d_gradient(plan, taps, dy, dx, **self.window())
+            _core.max_pool2d_gradient(plan, taps, dy, dx, **self._window())
 
-    def window(self) -> PoolWindow:
-        """Return the window's sizes as the kernels take them, of a built layer."""
+    def _window(self) -> PoolWindow:
         return {"size": self.pool_size, "stride": self.strides, "padding": self._sides}
+
+    def after(self) -> PoolAfter:
+        """Return the window of a built layer for kernels that compute the layer before it too."""
+        return {"pool_size": self.pool_size, "pool_stride": self.strides, "pool_padding": self._sides}
 
     def config(self) -> dict[str, Any]:
         return {

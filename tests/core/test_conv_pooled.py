@@ -1,4 +1,4 @@
-"""The gradient by weights of a convolution before max pooling, in one pass, against the two passes and float64."""
+"""A convolution and the max pooling after it, and their gradients, in one pass: against the two passes and float64."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def gradients(case: tuple[Any, ...], *, bias: bool = True) -> dict[str, np.ndarr
 
     _core.conv2d(plan, a, w, y, activation="relu", **options)
     _core.max_pool2d(plan, y, z, taps=taps, relu=True, **window)
-    assert _core.takes_taps(a, w, y, **options)
+    assert _core.takes_taps(a, w, **options)
     _core.conv2d_weight_gradient_pooled(
-        *(plan, a, y, taps, dz, results["one"][0]),
+        *(plan, a, taps, dz, results["one"][0]),
         dbias=results["one"][1] if bias else None,
         **{f"pool_{name}": value for name, value in window.items()},
         **options,
@@ -100,9 +100,88 @@ def test_refusals() -> None:
         with pytest.raises(error, match=match):
             _core.conv2d_weight_gradient_pooled(bench.plan, *slots, **{**pool, **options})
 
-    refuses(errors.ShapeError, "taps", x, y, y, pooled, dweight)
-    refuses(errors.ShapeError, "max_pool2d_gradient of", x, y, taps, pooled, dweight, pool_stride=(1, 1))
-    refuses(errors.ShapeError, "bias", x, y, taps, pooled, dweight, dbias=bench.out((2,)))
+    refuses(errors.ShapeError, "taps", x, y, pooled, dweight)
+    refuses(errors.ShapeError, "max_pool2d_gradient of", x, taps, pooled, dweight, pool_stride=(1, 1))
+    refuses(errors.ShapeError, "bias", x, taps, pooled, dweight, dbias=bench.out((2,)))
     deep, weight = bench.out((2, 64, 8, 8)), bench.out((3, 64, 3, 3))
-    assert not _core.takes_taps(deep, weight, y)
-    refuses(errors.OptionError, "takes_taps", deep, y, taps, pooled, weight)
+    assert not _core.takes_taps(deep, weight)
+    refuses(errors.OptionError, "takes_taps", deep, taps, pooled, weight)
+
+
+# forward: x, filters, kernel, padding, and the form
+
+POOLED = [
+    ((3, 24, 13, 13), 30, 3, 0),
+    ((2, 32, 26, 27), 64, 3, 0),
+    ((5, 16, 8, 8), 40, 3, 1),
+    ((1, 64, 21, 30), 17, 3, 1),
+    ((2, 12, 70, 34), 33, 3, 1),
+    ((2, 20, 19, 18), 24, 5, 2),
+    ((1, 16, 37, 16), 32, 5, 0),
+]
+
+
+def pooled_forward(shape: Any, filters: int, kernel: int, padding: int, relu: bool) -> dict[str, np.ndarray]:
+    """Return the maxima and taps, in one pass and in two."""
+    rng = np.random.default_rng(3)
+    bench = Bench()
+    x = rng.normal(size=shape).astype(np.float32)
+    x[0, 0, 2:4, 3] = [np.nan, np.inf]
+    a = bench.put(x)
+    weight = bench.put(rng.normal(size=(filters, shape[1], kernel, kernel)).astype(np.float32))
+    bias = bench.put(rng.normal(size=filters).astype(np.float32))
+    sides = ((padding, padding), (padding, padding))
+    grid = [length + 2 * padding - kernel + 1 for length in shape[2:]]
+    y = bench.out((shape[0], filters, *grid))
+    window: dict[str, Any] = {"size": (2, 2), "stride": (2, 2)}
+    after = {f"pool_{name}": value for name, value in window.items()}
+    pooled = reference.pooled_shape(y.shape, (2, 2), (2, 2), NONE)
+    names = ("one", "two", "one_taps", "two_taps", "alone")
+    slots = {name: bench.out(pooled) for name in names}
+    assert _core.pools_at_once(a, weight, padding=sides, **after)
+    options: dict[str, Any] = {"bias": bias, "padding": sides}
+    for pooled_to, taps in ((slots["one"], slots["one_taps"]), (slots["alone"], None)):
+        _core.conv2d_max_pool(bench.plan, a, weight, pooled_to, taps=taps, relu=relu, **options, **after)
+    _core.conv2d(bench.plan, a, weight, y, activation="relu" if relu else "linear", **options)
+    _core.max_pool2d(bench.plan, y, slots["two"], taps=slots["two_taps"], relu=relu, **window)
+    bench.run()
+    return {"y": bench.get(y)} | {name: bench.get(slots[name]).view(np.int32) for name in names}
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize(("shape", "filters", "kernel", "padding"), POOLED)
+def test_pooling_at_once_gives_the_bits_of_two_passes(shape: Any, filters: int, kernel: int, padding: int, relu: bool):
+    got = with_threads(lambda: pooled_forward(shape, filters, kernel, padding, relu))
+    np.testing.assert_array_equal(got["one"], got["two"])
+    np.testing.assert_array_equal(got["one"], got["alone"])
+    np.testing.assert_array_equal(got["one_taps"], got["two_taps"])
+    assert np.isnan(got["y"]).any()
+    assert set(np.unique(got["one_taps"])) == ({-1, 0, 1, 2, 3} if relu else {0, 1, 2, 3})
+    expected = reference.max_pool2d(got["y"], (2, 2), (2, 2), NONE)
+    np.testing.assert_array_equal(got["one"].view(np.float32), expected)
+
+
+def test_what_is_not_pooled_at_once_is_refused() -> None:
+    bench = Bench()
+    x, weight, pooled = bench.out((2, 32, 16, 16)), bench.out((32, 32, 3, 3)), bench.out((2, 32, 7, 7))
+    pool: dict[str, Any] = {"pool_size": (2, 2), "pool_stride": (2, 2)}
+
+    def refuses(error: type[Exception], match: str, *slots: Any, **options: Any) -> None:
+        with pytest.raises(error, match=match):
+            _core.conv2d_max_pool(bench.plan, *slots, **{**pool, **options})
+
+    refuses(errors.ShapeError, "max_pool2d of", x, weight, bench.out((2, 32, 8, 8)))
+    refuses(errors.ShapeError, "taps", x, weight, pooled, taps=bench.out((2, 32, 8, 8)))
+    refuses(errors.ShapeError, "bias", x, weight, pooled, bias=bench.out((31,)))
+    refuses(errors.OptionError, "conv2d_max_pool", x, weight, pooled, taps=pooled)
+    for options in ({"pool_size": (3, 3)}, {"pool_stride": (1, 1)}, {"pool_padding": ((1, 1), (1, 1))}):
+        refuses(errors.OptionError, "pools_at_once", x, weight, pooled, **options)
+    refuses(errors.OptionError, "pools_at_once", x, weight, pooled, dilation=(2, 2))
+    few = bench.out((2, 1, 16, 16)), bench.out((2, 1, 3, 3)), bench.out((2, 2, 7, 7))
+    refuses(errors.OptionError, "pools_at_once", *few)
+    before = _core.get_winograd()
+    _core.set_winograd(False)
+    try:
+        refuses(errors.OptionError, "pools_at_once", x, weight, pooled)
+    finally:
+        _core.set_winograd(before)

@@ -141,20 +141,27 @@ static inline ptrdiff_t window_tap(const rn_pool_args *a, const float *x, float 
     return -1;
 }
 
-/* Taps to where they are kept: none where relu was before and the maximum is 0, but relu lets NaN through. */
-static RN_ALWAYS_INLINE void keep_taps(const rn_pool_args *a, vi tap, vf best, int32_t *to, ptrdiff_t room) {
-    if (a->relu) tap = vi_select(vf_le(best, vf_zero()), vi_set(-1), tap);
-    vf_store_first((float *)to, room, vi_as_float(tap));
+/* With relu no window whose maximum is 0 has a tap; relu lets NaN through. */
+static RN_ALWAYS_INLINE vi drop_taps(int relu, vi tap, vf best) {
+    return relu ? vi_select(vf_le(best, vf_zero()), vi_set(-1), tap) : tap;
 }
 
-/* Of windows of 2 x 2, row by row: 0 to 3. */
-static RN_ALWAYS_INLINE vi tap_of_halves(const int with_nan, const vf cell[4], vf best) {
+/* Of windows of 2 x 2, whose cells come row by row: the maxima, joined as pool_forward_halves joins rows; and the taps. */
+static RN_ALWAYS_INLINE vf largest_of_halves(const vf cell[4]) {
+    return larger_or_nan(larger_or_nan(cell[0], cell[2]), larger_or_nan(cell[1], cell[3]));
+}
+
+static RN_ALWAYS_INLINE vi first_match(const int with_nan, const vf cell[4], vf best) {
     vi tap = vi_set(3);
     for (int i = 2; i >= 0; i--) {
         const vm match = with_nan ? vm_or(vf_eq(cell[i], best), vf_is_nan(cell[i])) : vf_eq(cell[i], best);
         tap = vi_select(match, vi_set(i), tap);
     }
     return tap;
+}
+
+static RN_ALWAYS_INLINE vi tap_of_halves(const vf cell[4], vf best, int relu) {
+    return drop_taps(relu, vm_any(vf_is_nan(best)) ? first_match(1, cell, best) : first_match(0, cell, best), best);
 }
 
 /* Of windows of 2 x 2: rows are joined before neighbours, which halves the shuffles unless cells are needed for their taps.
@@ -170,10 +177,9 @@ static RN_ALWAYS_INLINE void pool_forward_halves(const int mean, const int narro
                 vf cell[4];
                 load_pairs(narrow, x + 2 * ox, x_end, &cell[0], &cell[1]);
                 load_pairs(narrow, x + w + 2 * ox, x_end, &cell[2], &cell[3]);
-                const vf best = larger_or_nan(larger_or_nan(cell[0], cell[2]), larger_or_nan(cell[1], cell[3]));
+                const vf best = largest_of_halves(cell);
                 vf_store_first(to, room, best);
-                const vi tap = vm_any(vf_is_nan(best)) ? tap_of_halves(1, cell, best) : tap_of_halves(0, cell, best);
-                keep_taps(a, tap, best, taps + oy * ow + ox, room);
+                vf_store_first((float *)taps + oy * ow + ox, room, vi_as_float(tap_of_halves(cell, best, a->relu)));
                 continue;
             }
             vf row[2], next[2];
@@ -233,7 +239,7 @@ static RN_ALWAYS_INLINE void pool_forward_plane(int mean, const rn_pool_args *a,
                              : a->sw == 2  ? block_taps(0, 2, a, x, result, oy, block)
                                            : block_taps(0, a->sw, a, x, result, oy, block);
             int32_t *tap = taps + oy * a->ow;
-            keep_taps(a, found, result, tap + ox, y_end - y - ox);
+            vf_store_first((float *)tap + ox, y_end - y - ox, vi_as_float(drop_taps(a->relu, found, result)));
             if (vm_any(vf_is_nan(result)))
                 for (ptrdiff_t l = ox; l < a->ow && l < ox + VL; l++) tap[l] = (int32_t)window_tap(a, x, y[l], oy, l);
         }

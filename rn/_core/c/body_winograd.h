@@ -236,6 +236,47 @@ static RN_ALWAYS_INLINE void put_outputs(winograd_form f, const rn_winograd_args
     }
 }
 
+/* The same pooled by windows of 2 x 2, which do not reach from tile to tile: filters stay in the lanes until then. */
+static RN_ALWAYS_INLINE void put_pooled(winograd_form f, const rn_winograd_args *a, const winograd_unit *u, const float *m,
+                                        ptrdiff_t filter, ptrdiff_t lanes) {
+    enum { MOST = WINOGRAD_MOST_STEP };
+    const int half = f.step / 2;
+    const tile_block *b = &u->block;
+    const ptrdiff_t height = a->out_height / 2, width = a->out_width / 2, size = height * width, chunk = VL / half;
+    const vf bias = a->bias != NULL ? vf_load_first(a->bias + filter, lanes) : vf_zero();
+    vf output[MOST][MOST], best[MOST / 2][VL], tap[MOST / 2][VL];
+    vf *const row[MOST] = {output[0], output[1], output[2], output[3]};
+    for (ptrdiff_t image = b->first_image; image < b->first_image + b->images; image++) {
+        const ptrdiff_t planes = (image * a->filters + filter) * size;
+        for (ptrdiff_t i = b->first_row; i < b->first_row + b->rows; i++)
+            for (ptrdiff_t j = 0; j < b->columns; j += chunk) {
+                const ptrdiff_t tiles = least(chunk, b->columns - j), count = width - j * half;
+                for (ptrdiff_t k = 0; k < tiles; k++, m += u->m_row) {
+                    transform_outputs(f, a, m, u->m_plane, bias, row, 0, 1);
+                    for (int p = 0; p < half; p++)
+                        for (int q = 0; q < half; q++) {
+                            const vf cell[4] = {output[2 * p][2 * q], output[2 * p][2 * q + 1], output[2 * p + 1][2 * q],
+                                                output[2 * p + 1][2 * q + 1]};
+                            best[p][k * half + q] = largest_of_halves(cell);
+                            if (a->pool_taps == NULL) continue;
+                            tap[p][k * half + q] =
+                                vi_as_float(tap_of_halves(cell, best[p][k * half + q], a->activation == RN_RELU));
+                        }
+                }
+                for (ptrdiff_t k = tiles * half; k < VL; k++)
+                    for (int p = 0; p < half; p++) best[p][k] = tap[p][k] = vf_zero();
+                for (int p = 0; p < half && i * half + p < height; p++) {
+                    const ptrdiff_t at = planes + (i * half + p) * width + j * half;
+                    vf_transpose(best[p]);
+                    for (ptrdiff_t l = 0; l < lanes; l++) vf_store_first(a->y + at + l * size, count, best[p][l]);
+                    if (a->pool_taps == NULL) continue;
+                    vf_transpose(tap[p]);
+                    for (ptrdiff_t l = 0; l < lanes; l++) vf_store_first((float *)a->pool_taps + at + l * size, count, tap[p][l]);
+                }
+            }
+    }
+}
+
 /* The filters of a tile of the call. */
 typedef struct {
     ptrdiff_t first, end;
@@ -280,7 +321,12 @@ static RN_ALWAYS_INLINE void winograd_tile(winograd_form f, const rn_winograd_ar
     transform_all_pixels(f, &stage, &u.block, across, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
     for (ptrdiff_t m = range.first, filters; m < range.end; m += filters) {
         filters = multiply_places(a, &u, m, range.end);
-        for (ptrdiff_t l = 0; l < filters; l += VL) put_outputs(f, a, &u, across, u.m + l, m + l, least(VL, filters - l));
+        for (ptrdiff_t l = 0; l < filters; l += VL) {
+            if (a->pooled)
+                put_pooled(f, a, &u, u.m + l, m + l, least(VL, filters - l));
+            else
+                put_outputs(f, a, &u, across, u.m + l, m + l, least(VL, filters - l));
+        }
     }
 }
 

@@ -464,7 +464,11 @@ typedef struct {
  * output.
  *
  * winograd_scattered: the gradient by input from x = dy, over tiles of dy; dy reaches `top` rows above and `left` columns before
- * y's first. Units are whole images, and nothing is dilated. */
+ * y's first. Units are whole images, and nothing is dilated.
+ *
+ * Where `pooled`, y is what max_pool2d makes of those outputs by windows of 2 x 2 side by side, and pool_taps, written where not
+ * NULL, are its taps, with relu where that is the activation; nothing is dilated, and the activation is one up to
+ * RN_LEAKY_RELU. */
 enum { RN_WINOGRAD_MOST_DILATION = 4 };
 #define RN_WINOGRAD_SIDE(stride) ((stride) == 2 ? 9 : 6)
 #define RN_WINOGRAD_ROW(columns, taps, stride, dilation) \
@@ -472,9 +476,10 @@ enum { RN_WINOGRAD_MOST_DILATION = 4 };
 typedef struct {
     const float *x, *transformed, *bias;
     float *y;
+    int32_t *pool_taps;
     ptrdiff_t images, channels, filters, height, width, out_height, out_width, top, left;
     ptrdiff_t rows, columns, unit_images, unit_rows, filter_block, dilation_y, dilation_x;
-    int taps, stride, activation;
+    int taps, stride, activation, pooled;
     float alpha;
 } rn_winograd_args;
 
