@@ -38,11 +38,13 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t out_first
         ptrdiff_t block
         ptrdiff_t blocks
+        rn_pool_args pool
         int phases
         int in_place
         int colliding
         int scattered
         int weight_packed
+        int pooled
         int activation
         float alpha
 
@@ -246,6 +248,8 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
     if a.scattered and not filters_in_lanes:
         blocks = max(blocks, a.rows * positions // MOST_COPIED)
     a.block = even_block(positions, blocks, w.grid_width if filters_in_lanes and w.grid_height > 1 else RN_PANEL)
+    if a.pooled:
+        a.block = positions
     a.blocks = divide_up(positions, a.block)
 
     cdef Py_ssize_t products = a.channels * taps, offsets = RN_KC
@@ -257,14 +261,14 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
     cdef Py_ssize_t scratch = a.phases * RN_COLLECTED * RN_PANEL if filters_in_lanes else RN_KC * RN_PAIR, grid_rows
     if a.weight_packed and not filters_in_lanes:
         scratch += a.rows * RN_KC
-    if a.scattered and not filters_in_lanes:
+    if (a.scattered or a.pooled) and not filters_in_lanes:
         scratch += a.rows * a.block
     if w.padded and not filters_in_lanes:
         grid_rows = min(w.grid_height, (a.block - 1) // w.grid_width + 2)
         scratch += copied_channels * copied_width * reach(grid_rows, w.stride_y, w.tap_rows, w.tap_step_y)
         scratch += RN_PANEL  # the copy writes whole vectors
     cdef rn_convolve_args *call = <rn_convolve_args *> plan.record(
-        name + FORM_NAMES[<int> form], KERNELS.convolve_filters if filters_in_lanes else KERNELS.convolve,
+        name + FORM_NAMES[<int> form] + ("_pooled" if a.pooled else ""), KERNELS.convolve_filters if filters_in_lanes else KERNELS.convolve,
         sizeof(rn_convolve_args), a.images * a.groups * a.blocks, offsets * sizeof(ptrdiff_t) + scratch * sizeof(float), flops,
         bytes)
     call[0] = a
@@ -337,11 +341,7 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
         if bias is not None:
             plan.link(&depthwise.bias, bias, READ)
         return
-    cdef rn_convolve_args wanted
-    memset(&wanted, 0, sizeof(wanted))
-    wanted.window, wanted.phases = conv.window(), 1
-    wanted.images, wanted.groups, wanted.channels, wanted.rows = conv.n, groups, conv.channels, conv.filters
-    wanted.out_plane, wanted.out_row, wanted.out_column = conv.grid[0] * conv.grid[1], conv.grid[1], 1
+    cdef rn_convolve_args wanted = forward_sizes(conv)
     wanted.activation = code
     wanted.alpha = alpha
     cdef Slot weights = forward_filters(plan, conv, weight) if form == DIRECT_FILTERS else weight
@@ -361,10 +361,15 @@ def pools_at_once(Slot x, Slot weight, *, stride=(1, 1), padding=((0, 0), (0, 0)
 
 
 cdef bint puts_pooled(_Convolution conv, size, stride, padding):
-    """Windows of 2 x 2 side by side lie in tiles of 4 x 4, and of 2 x 2, outputs."""
-    if (size, stride, padding) != ((2, 2), (2, 2), ((0, 0), (0, 0))) or min(conv.grid[0], conv.grid[1]) < 2:
-        return False
-    return conv.dilation[0] == conv.dilation[1] == 1 and form_of(conv, False) == WINOGRAD_TILES
+    """In Winograd's form for windows of 2 x 2 side by side, which lie in tiles of 4 x 4 and 2 x 2 outputs; directly with pixels in
+    the lanes for all windows, where a tile is a whole image whose outputs stay in the second cache."""
+    cdef ConvForm form = form_of(conv, False)
+    if form == WINOGRAD_TILES:
+        return ((size, stride, padding) == ((2, 2), (2, 2), ((0, 0), (0, 0))) and min(conv.grid[0], conv.grid[1]) > 1
+                and conv.dilation[0] == conv.dilation[1] == 1)
+    cdef Py_ssize_t images = max(conv.n * conv.groups, 1)
+    return (form == DIRECT_PIXELS and conv.filters * conv.grid[0] * conv.grid[1] <= MOST_COPIED
+            and (images >= WANTED_TILES or conv.flops() / images < 2.0 * TILE_FLOPS))
 
 
 def conv2d_max_pool(
@@ -380,21 +385,48 @@ def conv2d_max_pool(
     cdef _Convolution conv = _Convolution(x, weight, None, stride, padding, dilation, groups)
     if not puts_pooled(conv, pool_size, pool_stride, pool_padding):
         raise OptionError("this convolution is not pooled at once (see pools_at_once)")
-    pooling_of("max_pool2d", conv.output(), pooled.shape, pool_size, pool_stride, pool_padding)
+    cdef rn_pool_args pool = pooling_of("max_pool2d", conv.output(), pooled.shape, pool_size, pool_stride, pool_padding)
     if bias is not None and bias.size != weight.shape[0]:
         raise ShapeError(f"a bias of {weight.shape[0]} filters has as many elements, not {bias.size}")
     refuse_overlap("conv2d_max_pool", pooled, (x, weight, bias, taps))
     if taps is not None:
         same_shape("taps", taps, "pooled", pooled)
         refuse_overlap("conv2d_max_pool", taps, (x, weight, bias))
-    cdef rn_winograd_args *a = record_winograd(plan, "conv2d", conv, weight, False, pooled)
-    a.activation, a.pooled = RN_RELU if relu else RN_LINEAR, True
-    plan.link(&a.x, x, READ)
-    plan.link(&a.y, pooled, WRITE)
+    cdef rn_winograd_args *winograd
+    if form_of(conv, False) == WINOGRAD_TILES:
+        winograd = record_winograd(plan, "conv2d", conv, weight, False, pooled)
+        winograd.activation, winograd.pooled = RN_RELU if relu else RN_LINEAR, True
+        plan.link(&winograd.x, x, READ)
+        plan.link(&winograd.y, pooled, WRITE)
+        if taps is not None:
+            plan.link(&winograd.pool_taps, taps, WRITE)
+        if bias is not None:
+            plan.link(&winograd.bias, bias, READ)
+        return
+    cdef rn_convolve_args wanted = forward_sizes(conv)
+    wanted.activation = RN_RELU if relu else RN_LINEAR
+    pool.relu = relu
+    wanted.pool, wanted.pooled = pool, True
+    cdef double outputs = <double> conv.n * conv.groups * conv.filters * conv.grid[0] * conv.grid[1]
+    cdef rn_convolve_args *a = record_convolve(
+        plan, "conv2d", DIRECT_PIXELS, &wanted, conv.flops() + <double> pooled.size * pool.kh * pool.kw,
+        conv.bytes() + 4.0 * (pooled.size - outputs))
+    plan.link(&a.source, x, READ)
+    plan.link(&a.weight, weight, READ)
+    plan.link(&a.pool.result, pooled, WRITE)
     if taps is not None:
-        plan.link(&a.pool_taps, taps, WRITE)
+        plan.link(&a.pool.taps, taps, WRITE)
     if bias is not None:
         plan.link(&a.bias, bias, READ)
+
+
+cdef rn_convolve_args forward_sizes(_Convolution conv):
+    cdef rn_convolve_args a
+    memset(&a, 0, sizeof(a))
+    a.window, a.phases = conv.window(), 1
+    a.images, a.groups, a.channels, a.rows = conv.n, conv.groups, conv.channels, conv.filters
+    a.out_plane, a.out_row, a.out_column = conv.grid[0] * conv.grid[1], conv.grid[1], 1
+    return a
 
 
 cdef Slot forward_filters(Plan plan, _Convolution conv, Slot weight):

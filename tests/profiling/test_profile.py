@@ -92,8 +92,8 @@ def test_times_fit_each_other() -> None:
         assert 0.0 < row.busy <= 2.02 * row.seconds
     # Two threads share each call, and both their times count: the caller's, and the other's where it came in time.
     events = np.frombuffer(p._core.events, EVENT)
-    calls = events[[p._core.keys[row][0] == "conv2d_winograd" for row in events["row"]]]
-    shared = by_name(p.kernels)["conv2d_winograd"]
+    calls = events[[p._core.keys[row][0] == "conv2d_winograd_pooled" for row in events["row"]]]
+    shared = by_name(p.kernels)["conv2d_winograd_pooled"]
     assert len(calls) == shared.calls
     assert (calls["threads"] == 2).all()
     spans = np.frombuffer(p._core.spans, SPAN)

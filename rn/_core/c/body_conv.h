@@ -50,16 +50,18 @@ KERNEL(convolve) {
     ptrdiff_t *offset = scratch;
     float *panel = (float *)(offset + RN_KC);
     float *packed = panel + RN_KC * RN_PAIR;                          /* [rows, RN_KC] where weights are packed */
-    float *block = packed + (a->weight_packed ? a->rows * RN_KC : 0); /* [rows, block] where the output is scattered */
-    float *copy = block + (a->scattered ? a->rows * a->block : 0);    /* the padded part of the image; panel lies before it */
+    float *block = packed + (a->weight_packed ? a->rows * RN_KC : 0); /* [rows, block] where outputs go on from there */
+    const int aside = a->scattered || a->pooled;
+    float *copy = block + (aside ? a->rows * a->block : 0); /* the padded part of the image; panel lies before it */
 
     const ptrdiff_t plane = (image * a->groups + group) * a->channels;
     const float *weight = a->weight + group * a->rows * k_all;
-    float *out = a->out + (image * a->groups + group) * a->rows * a->out_plane + a->out_first;
+    const ptrdiff_t first_plane = (image * a->groups + group) * a->rows;
+    float *out = a->pooled ? NULL : a->out + first_plane * a->out_plane + a->out_first;
     micro_tile t = {.a_step = 1, .runs = 1, .activation = a->activation, .alpha = a->alpha};
-    t.c_row = a->scattered ? a->block : a->out_plane;
-    t.c_far = !a->scattered;
-    float *c = a->scattered ? block : out + first;
+    t.c_row = aside ? a->block : a->out_plane;
+    t.c_far = !aside;
+    float *c = aside ? block : out + first;
     const float *bias = a->bias != NULL ? a->bias + group * a->rows : NULL;
 
     rows_ahead next;
@@ -111,6 +113,10 @@ KERNEL(convolve) {
         begin += k;
     } while (begin < k_all);
     if (a->scattered) scatter(a, block, a->block, first, pixels, out);
+    if (a->pooled) {
+        const ptrdiff_t pooled = first_plane * a->pool.oh * a->pool.ow;
+        pool_forward(0, &a->pool, a->rows, block, a->pool.result + pooled, a->pool.taps == NULL ? NULL : a->pool.taps + pooled);
+    }
 }
 
 KERNEL(turn_weights) {

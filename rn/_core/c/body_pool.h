@@ -254,15 +254,13 @@ static RN_ALWAYS_INLINE void pool_forward_by_window(int mean, const rn_pool_args
         }
 }
 
-static RN_ALWAYS_INLINE void pool_forward(int mean, const rn_pool_args *a, ptrdiff_t tile) {
-    const ptrdiff_t begin = tile * a->group, end = begin + a->group < a->planes ? begin + a->group : a->planes;
+/* `count` planes from x to y and, unless NULL, taps. */
+static RN_ALWAYS_INLINE void pool_forward(int mean, const rn_pool_args *a, ptrdiff_t count, const float *x, float *y,
+                                          int32_t *taps) {
     const ptrdiff_t in = a->h * a->w, out = a->oh * a->ow;
-    const float *x_end = a->x + end * in, *y_end = a->result + end * out;
-    for (ptrdiff_t plane = begin; plane < end; plane++) {
-        const float *x = a->x + plane * in;
-        float *y = a->result + plane * out;
-        int32_t *taps = mean || a->taps == NULL ? NULL : a->taps + plane * out;
-        const int inner = pool_inner(a, end - plane - 1);
+    const float *x_end = x + count * in, *y_end = y + count * out;
+    for (ptrdiff_t behind = count - 1; behind >= 0; behind--, x += in, y += out, taps += taps == NULL ? 0 : out) {
+        const int inner = pool_inner(a, behind);
         if (!pool_halves(a) && pool_by_window(a))
             pool_forward_by_window(mean, a, x, y, taps);
         else if (!pool_halves(a))
@@ -276,5 +274,11 @@ static RN_ALWAYS_INLINE void pool_forward(int mean, const rn_pool_args *a, ptrdi
     }
 }
 
-KERNEL(max_pool2d) { (void)scratch, pool_forward(0, arguments, tile); }
-KERNEL(avg_pool2d) { (void)scratch, pool_forward(1, arguments, tile); }
+static RN_ALWAYS_INLINE void pool_tile(int mean, const rn_pool_args *a, ptrdiff_t tile) {
+    const ptrdiff_t begin = tile * a->group, out = begin * a->oh * a->ow;
+    pool_forward(mean, a, least(a->group, a->planes - begin), a->x + begin * a->h * a->w, a->result + out,
+                 mean || a->taps == NULL ? NULL : a->taps + out);
+}
+
+KERNEL(max_pool2d) { (void)scratch, pool_tile(0, arguments, tile); }
+KERNEL(avg_pool2d) { (void)scratch, pool_tile(1, arguments, tile); }

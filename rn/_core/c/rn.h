@@ -382,9 +382,11 @@ typedef struct {
  * column matrix is written out: RN_KC rows of it and a few panels of pixels at a time are packed into scratch, and all filters
  * pass over them. A tile is `block` positions of one group of one image; there are `blocks` of them. in_place: one tap, nothing
  * between the pixels; colliding: but the planes' lines push each other out of the first cache, so the first filters pack them.
- * Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PAIR; rows * RN_KC where weights are packed; rows * block where scattered;
- * the block's part of the image for the channels of RN_KC rows, where padded. phases is 1; beside and weight_beside are
- * convolve_filters'. 2 images groups rows positions channels taps FLOPs; 4 (source + weight + out) bytes. */
+ * Where `pooled`, out is NULL and a tile's block, all positions, goes through `pool`, whose planes are those of out and whose x
+ * is NULL, to its result. Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PAIR; rows * RN_KC where weights are packed; rows *
+ * block where scattered or pooled; the block's part of the image for the channels of RN_KC rows, where padded. phases is 1;
+ * beside and weight_beside are convolve_filters'. 2 images groups rows positions channels taps FLOPs; 4 (source + weight + out)
+ * bytes. */
 typedef struct {
     rn_window window, beside;
     const float *source, *weight, *weight_beside, *bias;
@@ -392,7 +394,8 @@ typedef struct {
     ptrdiff_t images, groups, channels, rows;
     ptrdiff_t out_plane, out_row, out_column, out_first;
     ptrdiff_t block, blocks;
-    int phases, in_place, colliding, scattered, weight_packed, activation;
+    rn_pool_args pool;
+    int phases, in_place, colliding, scattered, weight_packed, pooled, activation;
     float alpha;
 } rn_convolve_args;
 
