@@ -98,7 +98,7 @@ def check_callgrind(folder: str) -> str:
 
 def check_gdb(folder: str) -> str:
     """What gdb does: it stops in a kernel, shows where it was called from, and steps to another line of it."""
-    kernel = f"rn_max_pool2d_{_core.instruction_set()}"
+    kernel = f"rn_convolve_{_core.instruction_set()}"
     orders = ("set breakpoint pending on", f"break {kernel}", "run", "backtrace 30", "next", "next", "kill")
     options = [part for order in orders for part in ("-ex", order)]
     command = ("gdb", "-batch", "-nx", *options, "--args", sys.executable, WORK, "train", "0")
@@ -106,7 +106,7 @@ def check_gdb(folder: str) -> str:
     need(rf"Breakpoint 1, {kernel} \(arguments=", text, "gdb")
     need(r"#\d+ .*Plan__replay", text, "gdb")
     need(r"#\d+ .*PyEval", text, "gdb")
-    return need(r"body_pool\.h:\d+", text, "gdb")
+    return need(r"body_conv\.h:\d+", text, "gdb")
 
 
 def check_counted_flops(folder: str) -> str:

@@ -267,8 +267,9 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
         grid_rows = min(w.grid_height, (a.block - 1) // w.grid_width + 2)
         scratch += copied_channels * copied_width * reach(grid_rows, w.stride_y, w.tap_rows, w.tap_step_y)
         scratch += RN_PANEL  # the copy writes whole vectors
+    cdef rn_kernel kernel = KERNELS.convolve_filters if filters_in_lanes else KERNELS.convolve
     cdef rn_convolve_args *call = <rn_convolve_args *> plan.record(
-        name + FORM_NAMES[<int> form] + ("_pooled" if a.pooled else ""), KERNELS.convolve_filters if filters_in_lanes else KERNELS.convolve,
+        name + FORM_NAMES[<int> form] + ("_pooled" if a.pooled else ""), kernel,
         sizeof(rn_convolve_args), a.images * a.groups * a.blocks, offsets * sizeof(ptrdiff_t) + scratch * sizeof(float), flops,
         bytes)
     call[0] = a
@@ -361,8 +362,8 @@ def pools_at_once(Slot x, Slot weight, *, stride=(1, 1), padding=((0, 0), (0, 0)
 
 
 cdef bint puts_pooled(_Convolution conv, size, stride, padding):
-    """In Winograd's form for windows of 2 x 2 side by side, which lie in tiles of 4 x 4 and 2 x 2 outputs; directly with pixels in
-    the lanes for all windows, where a tile is a whole image whose outputs stay in the second cache."""
+    """In Winograd's form windows of 2 x 2 side by side, which lie in its tiles of 4 x 4 and 2 x 2 outputs; directly with pixels in
+    the lanes all windows, where a tile is a whole image whose outputs stay in the second cache."""
     cdef ConvForm form = form_of(conv, False)
     if form == WINOGRAD_TILES:
         return ((size, stride, padding) == ((2, 2), (2, 2), ((0, 0), (0, 0))) and min(conv.grid[0], conv.grid[1]) > 1
