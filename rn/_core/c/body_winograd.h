@@ -237,8 +237,8 @@ static RN_ALWAYS_INLINE void put_outputs(winograd_form f, const rn_winograd_args
 }
 
 /* The same pooled by windows of 2 x 2, which do not reach from tile to tile: filters stay in the lanes until then. */
-static RN_ALWAYS_INLINE void put_pooled(winograd_form f, const rn_winograd_args *a, const winograd_unit *u, const float *m,
-                                        ptrdiff_t filter, ptrdiff_t lanes) {
+static RN_ALWAYS_INLINE void put_pooled_of(winograd_form f, const rn_winograd_args *a, const winograd_unit *u, const float *m,
+                                           ptrdiff_t filter, ptrdiff_t lanes) {
     enum { MOST = WINOGRAD_MOST_STEP };
     const int half = f.step / 2;
     const tile_block *b = &u->block;
@@ -275,6 +275,12 @@ static RN_ALWAYS_INLINE void put_pooled(winograd_form f, const rn_winograd_args 
                 }
             }
     }
+}
+
+/* Of all `filters` that m holds; apart from what does not pool, whose registers it would take. */
+static RN_NO_INLINE void put_pooled(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t first, ptrdiff_t filters) {
+    for (ptrdiff_t l = 0; l < filters; l += VL)
+        FOR_WINOGRAD_FORM(put_pooled_of, a, u, u->m + l, first + l, least(VL, filters - l));
 }
 
 /* The filters of a tile of the call. */
@@ -321,12 +327,11 @@ static RN_ALWAYS_INLINE void winograd_tile(winograd_form f, const rn_winograd_ar
     transform_all_pixels(f, &stage, &u.block, across, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
     for (ptrdiff_t m = range.first, filters; m < range.end; m += filters) {
         filters = multiply_places(a, &u, m, range.end);
-        for (ptrdiff_t l = 0; l < filters; l += VL) {
-            if (a->pooled)
-                put_pooled(f, a, &u, u.m + l, m + l, least(VL, filters - l));
-            else
-                put_outputs(f, a, &u, across, u.m + l, m + l, least(VL, filters - l));
+        if (a->pooled) {
+            put_pooled(a, &u, m, filters);
+            continue;
         }
+        for (ptrdiff_t l = 0; l < filters; l += VL) put_outputs(f, a, &u, across, u.m + l, m + l, least(VL, filters - l));
     }
 }
 
