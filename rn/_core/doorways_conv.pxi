@@ -364,8 +364,8 @@ def pools_at_once(Slot x, Slot weight, *, stride=(1, 1), padding=((0, 0), (0, 0)
 cdef bint puts_pooled(_Convolution conv, size, stride, padding):
     """Whether one kernel does both.
 
-    In Winograd's form for windows of 2 x 2 side by side, which lie in its tiles of 4 x 4 and 2 x 2 outputs; directly with pixels in
-    the lanes for all windows, where a tile is a whole image whose outputs stay in the second cache.
+    In Winograd's form for windows of 2 x 2 side by side, which lie in its tiles of 4 x 4 and 2 x 2 outputs; directly with pixels
+    in the lanes for all windows, where a tile is a whole image whose outputs stay in the second cache.
     """
     cdef ConvForm form = form_of(conv, False)
     if form == WINOGRAD_TILES:
