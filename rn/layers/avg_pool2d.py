@@ -39,7 +39,8 @@ class AvgPool2D(Layer):
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         channels, height, width = image_shape(self.name, input_shape)
         self._sides: Sides = sides(self.padding, (height, width), self.pool_size, self.strides)
-        return (channels, *window_output(self.name, (height, width), self._sides, self.pool_size, self.strides))
+        size = window_output(self.name, (height, width), self._sides, self.pool_size, self.strides, what="window")
+        return (channels, *size)
 
     def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
         window: PoolWindow = {"size": self.pool_size, "stride": self.strides, "padding": self._sides}

@@ -139,18 +139,27 @@ def image_shape(layer: str, input_shape: tuple[int, ...]) -> tuple[int, int, int
     return channels, height, width
 
 
-def window_output(layer: str, size: Pair, padding: Sides, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)) -> Pair:
+def window_output(
+    layer: str,
+    size: Pair,
+    padding: Sides,
+    kernel: Pair,
+    stride: Pair,
+    dilation: Pair = (1, 1),
+    *,
+    what: str = "kernel",
+) -> Pair:
     """Return the output's (height, width).
 
-    Floor((side + pads - dilation (kernel - 1) - 1) / stride) + 1, or ``ShapeError``.
+    Floor((side + pads - dilation (kernel - 1) - 1) / stride) + 1, or ``ShapeError``, which calls the kernel ``what``.
     """
     padded = [size[i] + sum(padding[i]) for i in range(2)]
     reach = [dilation[i] * (kernel[i] - 1) + 1 for i in range(2)]
     if padded[0] < reach[0] or padded[1] < reach[1]:
-        hint = "" if any(map(any, padding)) else '; use a smaller kernel or padding="same"'
+        hint = "" if any(map(any, padding)) else f'; use a smaller {what} or padding="same"'
         hint += "; shapes are (channels, height, width)"
         raise ShapeError(
-            f"layer {layer!r}: a kernel that spans {reach[0]}x{reach[1]} is larger than its input of "
+            f"layer {layer!r}: a {what} that spans {reach[0]}x{reach[1]} is larger than its input of "
             f"{padded[0]}x{padded[1]}{hint}"
         )
     return (padded[0] - reach[0]) // stride[0] + 1, (padded[1] - reach[1]) // stride[1] + 1

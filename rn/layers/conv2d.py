@@ -38,7 +38,8 @@ class Conv2D(Layer):
 
     In Winograd's form, taken where it pays, tiles of outputs are computed together: a NaN or an infinity in x spreads
     to all outputs of its tiles, not only to those that see it, and what is exactly 0 in the direct form, such as a
-    black border without bias, may be a rounding error of either sign, so that the gradient of a ReLU passes or not.
+    black border without bias, may be a rounding error of either sign, so that the gradient of a ReLU passes or not, and
+    what is equal there may differ here, so that a pool gives its gradient to another of the equal cells.
     ``rn.set_winograd(False)`` or ``RN_WINOGRAD=0`` turns the form off.
 
     Arguments: ``filters``; ``kernel_size``, a whole number or (height, width); ``activation``; ``strides``;

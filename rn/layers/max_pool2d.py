@@ -50,7 +50,8 @@ class MaxPool2D(Layer):
     def build(self, input_shape: Shape, rng: initializers.WeightSource) -> Shape:
         channels, height, width = image_shape(self.name, input_shape)
         self._sides: Sides = sides(self.padding, (height, width), self.pool_size, self.strides)
-        return (channels, *window_output(self.name, (height, width), self._sides, self.pool_size, self.strides))
+        size = window_output(self.name, (height, width), self._sides, self.pool_size, self.strides, what="window")
+        return (channels, *size)
 
     def bind(self, plan: _core.Plan, x: _core.Slot) -> _core.Slot:
         y, taps = self.pool(plan, x, keep=plan.wants_gradient(x))
