@@ -356,7 +356,7 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
 
 def pools_at_once(Slot x, Slot weight, *, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), Py_ssize_t groups=1,
                   pool_size, pool_stride, pool_padding=((0, 0), (0, 0))) -> bool:
-    """Return whether ``conv2d_max_pool`` takes this convolution and pool, by one sample's shape. Raises as ``conv2d``."""
+    """Return whether ``conv2d_max_pool`` takes this convolution and pool, by their shapes alone. Raises as ``conv2d``."""
     cdef _Convolution conv = _Convolution(x, weight, None, stride, padding, dilation, groups)
     return puts_pooled(conv, pool_size, pool_stride, pool_padding)
 
