@@ -717,8 +717,6 @@ def conv2d_weight_gradient(
     dilation: tuple[int, int] = (1, 1),
     groups: int = 1,
 ) -> None: ...
-
-# Images
 def takes_taps(
     x: Slot,
     weight: Slot,
@@ -773,6 +771,8 @@ def conv2d_max_pool(
     pool_stride: tuple[int, int],
     pool_padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0)),
 ) -> None: ...
+
+# Images
 def shift_planes(plan: Plan, x: Slot, y: Slot, *, top: int, left: int) -> None: ...
 def upsample(plan: Plan, x: Slot, y: Slot, *, size: tuple[int, int]) -> None: ...
 def upsample_gradient(plan: Plan, dy: Slot, dx: Slot, *, size: tuple[int, int]) -> None: ...

@@ -77,8 +77,8 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t tap_column_step
         int contiguous
 
-# Floats that the part of an image that a tile reads, or the block of a scattered output, should stay below: a quarter of a
-# second cache.
+# Floats that the part of an image that a tile reads, or the block of a scattered or pooled output, should stay below: a quarter
+# of a second cache.
 cdef Py_ssize_t MOST_COPIED = 65536
 
 
@@ -325,7 +325,7 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
     cdef rn_winograd_args *winograd
     cdef ConvForm form = form_of(conv, False)
     if form == WINOGRAD_TILES:
-        winograd = record_winograd(plan, "conv2d", conv, weight, False, None)
+        winograd = record_winograd(plan, "conv2d", conv, weight, False)
         winograd.activation, winograd.alpha = code, alpha
         plan.link(&winograd.x, x, READ)
         plan.link(&winograd.y, y, WRITE)
@@ -372,6 +372,9 @@ cdef bint puts_pooled(_Convolution conv, size, stride, padding):
         return ((size, stride, padding) == ((2, 2), (2, 2), ((0, 0), (0, 0))) and min(conv.grid[0], conv.grid[1]) > 1
                 and conv.dilation[0] == conv.dilation[1] == 1)
     cdef Py_ssize_t images = max(conv.n * conv.groups, 1)
+    cdef rn_window w = conv.window()
+    if w.padded and conv.channels * conv.image[0] * conv.image[1] > MOST_COPIED:
+        return False
     return (form == DIRECT_PIXELS and conv.filters * conv.grid[0] * conv.grid[1] <= MOST_COPIED
             and (images >= WANTED_TILES or conv.flops() / images < 2.0 * TILE_FLOPS))
 
@@ -398,7 +401,7 @@ def conv2d_max_pool(
         refuse_overlap("conv2d_max_pool", taps, (x, weight, bias))
     cdef rn_winograd_args *winograd
     if form_of(conv, False) == WINOGRAD_TILES:
-        winograd = record_winograd(plan, "conv2d", conv, weight, False, pooled)
+        winograd = record_winograd(plan, "conv2d", conv, weight, False, pooled, results_of(pooled, taps))
         winograd.activation, winograd.pooled = RN_RELU if relu else RN_LINEAR, True
         plan.link(&winograd.x, x, READ)
         plan.link(&winograd.y, pooled, WRITE)
@@ -414,7 +417,7 @@ def conv2d_max_pool(
     cdef double outputs = <double> conv.n * conv.groups * conv.filters * conv.grid[0] * conv.grid[1]
     cdef rn_convolve_args *a = record_convolve(
         plan, "conv2d", DIRECT_PIXELS, &wanted, conv.flops() + <double> pooled.size * pool.kh * pool.kw,
-        conv.bytes() + 4.0 * (pooled.size - outputs))
+        conv.bytes() + 4.0 * (results_of(pooled, taps) - outputs))
     plan.link(&a.source, x, READ)
     plan.link(&a.weight, weight, READ)
     plan.link(&a.pool.result, pooled, WRITE)
@@ -422,6 +425,11 @@ def conv2d_max_pool(
         plan.link(&a.pool.taps, taps, WRITE)
     if bias is not None:
         plan.link(&a.bias, bias, READ)
+
+
+cdef double results_of(Slot pooled, Slot taps):
+    """The numbers that pooling writes."""
+    return <double> pooled.size * (1 if taps is None else 2)
 
 
 cdef rn_convolve_args forward_sizes(_Convolution conv):
@@ -505,7 +513,7 @@ cdef void record_transposed(Plan plan, str name, _Convolution conv, Slot dy, Slo
     cdef Slot turned
     cdef ConvForm form = form_of(conv, True)
     if form == WINOGRAD_TILES:
-        winograd = record_winograd(plan, name, conv, weight, True, None)
+        winograd = record_winograd(plan, name, conv, weight, True)
         winograd.activation, winograd.alpha = activation, alpha
         plan.link(&winograd.x, dy, READ)
         plan.link(&winograd.y, dx, WRITE)

@@ -169,10 +169,10 @@ cdef bint scatters_winograd(_Convolution conv):
 
 
 cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, Slot weight, bint gradient,
-                                       Slot pooled) except NULL:
+                                       Slot pooled=None, double results=0.0) except NULL:
     """Record the transform of the weights and the convolution, or the gradient by input; the caller links x, y and the bias.
 
-    ``pooled`` takes the place of the outputs, unless None.
+    ``pooled`` takes the place of the outputs, unless None; pooling then writes so many ``results``.
     """
     # Of the gradient the pixels that come in are dy's.
     cdef Py_ssize_t channels = conv.filters if gradient else conv.channels
@@ -214,7 +214,7 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     cdef double flops = conv.flops(), bytes = conv.bytes()
     if pooled is not None:
         flops += 4.0 * pooled.size
-        bytes -= 4.0 * (<double> conv.n * filters * conv.grid[0] * conv.grid[1] - pooled.size)
+        bytes -= 4.0 * (<double> conv.n * filters * conv.grid[0] * conv.grid[1] - results)
     cdef rn_winograd_args *call = <rn_winograd_args *> plan.record(
         name + ("_winograd_scattered" if scattered else "_winograd" if pooled is None else "_winograd_pooled"),
         KERNELS.winograd_scattered if scattered else KERNELS.winograd, sizeof(rn_winograd_args),

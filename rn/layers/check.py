@@ -13,6 +13,7 @@ __all__ = [
     "ConvWindow",
     "Padding",
     "Pair",
+    "PoolAfter",
     "PoolWindow",
     "Sides",
     "at_least_zero",

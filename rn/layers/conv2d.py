@@ -112,6 +112,8 @@ class Conv2D(Layer):
             self.slots(plan, "bias")[0] if self.use_bias else None,
         )
         if pool is not None:
+            if not isinstance(finish, activations.ReLU):
+                raise OptionError(f"layer {self.name!r}: a pool is recorded with the convolution after ReLU only")
             return self._bind_pooled(plan, x, weight, bias, pool)
         y = self.output_slot(plan)
         _core.conv2d(plan, x, weight, y, bias=bias, activation=act.kernel, alpha=act.alpha, **self._window())

@@ -21,6 +21,7 @@ from tests.core import (
     test_activation,
     test_batch_norm,
     test_conv,
+    test_conv_pooled,
     test_gemm,
     test_loss,
     test_optimizer,
@@ -69,6 +70,7 @@ def run_everything(side: str) -> None:
         test_activation,
         test_batch_norm,
         test_conv,
+        test_conv_pooled,
         test_gemm,
         test_loss,
         test_optimizer,
@@ -113,6 +115,10 @@ def run_everything(side: str) -> None:
         test_gemm.prepared_product(a, guarded(b, side), np.ones(n))
     for case in test_conv.CASES:
         test_conv.test_against_reference(*case)
+    for case in test_conv_pooled.CASES:
+        test_conv_pooled.gradients(case)
+    for case in test_conv_pooled.POOLED:
+        test_conv_pooled.pooled_forward(case, True)
     for case in test_winograd.CASES[:-1]:
         x, weight, bias, dy = test_winograd.inputs(case)
         test_winograd.forward(x, weight, bias, **case.window)

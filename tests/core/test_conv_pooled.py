@@ -189,4 +189,7 @@ def test_what_is_not_pooled_at_once_is_refused() -> None:
     refuses(errors.OptionError, "pools_at_once", x, weight, pooled, dilation=(2, 2))
     large = bench.out((2, 1, 300, 300)), bench.out((8, 1, 3, 3)), bench.out((2, 8, 149, 149))
     refuses(errors.OptionError, "pools_at_once", *large)
+    wide = bench.out((16, 8, 200, 200)), bench.out((8, 8, 3, 3)), bench.out((16, 8, 25, 25))
+    same: dict[str, Any] = {"stride": (4, 4), "padding": EVEN}
+    refuses(errors.OptionError, "pools_at_once", *wide, **same)  # its padded copy would not stay near
     refuses(errors.OptionError, "pools_at_once", x, bench.out((32, 1, 3, 3)), pooled, groups=32)

@@ -243,3 +243,12 @@ def test_the_maxima_are_the_same_bits_whether_taps_are_kept_or_not(shape: Any, s
     _core.max_pool2d(bench.plan, a, kept, taps=taps, size=size, stride=stride, padding=padding)
     bench.run()
     np.testing.assert_array_equal(bench.get(alone).view(np.int32), bench.get(kept).view(np.int32))
+
+
+def test_taps_of_another_window_write_nothing_outside() -> None:
+    bench = Bench()
+    taps = bench.put(np.full((1, 1, 2, 1), 500_000_000, np.int32))
+    dy, dx = bench.put(np.ones((1, 1, 2, 1))), bench.out((1, 1, 16, 8))
+    _core.max_pool2d_gradient(bench.plan, taps, dy, dx, size=(8, 8), stride=(8, 8))
+    bench.run()
+    np.testing.assert_array_equal(bench.get(dx), np.zeros((1, 1, 16, 8)))

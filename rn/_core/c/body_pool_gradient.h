@@ -4,7 +4,8 @@
  * are written at once, and the first must not reach into the second, whose beginning is done already. */
 static inline ptrdiff_t next_block(ptrdiff_t i, ptrdiff_t n) { return i + VL < n && i + 2 * VL > n ? n - VL : i + VL; }
 
-/* Taps and dy begin with the plane's; for the mean no taps are read. Ends are NULL as above. */
+/* Taps and dy begin with the plane's; for the mean no taps are read. Ends are NULL as in
+ * pool_forward_halves. */
 static RN_ALWAYS_INLINE void pool_gradient_halves(const int mean, const int narrow, const rn_pool_args *a, const int32_t *taps,
                                                   const float *dy, const float *dy_end, float *dx, const float *dx_end) {
     const ptrdiff_t w = a->w, h = a->h, oh = a->oh, ow = a->ow;
@@ -34,7 +35,7 @@ static RN_ALWAYS_INLINE void pool_gradient_by_window(int mean, const rn_pool_arg
             if (!mean) {
                 const ptrdiff_t tap = *taps++;
                 const ptrdiff_t i = oy * a->sh - a->top + tap / a->kw, j = ox * a->sw - a->left + tap % a->kw;
-                if (tap >= 0) dx[i * a->w + j] += *dy;
+                if (tap >= 0 && i >= 0 && i < a->h && j >= 0 && j < a->w) dx[i * a->w + j] += *dy; /* no other taps' window */
                 continue;
             }
             const pool_cells cells = pool_window(a, oy, ox);

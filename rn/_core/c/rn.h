@@ -507,10 +507,7 @@ typedef struct {
  * where it lies inside the image. Of 1 x 1 convolutions dy may come as x, and x as dy. A tile is channel_block channels,
  * filter_block filters of a group of a split. Scratch: RN_ROW_LIST(channel_block * taps, tap_rows, tap_columns) ptrdiff_t; then
  * floats: RN_KC * RN_WIDE_PANEL, ones, and the part of the image where it is copied. 2 images groups channels taps filters
- * positions FLOPs; 4 (x + dy + partial) bytes.
- * weight_gradient_dots: the same sums with pixels in the lanes. Where dy is NULL, it is what max_pool2d_gradient gives for
- * `pool`, made for filters_at_once of an image at a time and not kept. Scratch: the list as above; then floats: 16 (rows + 1)
- * filter_block; where pooled filters_at_once planes of dy and the gradient's own; the part of the image. */
+ * positions FLOPs; 4 (x + dy + partial) bytes. */
 enum { RN_WIDE_PANEL = 48, RN_DOT_FILTERS = 4 };
 #define RN_ROW_LIST(rows, tap_rows, tap_columns) (((rows) + 2 * ((tap_rows) + (tap_columns)) + 7) / 8 * 8)
 typedef struct {
@@ -530,7 +527,9 @@ typedef struct {
 /* weight_gradient_dots: the same partial sums with pixels in the lanes, at stride_x 1, for block_rows x block_columns positions
  * at a time; where x has as many rows as channels, of one row of pixels each, joined_images images are one run. A tile is all
  * channels and filter_block filters, a multiple of 4, of a group of a split. Scratch: channels * taps ptrdiff_t, up to a multiple
- * of 8; then floats: (channels * taps + 1) filter_block 16, and the part of the image. */
+ * of 8; then floats: (channels * taps + 1) filter_block 16, and the part of the image. Where dy is NULL, it is what
+ * max_pool2d_gradient gives for `pool`, made for filters_at_once of an image at a time and not kept: scratch has as many planes
+ * of dy, and the gradient's own scratch, before the part of the image. */
 
 /* sum_splits: dweight[g filters + m, k] = sum_s partial[s, g, k, m], k < rows, in the order of s; dbias (NULL: none) from row
  * `rows`. Swapped: dweight[g, k, m], and no dbias. A tile is RN_SUM_BLOCK^2 elements of a group. Scratch: RN_SUM_BLOCK^2 floats.
