@@ -125,14 +125,17 @@ cdef class _Convolution:
     cdef tuple output(self):
         return self.n, self.groups * self.filters, self.grid[0], self.grid[1]
 
+    cdef double outputs(self):
+        """How many numbers come out, in all."""
+        return <double> self.n * self.groups * self.filters * self.grid[0] * self.grid[1]
+
     cdef double flops(self):
-        cdef double positions = <double> self.n * self.grid[0] * self.grid[1]
-        return 2.0 * positions * self.groups * self.filters * self.channels * self.kernel[0] * self.kernel[1]
+        return 2.0 * self.outputs() * self.channels * self.kernel[0] * self.kernel[1]
 
     cdef double bytes(self):
-        cdef double x = <double> self.n * self.channels * self.image[0] * self.image[1]
-        cdef double y = <double> self.n * self.filters * self.grid[0] * self.grid[1]
-        return 4.0 * self.groups * (x + y + <double> self.filters * self.channels * self.kernel[0] * self.kernel[1])
+        cdef double x = <double> self.n * self.groups * self.channels * self.image[0] * self.image[1]
+        cdef double weights = <double> self.groups * self.filters * self.channels * self.kernel[0] * self.kernel[1]
+        return 4.0 * (x + self.outputs() + weights)
 
     cdef rn_window window(self):
         """How an output's taps reach into x."""
@@ -301,6 +304,11 @@ cdef void record_pack_filters(Plan plan, Slot weight, Slot packed, rn_pack_filte
     plan.link(&a.packed, packed, WRITE)
 
 
+cdef void check_bias(Slot bias, Py_ssize_t filters) except *:
+    if bias is not None and bias.size != filters:
+        raise ShapeError(f"a bias of {filters} filters has as many elements, not {bias.size}")
+
+
 def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1, 1), padding=((0, 0), (0, 0)),
            dilation=(1, 1), Py_ssize_t groups=1, str activation="linear", float alpha=0.0) -> None:
     """Record y = act(x * weight + bias), the convolution (cross-correlation) of images.
@@ -319,8 +327,7 @@ def conv2d(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, stride=(1,
     """
     cdef _Convolution conv = _Convolution(x, weight, y.shape, stride, padding, dilation, groups)
     cdef int code = activation_code(activation)
-    if bias is not None and bias.size != weight.shape[0]:
-        raise ShapeError(f"a bias of {weight.shape[0]} filters has as many elements, not {bias.size}")
+    check_bias(bias, weight.shape[0])
     refuse_overlap("conv2d", y, (x, weight, bias))
     cdef rn_winograd_args *winograd
     cdef ConvForm form = form_of(conv, False)
@@ -393,8 +400,7 @@ def conv2d_max_pool(
     if not puts_pooled(conv, pool_size, pool_stride, pool_padding):
         raise OptionError("this convolution is not pooled at once (see pools_at_once)")
     cdef rn_pool_args pool = pooling_of("max_pool2d", conv.output(), pooled.shape, pool_size, pool_stride, pool_padding)
-    if bias is not None and bias.size != weight.shape[0]:
-        raise ShapeError(f"a bias of {weight.shape[0]} filters has as many elements, not {bias.size}")
+    check_bias(bias, weight.shape[0])
     refuse_overlap("conv2d_max_pool", pooled, (x, weight, bias, taps))
     if taps is not None:
         same_shape("taps", taps, "pooled", pooled)
@@ -414,10 +420,9 @@ def conv2d_max_pool(
     wanted.activation = RN_RELU if relu else RN_LINEAR
     pool.relu = relu
     wanted.pool, wanted.pooled = pool, True
-    cdef double outputs = <double> conv.n * conv.groups * conv.filters * conv.grid[0] * conv.grid[1]
     cdef rn_convolve_args *a = record_convolve(
         plan, "conv2d", DIRECT_PIXELS, &wanted, conv.flops() + <double> pooled.size * pool.kh * pool.kw,
-        conv.bytes() + 4.0 * (results_of(pooled, taps) - outputs))
+        conv.bytes() + 4.0 * (results_of(pooled, taps) - conv.outputs()))
     plan.link(&a.source, x, READ)
     plan.link(&a.weight, weight, READ)
     plan.link(&a.pool.result, pooled, WRITE)
@@ -499,8 +504,7 @@ def conv2d_transpose(Plan plan, Slot x, Slot weight, Slot y, *, Slot bias=None, 
     """
     cdef _Convolution conv = _Convolution(y, weight, x.shape, stride, padding, dilation, groups)
     cdef int code = activation_code(activation)
-    if bias is not None and bias.size != y.shape[1]:
-        raise ShapeError(f"a bias of {y.shape[1]} filters has as many elements, not {bias.size}")
+    check_bias(bias, y.shape[1])
     refuse_overlap("conv2d_transpose", y, (x, weight, bias))
     record_transposed(plan, "conv2d_transpose", conv, x, weight, y, bias, code, alpha)
 

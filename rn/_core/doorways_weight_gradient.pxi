@@ -159,7 +159,7 @@ cdef void record_weight_gradient(Plan plan, _Convolution conv, Slot x, Slot dy, 
         a.filters_at_once = min(a.filter_block, max(SPREAD_AT_ONCE // (RN_DOT_FILTERS * positions), 1) * RN_DOT_FILTERS)
         scratch += a.filters_at_once * positions + pool_scratch(pool) // 4
         flops += <double> dy.size * pool.kh * pool.kw
-        bytes += 4.0 * (2.0 * dy.size - <double> conv.n * conv.groups * conv.filters * positions)
+        bytes += 4.0 * (2.0 * dy.size - conv.outputs())
     cdef Slot partial = plan.tensor((a.splits * a.groups * (rows + 1) * a.filters,))
     cdef rn_weight_gradient_args *call = <rn_weight_gradient_args *> plan.record(
         "conv2d_weight_gradient" + kind,

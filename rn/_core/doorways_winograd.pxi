@@ -214,7 +214,7 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     cdef double flops = conv.flops(), bytes = conv.bytes()
     if pooled is not None:
         flops += 4.0 * pooled.size
-        bytes -= 4.0 * (<double> conv.n * filters * conv.grid[0] * conv.grid[1] - results)
+        bytes -= 4.0 * (conv.outputs() - results)
     cdef rn_winograd_args *call = <rn_winograd_args *> plan.record(
         name + ("_winograd_scattered" if scattered else "_winograd" if pooled is None else "_winograd_pooled"),
         KERNELS.winograd_scattered if scattered else KERNELS.winograd, sizeof(rn_winograd_args),
