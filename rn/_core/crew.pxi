@@ -75,6 +75,8 @@ cdef struct Call:
     double bytes
     int callback
     Row *row  # of the profiler; NULL: the kernel's own
+    bint alternates  # every other run works the tiles from the last to the first, and finds what the one before read last
+    bint backwards  # the run at hand does
 
 # How long a helper without work spins before it sleeps, in nanoseconds: longer than the gaps in a step and the Python between
 # two steps, where such waits have paid; else, or where a processor is not its own, no longer than waking takes.
@@ -124,18 +126,22 @@ cdef void share_call(Crew *crew, const Call *call, int share, char *scratch, Py_
 
 
 cdef void take_part(const Crew *crew, int seat) noexcept nogil:
-    """Work the tiles of a seat's row, then those that nobody has begun in the others'."""
+    """Work the tiles of a seat's row, then those that nobody has begun in the others'.
+
+    Backwards, all rows are turned round, and each seat has the one that was its own.
+    """
     cdef rn_kernel kernel = crew.call.kernel
     cdef const void *args = crew.call.args
     cdef char *scratch = crew.scratch + seat * crew.scratch_stride
-    cdef ptrdiff_t tile
-    cdef int i, row = seat
+    cdef bint backwards = crew.call.backwards
+    cdef ptrdiff_t tile, last = crew.call.tiles - 1
+    cdef int i, row = crew.share - 1 - seat if backwards else seat
     if crew.parts != NULL:
         crew.parts[seat].begin = rn_now()
     for i in range(crew.share):
         tile = rn_seat_claim(&crew.seats[row])
         while tile >= 0:
-            kernel(args, tile, scratch)
+            kernel(args, last - tile if backwards else tile, scratch)
             tile = rn_seat_claim(&crew.seats[row])
         row = row + 1 if row + 1 < crew.share else 0
     if crew.parts != NULL:

@@ -39,6 +39,15 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t n
         ptrdiff_t k
 
+    ctypedef struct rn_add_blocks_args:
+        const float *x
+        const float *bias
+        float *c
+        ptrdiff_t blocks
+        ptrdiff_t n
+        int activation
+        float alpha
+
     ctypedef struct rn_sum_rows_args:
         const float *x
         float *total
@@ -75,6 +84,9 @@ cdef Py_ssize_t MANY_FILTERS = 96
 cdef Py_ssize_t LARGE = 384
 cdef Py_ssize_t LARGE_CHAIN = 64
 cdef Py_ssize_t COLUMNS_OF_ROW = 2
+# From so many floats on the weights that one row passes fill most of a second cache: what is read last then stays for the next run,
+# which begins with it (Call.alternates).
+cdef Py_ssize_t LARGE_WEIGHTS = 1 << 18
 cdef Py_ssize_t FEWEST_PACKED_ROWS = 24
 cdef Py_ssize_t MOST_PACKED_ROWS = 48
 
@@ -145,6 +157,9 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     if panels:
         with plan.prepare():
             b = packed_panels(plan, b, n, k, True)
+        if m == 1 and n * k >= LARGE_WEIGHTS and not accumulate and bias_axis == "columns":
+            record_row(plan, a, b, c, bias, n, k, code, alpha)
+            return
     cdef bint large = packs_both(m, n, k)
     # b stored by columns must be turned while it is packed. Where a is smaller, or lies right, c^T = op(b)^T op(a)^T packs a.
     cdef bint swap = transpose_b and not panels and not large and m >= 6 and (transpose_a or m < n)
@@ -179,6 +194,31 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     plan.link(&call.c, c, UPDATE if accumulate else WRITE)
     if bias is not None:
         plan.link(&call.row_bias if (bias_axis == "rows") != swap else &call.column_bias, bias, READ)
+
+
+cdef void record_row(Plan plan, Slot a, Slot b, Slot c, Slot bias, Py_ssize_t n, Py_ssize_t k, int activation,
+                     float alpha) except *:
+    """Record the product of one row and panels, by blocks of k that are worked from either end by turns."""
+    cdef Py_ssize_t blocks = divide_up(k, RN_KC)
+    cdef Slot sums = plan.tensor((blocks, n))
+    cdef rn_gemm_args *products = <rn_gemm_args *> plan.record(
+        "gemm", KERNELS.gemm_blocks, sizeof(rn_gemm_args), blocks * divide_up(n, RN_PAIR), 0, 2.0 * n * k,
+        4.0 * (<double> k + <double> k * n + <double> blocks * n))
+    products.m, products.n, products.k, products.right_panels = 1, n, k, True
+    products.column_block, products.column_tiles = RN_PAIR, divide_up(n, RN_PAIR)
+    products.row_block = products.strip = 1
+    plan.alternate()
+    plan.link(&products.left, a, READ)
+    plan.link(&products.right, b, READ)
+    plan.link(&products.c, sums, WRITE)
+    cdef rn_add_blocks_args *total = <rn_add_blocks_args *> plan.record(
+        "gemm_add_blocks", KERNELS.add_blocks, sizeof(rn_add_blocks_args), divide_up(n, RN_SUM_COLUMNS), 0, <double> blocks * n,
+        4.0 * (blocks + 2) * n)
+    total.blocks, total.n, total.activation, total.alpha = blocks, n, activation, alpha
+    plan.link(&total.x, sums, READ)
+    plan.link(&total.c, c, WRITE)
+    if bias is not None:
+        plan.link(&total.bias, bias, READ)
 
 
 cdef Slot packed_panels(Plan plan, Slot b, Py_ssize_t n, Py_ssize_t k, bint by_columns):

@@ -101,6 +101,8 @@ cdef extern from "rn.h" nogil:
         rn_kernel pack_columns
         rn_kernel pack_rows
         rn_kernel gemm_packed
+        rn_kernel gemm_blocks
+        rn_kernel add_blocks
         rn_kernel sum_rows
         rn_kernel convolve
         rn_kernel convolve_filters

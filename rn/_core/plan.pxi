@@ -331,6 +331,11 @@ cdef class Plan:
         """Let `field`, a pointer in the arguments recorded last, hold the slot's address once it is known."""
         self._use(self._current[len(self._current) - 1], field, slot, use)
 
+    cdef void alternate(self) noexcept:
+        """Let the call recorded last work its tiles from either end by turns (see Call)."""
+        cdef Record record = self._current[len(self._current) - 1]
+        record.call.alternates = True
+
     cdef void may_overwrite(self, Slot read, Slot written) except *:
         """Let what the call recorded last writes take the memory of what it reads, should that not be needed later."""
         cdef Record record = self._current[len(self._current) - 1]

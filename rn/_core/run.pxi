@@ -28,6 +28,7 @@ cdef Call loose_call(rn_kernel kernel, const void *args, Py_ssize_t tiles, Py_ss
     cdef Call call
     call.kernel, call.args, call.tiles, call.scratch = kernel, args, tiles, scratch
     call.flops, call.bytes, call.callback, call.row = flops, bytes, -1, NULL
+    call.alternates = call.backwards = False
     return call
 
 # A call estimated below this many nanoseconds is not worth waking other threads for: that takes 1,000 to 3,000.
@@ -51,8 +52,10 @@ cdef int threads_for(const Call *call, int threads) noexcept nogil:
     return threads if threads < call.tiles else <int> call.tiles
 
 
-cdef void run(const Call *call, Crew *crew, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
+cdef void run(Call *call, Crew *crew, char *scratch, Py_ssize_t scratch_stride) noexcept nogil:
     """Work every tile of a call; `scratch` holds one piece of `scratch_stride` bytes for each thread of the crew."""
+    if call.alternates:
+        call.backwards = not call.backwards
     cdef int share = 1 if crew == NULL else threads_for(call, crew.wanted)
     if rn_watching:
         run_watched(call, crew, share, scratch, scratch_stride)
@@ -72,17 +75,17 @@ cdef void run_watched(const Call *call, Crew *crew, int share, char *scratch, Py
 cdef inline void work(const Call *call, Crew *crew, int share, char *scratch, Py_ssize_t scratch_stride,
                       Span *parts) noexcept nogil:
     """Work every tile on `share` threads; `parts`, unless NULL, takes their times where they are several."""
-    cdef Py_ssize_t tile
+    cdef Py_ssize_t tile, last = call.tiles - 1
     cdef rn_kernel kernel = call.kernel
     cdef const void *args = call.args
     if share > 1:
         share_call(crew, call, share, scratch, scratch_stride, parts)
         return
     for tile in range(call.tiles):
-        kernel(args, tile, scratch)
+        kernel(args, last - tile if call.backwards else tile, scratch)
 
 
-cdef void run_now(const Call *call) noexcept:
+cdef void run_now(Call *call) noexcept:
     """Run a call that no plan holds and that needs no scratch, without the GIL."""
     cdef Crew *crew = muster(threads_for(call, current_threads()))
     with nogil:

@@ -259,7 +259,7 @@ def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
 
 
 PREPARED = [(m, n, k) for m in (1, 2, 3, 15) for n in (63, 64, 65, 96, 129) for k in (1, 24, 399, 401)]
-PREPARED += [(385, 401, 450)]
+PREPARED += [(385, 401, 450), (1, 661, 401), (1, 97, 2900), (2, 97, 2900)]  # one row of large weights goes by blocks of k
 
 
 @pytest.mark.parametrize(
@@ -305,6 +305,31 @@ def test_bits_do_not_depend_on_packing_weights_once(m, n, k):
 def slots(*shapes):
     plan = _core.Plan(1)
     return plan, [plan.tensor(shape) for shape in shapes]
+
+
+@pytest.mark.parametrize(("n", "k"), [(130, 2417), (64, 4100), (700, 400), (1, 300000)])
+def test_one_row_of_large_weights_is_the_same_from_either_end(n, k):
+    rng = np.random.default_rng(8)
+    a, b = operands(rng, 2, n, k, False, True)
+    a[1, :400] = 0.0
+    bias = normal(rng, n)
+    expected = [product(row[None], b, bias=bias, transpose_b=True, activation="relu") for row in a]
+    plan = _core.Plan(1)
+    x, out = plan.input((1, k)), plan.keep(plan.tensor((1, n)))
+    weights = plan.bound(_core.Tensor4D.wrap(b.reshape(n, k, 1, 1)))
+    _core.gemm(plan, x, weights, out, bias=plan.bound(_core.Tensor4D.wrap(bias.reshape(n, 1, 1, 1))), transpose_b=True,
+               activation="relu")
+    assert [kernel for _, _, kernel, *_ in plan.listing()] == ["gemm_pack_columns", "gemm", "gemm_add_blocks"]
+    plan.seal()
+    before = _core.get_num_threads()
+    try:
+        for turn, threads in enumerate((1, 1, 2, 2, 3, 1, 3, 8, 8, 1)):
+            _core.set_num_threads(threads)
+            np.asarray(plan.array(x)).ravel()[:] = a[turn % 2]
+            plan.run()
+            np.testing.assert_array_equal(np.asarray(plan.array(out)).ravel(), expected[turn % 2].ravel(), err_msg=f"turn {turn}")
+    finally:
+        _core.set_num_threads(before)
 
 
 def test_shapes_that_do_not_fit_are_refused():

@@ -125,6 +125,28 @@ KERNEL(gemm) {
     if (a->transposed) transpose(turned, t.c_row, rows, columns, a->c + first_column * a->c_row + first_row, a->c_row);
 }
 
+KERNEL(gemm_blocks) {
+    const rn_gemm_args *a = arguments;
+    const ptrdiff_t begin = tile / a->column_tiles * RN_KC, first_column = tile % a->column_tiles * a->column_block;
+    micro_tile t = {.a_step = 1, .runs = 1, .run = least(RN_KC, a->k - begin), .c_row = a->n};
+    multiply_block(&t, a, a->left + begin, a->k, 1, begin, first_column, least(a->column_block, a->n - first_column), NULL,
+                   scratch, a->c + tile / a->column_tiles * a->n + first_column);
+}
+
+KERNEL(add_blocks) {
+    const rn_add_blocks_args *a = arguments;
+    (void)scratch;
+    const ptrdiff_t begin = tile * RN_SUM_COLUMNS, end = least(begin + RN_SUM_COLUMNS, a->n);
+    for (ptrdiff_t j = begin; j < end; j += VL) {
+        const float *x = a->x + j;
+        vf sum = vf_load_first(x, end - j);
+        for (ptrdiff_t b = 1; b < a->blocks; b++) sum = vf_add(sum, vf_load_first(x += a->n, end - j));
+        if (a->bias != NULL) sum = vf_add(sum, vf_load_first(a->bias + j, end - j));
+        vf_store_first(a->c + j, end - j, sum);
+    }
+    if (a->activation != RN_LINEAR) activate_span(a->activation, a->alpha, a->c + begin, a->c + begin, end - begin);
+}
+
 KERNEL(pack_columns) {
     const rn_pack_columns_args *a = arguments;
     (void)scratch;
