@@ -99,6 +99,7 @@ SHAPES = [
     (96, 256, 450),
     # short chains: rows of panels, more than one row of them, a part of a panel after them
     (24, 676, 9),
+    (70, 301, 9),
     (15, 2500, 24),
     (15, 100, 25),
     (3, 3000, 1),
@@ -247,7 +248,18 @@ def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
 
 @pytest.mark.parametrize(
     ("m", "n", "k"),
-    [(1, 20, 500), (8, 128, 70), (33, 16, 800), (300, 40, 410), (20, 150, 17), (390, 400, 410), (513, 128, 450)],
+    [
+        (1, 20, 500),
+        (8, 128, 70),
+        (33, 16, 800),
+        (300, 40, 410),
+        (20, 150, 17),
+        (390, 400, 410),
+        (513, 128, 450),
+        (24, 676, 9),
+        (70, 301, 9),
+        (37, 690, 24),
+    ],
 )
 def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
     a, b = operands(np.random.default_rng(4), m, n, k, False, False)
@@ -259,7 +271,14 @@ def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
 
 
 PREPARED = [(m, n, k) for m in (1, 2, 3, 15) for n in (63, 64, 65, 96, 129) for k in (1, 24, 399, 401)]
-PREPARED += [(385, 401, 450), (1, 661, 401), (1, 97, 2900), (2, 97, 2900)]  # one row of large weights goes by blocks of k
+PREPARED += [
+    (385, 401, 450),
+    (1, 661, 401),
+    (1, 97, 2900),
+    (2, 97, 2900),
+    (24, 676, 9),
+    (70, 301, 9),
+]  # one row of large weights goes by blocks of k
 
 
 @pytest.mark.parametrize(
@@ -317,8 +336,15 @@ def test_one_row_of_large_weights_is_the_same_from_either_end(n, k):
     plan = _core.Plan(1)
     x, out = plan.input((1, k)), plan.keep(plan.tensor((1, n)))
     weights = plan.bound(_core.Tensor4D.wrap(b.reshape(n, k, 1, 1)))
-    _core.gemm(plan, x, weights, out, bias=plan.bound(_core.Tensor4D.wrap(bias.reshape(n, 1, 1, 1))), transpose_b=True,
-               activation="relu")
+    _core.gemm(
+        plan,
+        x,
+        weights,
+        out,
+        bias=plan.bound(_core.Tensor4D.wrap(bias.reshape(n, 1, 1, 1))),
+        transpose_b=True,
+        activation="relu",
+    )
     assert [kernel for _, _, kernel, *_ in plan.listing()] == ["gemm_pack_columns", "gemm", "gemm_add_blocks"]
     plan.seal()
     before = _core.get_num_threads()
@@ -327,7 +353,9 @@ def test_one_row_of_large_weights_is_the_same_from_either_end(n, k):
             _core.set_num_threads(threads)
             np.asarray(plan.array(x)).ravel()[:] = a[turn % 2]
             plan.run()
-            np.testing.assert_array_equal(np.asarray(plan.array(out)).ravel(), expected[turn % 2].ravel(), err_msg=f"turn {turn}")
+            np.testing.assert_array_equal(
+                np.asarray(plan.array(out)).ravel(), expected[turn % 2].ravel(), err_msg=f"turn {turn}"
+            )
     finally:
         _core.set_num_threads(before)
 
