@@ -76,13 +76,14 @@ cdef inline void work(const Call *call, Crew *crew, int share, char *scratch, Py
                       Span *parts) noexcept nogil:
     """Work every tile on `share` threads; `parts`, unless NULL, takes their times where they are several."""
     cdef Py_ssize_t tile, last = call.tiles - 1
+    cdef bint backwards = call.backwards
     cdef rn_kernel kernel = call.kernel
     cdef const void *args = call.args
     if share > 1:
         share_call(crew, call, share, scratch, scratch_stride, parts)
         return
     for tile in range(call.tiles):
-        kernel(args, last - tile if call.backwards else tile, scratch)
+        kernel(args, last - tile if backwards else tile, scratch)
 
 
 cdef void run_now(Call *call) noexcept:

@@ -18,7 +18,10 @@ def test_no_inner_loop_speaks_to_python(repository: Path, tmp_path: Path) -> Non
     assert [f"{line.file}:{line.number}: {line.text}" for line in inside if line.score] == []
     # What is looked at is what matters: the loop over a plan's calls, the parallel one, those over rows and labels.
     texts = {line.text.strip() for line in inside}
-    for text in ("run(&self.calls[i], crew, self.scratch, self.scratch_stride)", "kernel(args, tile, scratch)"):
+    for text in (
+        "run(&self.calls[i], crew, self.scratch, self.scratch_stride)",
+        "kernel(args, last - tile if backwards else tile, scratch)",
+    ):
         assert text in texts
     assert {line.file for line in inside} >= {
         "crew.pxi",
