@@ -84,11 +84,11 @@ cdef Py_ssize_t MANY_FILTERS = 96
 cdef Py_ssize_t LARGE = 384
 cdef Py_ssize_t LARGE_CHAIN = 64
 cdef Py_ssize_t COLUMNS_OF_ROW = 2
+cdef Py_ssize_t FEWEST_PACKED_ROWS = 24
+cdef Py_ssize_t MOST_PACKED_ROWS = 48
 # From so many floats on the weights that one row passes fill most of a second cache: what is read last then stays for the next
 # run, which begins with it (Call.alternates).
 cdef Py_ssize_t LARGE_WEIGHTS = 1 << 18
-cdef Py_ssize_t FEWEST_PACKED_ROWS = 24
-cdef Py_ssize_t MOST_PACKED_ROWS = 48
 
 
 cdef Py_ssize_t divide_up(Py_ssize_t a, Py_ssize_t b):

@@ -355,14 +355,23 @@ typedef struct {
  * less than 16. A tile is row_block rows of c; column_block, column_tiles, strip, left_packed and right_in_place are not read.
  * Scratch, in floats: row_block * RN_KC, where the tile's rows of left are packed, and 16, for packing writes whole vectors. */
 
-enum { RN_SUM_COLUMNS = 256 };
-
 /* gemm_blocks: gemm of one row by panels, each block of k apart, so that blocks may be worked in any order: c[b, j] = sum_p
  * left[p] right[p, j], b RN_KC <= p < (b + 1) RN_KC. There is neither bias nor activation. A tile is column_block columns of one
  * block; column_tiles of them lie side by side. No scratch. */
 
-/* add_blocks: c[j] = act(x[0, j] + x[1, j] + ... + bias[j]), j < n, from the first of the blocks, at least one, to the last. A
- * tile is RN_SUM_COLUMNS columns. blocks n FLOPs; 4 (blocks + 2) n bytes. */
+/* sum_rows: total[j] = sum_i x[i, j] (+ total[j]), i < m, j < n, rows of n floats. A tile is RN_SUM_COLUMNS columns; blocks of
+ * RN_KC rows are summed one after the other, each from 0. m n FLOPs; 4 (m + 1) n bytes. */
+enum { RN_SUM_COLUMNS = 256 };
+typedef struct {
+    const float *x;
+    float *total;
+    ptrdiff_t m, n;
+    int accumulate;
+} rn_sum_rows_args;
+
+/* add_blocks: c[j] = act(x[0, j] + x[1, j] + ... + bias[j]), j < n, from the first of the blocks, at least one, to the last, as
+ * gemm adds them: sum_rows would begin at 0 and lose a sign of -0. A tile is RN_SUM_COLUMNS columns. blocks n FLOPs; 4 (blocks +
+ * 2) n bytes. */
 typedef struct {
     const float *x, *bias; /* bias NULL: none */
     float *c;
@@ -370,15 +379,6 @@ typedef struct {
     int activation;
     float alpha;
 } rn_add_blocks_args;
-
-/* sum_rows: total[j] = sum_i x[i, j] (+ total[j]), i < m, j < n, rows of n floats. A tile is RN_SUM_COLUMNS columns; blocks of
- * RN_KC rows are summed one after the other, each from 0. m n FLOPs; 4 (m + 1) n bytes. */
-typedef struct {
-    const float *x;
-    float *total;
-    ptrdiff_t m, n;
-    int accumulate;
-} rn_sum_rows_args;
 
 /* How taps reach from a grid of positions (y, x) into an image: tap (i, j) reads row y stride_y + first_y + i tap_step_y, column
  * x stride_x + first_x + j tap_step_x, and 0 outside. */
