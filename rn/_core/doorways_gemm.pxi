@@ -76,6 +76,9 @@ cdef Py_ssize_t FEWEST_COLUMNS = 64
 # b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache. Rows of a from
 # which on b is packed wherever its rows collide; filters of a convolution that pack planes for the same reason.
 cdef Py_ssize_t LONGEST_IN_PLACE = 704
+# So few rows of b may be as long as they like where so many columns pass in one call.
+cdef Py_ssize_t SHORT_CHAIN = 0 if NARROW else 24
+cdef Py_ssize_t SHORT_COLUMNS = 128
 cdef Py_ssize_t MANY_ROWS = 60 if NARROW else 96
 cdef Py_ssize_t MANY_FILTERS = 96
 # Products of a plan of this many rows and columns at least, with chains of this length, pack both operands; not those of so many
@@ -251,7 +254,7 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
     cdef bint strips = a.m > MOST_LONG_ROWS and a.left_step == 1 and a.k >= LONG_ROW and a.n > RN_PANEL
     cdef Py_ssize_t row_tiles = max(1, divide_up(a.m, MOST_ROWS))
-    cdef Py_ssize_t widest = STRIP_COLUMNS if strips else RN_PANEL if a.m > MOST_ROWS // 2 else 512
+    cdef Py_ssize_t widest = STRIP_COLUMNS if strips else RN_PANEL if a.m > MOST_ROWS // 2 else 512 if wanted > 1 else 1024
     cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, widest)), most
     if strips:
         wanted //= 2  # more tiles would pack b more often
@@ -267,6 +270,8 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     # Steps of 4 KiB and more cross many pages; rows, even those that meet in one set of the cache, are read six at a time.
     a.left_packed = a.left_step >= 1024 and a.k >= 64 and a.column_block >= 64
     cdef bint right_collides = a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0
+    if a.k <= SHORT_CHAIN and a.column_block >= SHORT_COLUMNS:
+        right_collides = collides(a.right_step, a.k)
     a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
     if a.row_block >= MANY_ROWS and collides(a.right_step, min(a.k, RN_KC)):
         a.right_in_place = False

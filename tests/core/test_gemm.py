@@ -153,6 +153,8 @@ def test_any_shape_and_option(m, n, k, flags, bias_axis, activation, accumulate,
         (3, 64, 401),
         (7, 96, 800),
         (515, 160, 401),
+        (25, 676, 9),
+        (26, 358, 24),
     ],
 )
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
@@ -195,6 +197,33 @@ def test_no_k_gives_the_activated_bias(transpose_a, transpose_b):
 def test_empty_results(m, n, transpose_a, transpose_b):
     a, b = operands(np.random.default_rng(0), m, n, 3, transpose_a, transpose_b)
     assert product(a, b, transpose_a=transpose_a, transpose_b=transpose_b).shape == (m, n)
+
+
+@pytest.mark.parametrize("k", [1, 9, 24])
+@pytest.mark.parametrize("n", [*range(128, 194), 336, 340, 344, 383, 500, 512, 516, 676, 1020, 1028, 2050])
+def test_short_chains_of_wide_rows(n, k):
+    """Columns that fill no panel, rows that begin anywhere in a line, b in parts: as b stored by columns."""
+    for m in (3, 7, 25, 49):
+        a, b = operands(np.random.default_rng(m + n + k), m, n, k, False, False)
+        result = check(a, b)
+        np.testing.assert_array_equal(result, product(a, np.ascontiguousarray(b.T), transpose_b=True))
+
+
+@pytest.mark.parametrize("offset", range(17))
+@pytest.mark.parametrize(("m", "n", "k"), [(24, 512, 9), (25, 676, 9), (48, 264, 24), (14, 640, 40), (5, 33, 7)])
+def test_a_result_that_begins_anywhere_in_a_line(m, n, k, offset):
+    a, b = operands(np.random.default_rng(offset), m, n, k, False, False)
+    memory = np.full(16 + m * n + 17, 7, np.float32)
+    line = -memory.ctypes.data // memory.itemsize % 16
+    out = memory[line + offset :][: m * n]
+    bench = Bench()
+    c = bench.plan.bound(_core.Tensor4D.wrap(out.reshape(m, n, 1, 1)))
+    _core.gemm(bench.plan, bench.put(a), bench.put(b), c)
+    bench.run()
+    np.testing.assert_array_equal(out.reshape(m, n), product(a, b))
+    close(out.reshape(m, n), *reference.gemm(a, b))
+    assert (memory[: line + offset] == 7).all()
+    assert (memory[line + offset + m * n :] == 7).all()
 
 
 def test_columns_beside_the_result_stay():

@@ -106,7 +106,7 @@ KERNEL(convolve) {
             } else {
                 t.b = part.origin + x + i;
                 t.b_step = part.plane;
-                if (a->colliding) pack_on_the_way(&t, pixels - i - t.columns, panel);
+                if (a->colliding) t.pack = panel;
             }
             multiply_panel(&t, way, left, left_row, a->rows, c + i, bias);
         }

@@ -2,6 +2,11 @@
 
 #include "micro_kernel.h"
 
+enum { SHORT_COLUMNS = 4 * PANEL }; /* so many at least pass in one call where chains are short */
+/* Sets of rows, see sets_of_rows: how many there may be, and the rows and columns that are worth one. */
+enum { MOST_SETS = 4, FEWEST_IN_SET = SHORT_ROWS, FEWEST_BY_LINES = 6 * PANEL };
+enum { PAGE_FLOATS = 1024, NEXT_TO_PAGE = 4 * LINE_FLOATS };
+
 /* How `rows` pass the first of `columns` columns, and how many panels these are. */
 static panel_way way_of(const micro_tile *t, const rn_gemm_args *a, ptrdiff_t left_row, ptrdiff_t rows, ptrdiff_t columns,
                         ptrdiff_t *panels) {
@@ -18,13 +23,11 @@ static panel_way way_of(const micro_tile *t, const rn_gemm_args *a, ptrdiff_t le
 }
 
 /* Let t read the t->columns columns from `column` on, right[begin + p, column + j]: in place, or in `own`, where they are packed
- * unless an earlier strip of rows did that. What lies by rows is packed by the first tile of rows on its way; then what
- * comes after it, of `left` columns, is asked for meanwhile. */
-static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrdiff_t begin, ptrdiff_t column, ptrdiff_t left,
-                       int packed, float *own) {
+ * unless an earlier strip of rows did that. What lies by rows is packed by the first tile of rows on its way. */
+static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrdiff_t begin, ptrdiff_t column, int packed,
+                       float *own) {
     const ptrdiff_t columns = t->columns;
     t->pack = NULL;
-    t->next_rows = 0;
     t->b = own;
     t->b_step = PANEL;
     if (a->right_panels) {
@@ -47,7 +50,7 @@ static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrd
     } else if (columns >= PANEL || (PACKS_PARTS && columns > VL)) {
         t->b = right;
         t->b_step = a->right_step;
-        pack_on_the_way(t, left, own);
+        t->pack = own;
     } else {
         pack_panel(right, a->right_step, t->run, columns, own);
     }
@@ -62,12 +65,71 @@ static void multiply_block(micro_tile *t, const rn_gemm_args *a, const float *le
         for (ptrdiff_t j = 0; j < columns; j += t->columns) {
             const panel_way way = way_of(t, a, left_row, rows, columns - j, &t->panels);
             t->columns = least(t->panels * PANEL, columns - j);
-            take_panel(t, a, way, begin, first_column + j, columns - j - t->columns, i > 0,
-                       a->strip < rows ? panels + j * RN_KC : panels);
+            take_panel(t, a, way, begin, first_column + j, i > 0, a->strip < rows ? panels + j * RN_KC : panels);
             t->column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
             multiply_panel(t, way, left + i * left_row, left_row, least(a->strip, rows - i), c + i * c_row + j,
                            row_bias != NULL ? row_bias + i : NULL);
         }
+    }
+}
+
+/* Whether the rows of a tile pass all columns in one call, in place: chains are short and c is overwritten. */
+static int passes_whole_rows(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t columns) {
+    return VL == 16 && a->k > 0 && a->k <= SHORT_CHAIN && columns >= SHORT_COLUMNS && rows > FEW_ROWS && a->left_step == 1 &&
+           a->right_in_place && !a->right_panels && !a->accumulate;
+}
+
+/* All rows of a, a_row floats apart, times the t->columns columns of b in place, into rows of c. */
+static void multiply_whole_rows(micro_tile *t, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c, const float *row_bias) {
+    t->c = c;
+    t->row_bias = row_bias;
+    for (ptrdiff_t left = rows, take; left > 0; left -= take) {
+        take = next_rows(left, PAIR_ROWS);
+        for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
+        WHOLE_ROW_KERNELS[take - 1](t);
+        t->c += take * t->c_row;
+        if (row_bias != NULL) t->row_bias += take;
+    }
+    activate_rest(t, rows, c);
+}
+
+/* Into how many sets rows of c fall that begin equally far from a line of the cache; 0 where taking them by these does not pay:
+ * for few rows or columns, and where those of a set, a page apart, meet in the cache. */
+static ptrdiff_t sets_of_rows(ptrdiff_t c_row, ptrdiff_t rows, ptrdiff_t columns) {
+    ptrdiff_t sets = 1;
+    while (c_row * sets % LINE_FLOATS != 0) sets *= 2;
+    const ptrdiff_t past_page = c_row * sets % PAGE_FLOATS;
+    const int meet = sets > 1 && (past_page < NEXT_TO_PAGE || past_page > PAGE_FLOATS - NEXT_TO_PAGE);
+    return sets <= MOST_SETS && rows >= FEWEST_IN_SET * sets && columns >= FEWEST_BY_LINES && !meet ? sets : 0;
+}
+
+/* The same by sets of rows of a far c: from the first line that begins in a row on, each vector is one, for a vector across two
+ * costs twice. */
+static void multiply_sets(ptrdiff_t sets, micro_tile *t, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c) {
+    const ptrdiff_t c_row = t->c_row;
+    t->c_row = c_row * sets;
+    for (ptrdiff_t i = 0; i < sets; i++, a += a_row, c += c_row) {
+        const ptrdiff_t past_line = (ptrdiff_t)((uintptr_t)c / sizeof(float) % LINE_FLOATS);
+        t->head = past_line > 0 ? LINE_FLOATS - past_line : 0;
+        multiply_whole_rows(t, a, a_row * sets, (rows - i + sets - 1) / sets, c, NULL);
+    }
+    t->c_row = c_row;
+}
+
+/* A tile whose rows pass all columns in one call, or as many as stay in the first cache. */
+static void multiply_short(micro_tile *t, const rn_gemm_args *a, const float *left, ptrdiff_t left_row, ptrdiff_t rows,
+                           ptrdiff_t first_column, ptrdiff_t columns, const float *row_bias, float *c) {
+    const ptrdiff_t part = NEAR_FLOATS / (a->k * PANEL) * PANEL;
+    const ptrdiff_t sets = t->c_far && row_bias == NULL ? sets_of_rows(t->c_row, rows, least(part, columns)) : 0;
+    t->b_step = a->right_step;
+    for (ptrdiff_t j = 0; j < columns; j += t->columns) {
+        t->columns = columns - j < part + 2 * PANEL ? columns - j : part; /* two panels at least */
+        t->b = a->right + first_column + j;
+        t->column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
+        if (sets > 0)
+            multiply_sets(sets, t, left, left_row, rows, c + j);
+        else
+            multiply_whole_rows(t, left, left_row, rows, c + j, row_bias);
     }
 }
 
@@ -100,6 +162,7 @@ KERNEL(gemm) {
         if (a->accumulate) transpose(a->c + first_column * a->c_row + first_row, a->c_row, columns, rows, c, t.c_row);
     }
     const float *row_bias = a->row_bias != NULL ? a->row_bias + first_row : NULL;
+    const int finishes = row_bias != NULL || a->column_bias != NULL || a->activation != RN_LINEAR;
 
     rows_ahead later;
     ptrdiff_t begin = 0;
@@ -109,7 +172,7 @@ KERNEL(gemm) {
         ptrdiff_t left_row = a->left_row;
         t.run = k;
         t.add = a->accumulate || begin > 0;
-        t.finish = begin + k == a->k;
+        t.finish = finishes && begin + k == a->k;
         if (a->left_packed) {
             transpose(left, a->left_step, k, rows, packed, RN_KC);
             left = packed;
@@ -119,7 +182,10 @@ KERNEL(gemm) {
             later = packed_later(a, begin + k, first_column, rows, columns);
             t.later = &later;
         }
-        multiply_block(&t, a, left, left_row, rows, begin, first_column, columns, row_bias, panels, c);
+        if (passes_whole_rows(a, rows, columns))
+            multiply_short(&t, a, left, left_row, rows, first_column, columns, row_bias, c);
+        else
+            multiply_block(&t, a, left, left_row, rows, begin, first_column, columns, row_bias, panels, c);
         begin += k;
     } while (begin < a->k);
     if (a->transposed) transpose(turned, t.c_row, rows, columns, a->c + first_column * a->c_row + first_row, a->c_row);

@@ -17,8 +17,9 @@ enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 32, SHORT_CHAIN = V
  * fit into 16 registers as compilers order them: see straight_kernel.h. */
 enum { AT_ONCE = VL == 16 ? 4 : 2 };
 /* Rows of b that are asked for before they are packed on the way. More, which may lie a page apart, would push each other out of
- * the second cache before they are used: 64 x 1024 x 576 took 1.1 times as long on Zen 3. With 2 MB it is all one. */
-enum { ROWS_AHEAD = VL == 16 ? RN_KC : 32 };
+ * the second cache before they are used: 64 x 1024 x 576 took 1.1 times as long on Zen 3. With 2 MB it is all one, and none are.
+ */
+enum { ROWS_AHEAD = VL == 16 ? 0 : 32 };
 enum { PACKS_PARTS = VL == 16 }; /* whether a panel's last vector may be less than whole where it is packed */
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
@@ -28,6 +29,7 @@ typedef struct {
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
     ptrdiff_t panels;         /* passed in one call; of a row, whole ones */
+    ptrdiff_t head;           /* columns of a whole row before its first pair */
     ptrdiff_t b_beside;       /* floats from a panel of b to the next, of a row or a pair */
     float *pack;              /* NULL, or where the first rows leave b, packed, for those after them */
     ptrdiff_t b_step, b_turn; /* b_turn more from the last k of a run to the first of the next */
@@ -35,24 +37,21 @@ typedef struct {
     ptrdiff_t c_row, columns; /* (vectors - 1) * VL < columns <= vectors * VL */
     int add;                  /* to what c holds; else c is overwritten */
     int c_far;                /* c is not in the first cache */
-    int finish;               /* this was the last block of k: add the bias, apply the activation */
+    int finish;               /* this was the last block of k: add the biases, apply the activation, if there are any */
     const float *row_bias;    /* NULL: none */
     const float *column_bias; /* NULL: none; exactly columns are read */
     int activation;           /* rn_activation; those beyond RN_LEAKY_RELU are left to activate_rest */
     float alpha;
-    const float
-        *next; /* [next_rows, panels * PANEL], next_step floats from row to row: what is packed next; asked for meanwhile */
-    ptrdiff_t next_step, next_rows;
     rows_ahead *later; /* NULL, or what is read when all panels at hand have been passed */
 } micro_tile;
 
 typedef void (*micro_kernel)(const micro_tile *t);
 
-/* What the sums of a panel become: added to c where there are blocks of k before, biased, activated, stored. `tail` columns are
- * of the last vector. */
+/* What the sums of the panel from `column` on become: added to c where there are blocks of k before, biased, activated, stored.
+ * `tail` columns are of the last vector. */
 static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf sum[ROWS][VECTORS], const micro_tile *t,
-                                         const ptrdiff_t panel, const ptrdiff_t tail) {
-    float *c = t->c + panel * PANEL;
+                                         const ptrdiff_t column, const ptrdiff_t tail) {
+    float *c = t->c + column;
     const ptrdiff_t c_row = t->c_row;
     if (t->add) {
         const float *old = c;
@@ -73,7 +72,7 @@ static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf s
             }
         }
         if (t->column_bias != NULL) {
-            const float *biases = t->column_bias + panel * PANEL;
+            const float *biases = t->column_bias + column;
             RN_UNROLL
             for (int j = 0; j < vectors; j++) {
                 vf bias = vf_load_first(biases + j * VL, j < vectors - 1 ? VL : tail);
@@ -120,7 +119,7 @@ static RN_ALWAYS_INLINE void add_line(const int rows, const int vectors, const i
                                       ptrdiff_t at, const float *b, ptrdiff_t b_step, vm last, float *pack,
                                       vf sum[ROWS][VECTORS]) {
     vf line[VECTORS];
-    if (packing && (int)ROWS_AHEAD < (int)RN_KC) RN_PREFETCH_FAR(b + ROWS_AHEAD * b_step);
+    if (packing && ROWS_AHEAD > 0) RN_PREFETCH_FAR(b + ROWS_AHEAD * b_step);
     RN_UNROLL
     for (int j = 0; j < vectors; j++) {
         line[j] = packing && PACKS_PARTS && j == vectors - 1 ? vf_load_masked(b + j * VL, last) : vf_load(b + j * VL);
@@ -176,8 +175,15 @@ static RN_ALWAYS_INLINE void multiply_row(const int rows, const micro_tile *t) {
     do {
         vf sum[ROWS][VECTORS];
         sum_products(rows, 2, 0, t, 1, t->b + panel * t->b_beside, sum);
-        finish_tile(rows, 2, sum, t, panel, VL);
+        finish_tile(rows, 2, sum, t, panel * PANEL, VL);
     } while (++panel < t->panels);
+}
+
+/* The same rows times one whole panel of a b in place, from any column on. */
+static RN_ALWAYS_INLINE void multiply_at(const int rows, const micro_tile *t, ptrdiff_t column) {
+    vf sum[ROWS][VECTORS];
+    sum_products(rows, 2, 0, t, 1, t->b + column, sum);
+    finish_tile(rows, 2, sum, t, column, VL);
 }
 
 /* The same for few rows and a whole panel of a b stored by columns, b_step floats apart: blocks of VL x VL are turned in
@@ -315,23 +321,6 @@ static inline ptrdiff_t next_columns(ptrdiff_t left) { return left <= PANEL + VL
 /* How rows of a pass b: a panel; TURNED, where b is stored by columns, a PAIR; a ROW of panels. */
 typedef enum { ONE_PANEL, TURNED_PANEL, PAIR_OF_PANELS, ROW_OF_PANELS } panel_way;
 
-/* Let the first rows leave the panels from t->b on, read in place, packed in `own` for the others. `left` columns follow: the
- * first lines of as many panels are asked for meanwhile. */
-static inline void pack_on_the_way(micro_tile *t, ptrdiff_t left, float *own) {
-    t->pack = own;
-    t->next = t->b + t->panels * PANEL;
-    t->next_step = t->b_step;
-    t->next_rows = left >= t->panels * PANEL ? least(t->run, ROWS_AHEAD) : 0;
-}
-
-/* Ask the memory for what is far, while rows `done` to `end` of `rows` are worked: the tile of c, and as large a part of the next
- * panel, so that packing it does not wait. */
-static RN_NO_INLINE void ask_ahead(const micro_tile *t, ptrdiff_t done, ptrdiff_t end, ptrdiff_t rows) {
-    if (t->c_far) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, end - done);
-    if (t->next_rows > 0)
-        ask_for_rows(ASK_NEAR, t->next, t->next_step, t->panels * PANEL, done * t->next_rows / rows, end * t->next_rows / rows);
-}
-
 /* The activation of a finished block of c where the tiles have left it out. */
 static void activate_rest(const micro_tile *t, ptrdiff_t rows, float *c) {
     if (!t->finish || t->activation <= RN_LEAKY_RELU) return;
@@ -367,12 +356,13 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
                                            : along              ? STRAIGHT_KERNELS[t->columns > VL]
                                                                 : BESIDE_KERNELS[t->columns > VL];
     const ptrdiff_t most = way == PAIR_OF_PANELS ? PAIR_ROWS : way == ROW_OF_PANELS || takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
+    const int asks_for_c = t->c_far && t->runs * t->run >= 4 * LONG_CHAIN; /* shorter ones gain less than that takes */
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
         take = next_rows(left, most);
         for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
-        if (t->c_far || t->next_rows > 0) ask_ahead(t, rows - left, rows - left + take, rows);
+        if (asks_for_c) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, take);
         if (t->later != NULL) ask_on(ASK_FAR, t->later, way == PAIR_OF_PANELS ? 2 * take : take);
         if (t->pack == NULL) {
             (straight && t->b_step == PANEL ? straight_kernels : kernels)[take - 1](t);

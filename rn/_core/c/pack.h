@@ -27,7 +27,8 @@
 
 enum { NEAR_FLOATS = 8192 }; /* what is larger, or new, will not be in the first cache */
 
-/* Ask for n floats of each of the rows first … end - 1, `row` floats apart, that will be read or written later. */
+/* Ask for n floats of each of the rows first … end - 1, `row` floats apart, that will be read or written later. Always inline,
+ * like all that only asks: gcc takes a call of a function that returns nothing and writes nothing for one it may leave out. */
 typedef enum { ASK_NEAR, ASK_FAR, ASK_TO_WRITE } ask_way;
 static RN_ALWAYS_INLINE void ask_for_rows(const ask_way way, const float *from, ptrdiff_t row, ptrdiff_t n, ptrdiff_t first,
                                           ptrdiff_t end) {

@@ -67,15 +67,16 @@ static RN_ALWAYS_INLINE void multiply_straight_row(const int rows, const micro_t
     do {
         vf sum[ROWS][VECTORS];
         sum_straight(rows, 2, ALONG_ROWS, t, t->b + panel * t->b_beside, sum);
-        finish_tile(rows, 2, sum, t, panel, VL);
+        finish_tile(rows, 2, sum, t, panel * PANEL, VL);
     } while (++panel < t->panels);
 }
 
 /* The same for two whole panels: fewer loads for each multiply-add. Few rows have too few chains in one panel to hide their
- * waits. in_place: the panels are neighbours, of a b that is not packed. */
-static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way way, const int in_place, const micro_tile *t) {
+ * waits. in_place: the panels are neighbours, from any `column` on, of a b that is not packed. */
+static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way way, const int in_place, const micro_tile *t,
+                                           const ptrdiff_t column) {
     vf sum[2][ROWS][VECTORS];
-    const float *row[ROWS], *b = t->b, *beside = b + (in_place ? PANEL : t->b_beside);
+    const float *row[ROWS], *b = t->b + column, *beside = b + (in_place ? PANEL : t->b_beside);
     RN_UNROLL
     for (int i = 0; i < rows; i++) {
         row[i] = way == ALONG_ROWS ? t->row[i] : t->row[0] + i;
@@ -95,8 +96,22 @@ static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way wa
     }
     for (; left > 0; left--, at += step, b += b_step, beside += PANEL)
         add_pair(rows, row, at, b, in_place ? b + PANEL : beside, sum);
-    finish_tile(rows, 2, sum[0], t, 0, VL);
-    finish_tile(rows, 2, sum[1], t, 1, VL);
+    finish_tile(rows, 2, sum[0], t, column, VL);
+    finish_tile(rows, 2, sum[1], t, column + PANEL, VL);
+}
+
+/* The same rows times all columns of a b in place, two panels at least, into a c that is overwritten: pair by pair from column
+ * t->head on. What is left over at either end passes as a panel or a pair with columns that pass twice, to the same sums: that
+ * takes less time than a tile of its own. */
+static RN_ALWAYS_INLINE void multiply_whole_row(const int rows, const micro_tile *t) {
+    const ptrdiff_t columns = t->columns;
+    ptrdiff_t j = t->head;
+    if (j > 0) multiply_at(rows, t, 0);
+    for (; columns - j >= 2 * PANEL; j += 2 * PANEL) multiply_pair(rows, ALONG_ROWS, 1, t, j);
+    if (columns - j > PANEL)
+        multiply_pair(rows, ALONG_ROWS, 1, t, columns - 2 * PANEL);
+    else if (columns > j)
+        multiply_at(rows, t, columns - PANEL);
 }
 
 #define MICRO(rows) \
@@ -137,10 +152,11 @@ static const micro_kernel BESIDE_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multiply
 #undef TALL
 
 #define MICRO(rows) \
-    static RN_NO_INLINE void multiply_pair_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 0, t); } \
-    static RN_NO_INLINE void multiply_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 1, t); } \
-    static RN_NO_INLINE void multiply_beside_pair_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 0, t); } \
-    static RN_NO_INLINE void multiply_beside_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 1, t); }
+    static RN_NO_INLINE void multiply_whole_row_##rows(const micro_tile *t) { multiply_whole_row(rows, t); } \
+    static RN_NO_INLINE void multiply_pair_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 0, t, 0); } \
+    static RN_NO_INLINE void multiply_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 1, t, 0); } \
+    static RN_NO_INLINE void multiply_beside_pair_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 0, t, 0); } \
+    static RN_NO_INLINE void multiply_beside_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 1, t, 0); }
 MICRO(1)
 MICRO(2)
 #if VL == 16
@@ -154,6 +170,7 @@ MICRO(6)
 #endif
 #undef MICRO
 #define EACH_ROWS(name) { name##_1, name##_2 TALL(name) }
+static const micro_kernel WHOLE_ROW_KERNELS[PAIR_ROWS] = EACH_ROWS(multiply_whole_row);
 /* By whether rows lie beside each other, whether b is in place, and rows. */
 static const micro_kernel PAIR_KERNELS[2][2][PAIR_ROWS] = {
     {EACH_ROWS(multiply_pair), EACH_ROWS(multiply_pair_in_place)},
