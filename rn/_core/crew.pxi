@@ -128,7 +128,7 @@ cdef void share_call(Crew *crew, const Call *call, int share, char *scratch, Py_
 cdef void take_part(const Crew *crew, int seat) noexcept nogil:
     """Work the tiles of a seat's row, then those that nobody has begun in the others'.
 
-    Backwards, all rows are turned round, and each seat has the one that was its own.
+    Backwards, all rows are turned round, and each seat has the one that was its own, but for a tile at its ends.
     """
     cdef rn_kernel kernel = crew.call.kernel
     cdef const void *args = crew.call.args

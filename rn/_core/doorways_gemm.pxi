@@ -28,6 +28,7 @@ cdef extern from "rn.h" nogil:
         int left_packed
         int right_in_place
         int right_panels
+        int whole_rows
         int transposed
         int accumulate
         int activation
@@ -76,11 +77,15 @@ cdef Py_ssize_t FEWEST_COLUMNS = 64
 # b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache. Rows of a from
 # which on b is packed wherever its rows collide; filters of a convolution that pack planes for the same reason.
 cdef Py_ssize_t LONGEST_IN_PLACE = 704
-# So few rows of b may be as long as they like where so many columns pass in one call.
-cdef Py_ssize_t SHORT_CHAIN = 0 if NARROW else 24
-cdef Py_ssize_t SHORT_COLUMNS = 128
 cdef Py_ssize_t MANY_ROWS = 60 if NARROW else 96
 cdef Py_ssize_t MANY_FILTERS = 96
+# Rows pass all columns of a tile in one call, on vectors of 16, where chains are no longer and columns no fewer than these. So
+# few rows of b may be as long as they like.
+cdef Py_ssize_t WHOLE_ROW_CHAIN = 24
+cdef Py_ssize_t WHOLE_ROW_COLUMNS = 128
+# Columns of one tile: of all products, and of those so small that one tile is all that is wanted.
+cdef Py_ssize_t MOST_COLUMNS = 512
+cdef Py_ssize_t MOST_COLUMNS_ALONE = 1024
 # Products of a plan of this many rows and columns at least, with chains of this length, pack both operands; not those of so many
 # more columns that b, of which each tile reads all, takes longer to come than to use. Tiles of more rows read b less often, but
 # a's, packed, share the second cache with b and c: 48 took least at 1024^3. On vectors of 16 pairs of panels take less time.
@@ -254,7 +259,8 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     cdef Py_ssize_t wanted = <Py_ssize_t> max(1.0, min(<double> WANTED_TILES, flops / TILE_FLOPS))
     cdef bint strips = a.m > MOST_LONG_ROWS and a.left_step == 1 and a.k >= LONG_ROW and a.n > RN_PANEL
     cdef Py_ssize_t row_tiles = max(1, divide_up(a.m, MOST_ROWS))
-    cdef Py_ssize_t widest = STRIP_COLUMNS if strips else RN_PANEL if a.m > MOST_ROWS // 2 else 512 if wanted > 1 else 1024
+    cdef Py_ssize_t most_columns = MOST_COLUMNS if wanted > 1 else MOST_COLUMNS_ALONE
+    cdef Py_ssize_t widest = STRIP_COLUMNS if strips else RN_PANEL if a.m > MOST_ROWS // 2 else most_columns
     cdef Py_ssize_t column_tiles = max(1, divide_up(a.n, widest)), most
     if strips:
         wanted //= 2  # more tiles would pack b more often
@@ -270,11 +276,14 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     # Steps of 4 KiB and more cross many pages; rows, even those that meet in one set of the cache, are read six at a time.
     a.left_packed = a.left_step >= 1024 and a.k >= 64 and a.column_block >= 64
     cdef bint right_collides = a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0
-    if a.k <= SHORT_CHAIN and a.column_block >= SHORT_COLUMNS:
+    cdef bint short_chains = not NARROW and 0 < a.k <= WHOLE_ROW_CHAIN and a.column_block >= WHOLE_ROW_COLUMNS
+    a.whole_rows = short_chains and a.left_step == 1 and a.right_column == 1 and not a.right_panels and not a.accumulate
+    if a.whole_rows:
         right_collides = collides(a.right_step, a.k)
     a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
     if a.row_block >= MANY_ROWS and collides(a.right_step, min(a.k, RN_KC)):
         a.right_in_place = False
+    a.whole_rows = a.whole_rows and a.right_in_place
     return a.column_tiles * divide_up(a.m, a.row_block)
 
 

@@ -153,8 +153,10 @@ def test_any_shape_and_option(m, n, k, flags, bias_axis, activation, accumulate,
         (3, 64, 401),
         (7, 96, 800),
         (515, 160, 401),
-        (25, 676, 9),
-        (26, 358, 24),
+        # whole rows: sets of rows, in one part and in two; sets with c transposed
+        (24, 676, 9),
+        (35, 676, 24),
+        (400, 60, 20),
     ],
 )
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
@@ -177,6 +179,22 @@ def test_nan_and_infinity_pass_through():
         assert np.isnan(result[3]).all()
         assert np.isposinf(result[4]).all()
         assert (np.delete(result, (3, 4), 0) == 5).all()
+
+
+def test_nan_and_zeros_sign_in_columns_that_pass_twice():
+    """Whole rows, of which those that begin within a line of the cache pass some columns twice."""
+    a, b = np.ones((24, 9), np.float32), np.ones((9, 676), np.float32)
+    a[:, 1:] = 0
+    b[0] = -0.0
+    b[:, (3, 674)] = np.nan
+    b[0, (5, 670)] = -np.inf
+    for activation in ("linear", "leaky_relu"):
+        result = product(a, b, activation=activation, alpha=0.5)
+        assert np.isnan(result[:, (3, 674)]).all()
+        assert np.isneginf(result[:, (5, 670)]).all()
+        rest = np.delete(result, (3, 5, 670, 674), 1)
+        assert (rest == 0).all()
+        assert not np.signbit(rest).any()  # -0 added to 0
 
 
 # ---- edges
@@ -203,14 +221,14 @@ def test_empty_results(m, n, transpose_a, transpose_b):
 @pytest.mark.parametrize("n", [*range(128, 194), 336, 340, 344, 383, 500, 512, 516, 676, 1020, 1028, 2050])
 def test_short_chains_of_wide_rows(n, k):
     """Columns that fill no panel, rows that begin anywhere in a line, b in parts: as b stored by columns."""
-    for m in (3, 7, 25, 49):
+    for m in (3, 7, 24, 35, 49):
         a, b = operands(np.random.default_rng(m + n + k), m, n, k, False, False)
         result = check(a, b)
         np.testing.assert_array_equal(result, product(a, np.ascontiguousarray(b.T), transpose_b=True))
 
 
 @pytest.mark.parametrize("offset", range(17))
-@pytest.mark.parametrize(("m", "n", "k"), [(24, 512, 9), (25, 676, 9), (48, 264, 24), (14, 640, 40), (5, 33, 7)])
+@pytest.mark.parametrize(("m", "n", "k"), [(24, 512, 9), (35, 676, 9), (48, 264, 24), (14, 640, 40), (5, 33, 7)])
 def test_a_result_that_begins_anywhere_in_a_line(m, n, k, offset):
     a, b = operands(np.random.default_rng(offset), m, n, k, False, False)
     memory = np.full(16 + m * n + 17, 7, np.float32)
@@ -247,7 +265,7 @@ def test_columns_beside_the_result_stay():
 
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
 @pytest.mark.parametrize(
-    ("m", "n", "k"), [(12, 10, 30), (150, 200, 500), (32, 128, 784), (700, 33, 401), (400, 390, 450)]
+    ("m", "n", "k"), [(12, 10, 30), (150, 200, 500), (32, 128, 784), (700, 33, 401), (400, 390, 450), (96, 676, 24)]
 )
 def test_bits_do_not_depend_on_threads(m, n, k, transpose_a, transpose_b):
     rng = np.random.default_rng(1)
@@ -292,11 +310,11 @@ def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
 )
 def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
     a, b = operands(np.random.default_rng(4), m, n, k, False, False)
-    c = normal(np.random.default_rng(5), m, n)
-    expected = product(a, b, c)
-    np.testing.assert_array_equal(product(a.T.copy(), b, c, transpose_a=True), expected)
-    np.testing.assert_array_equal(product(a, b.T.copy(), c, transpose_b=True), expected)
-    np.testing.assert_array_equal(product(a.T.copy(), b.T.copy(), c, transpose_a=True, transpose_b=True), expected)
+    for c in (None, normal(np.random.default_rng(5), m, n)):
+        expected = product(a, b, c)
+        np.testing.assert_array_equal(product(a.T.copy(), b, c, transpose_a=True), expected)
+        np.testing.assert_array_equal(product(a, b.T.copy(), c, transpose_b=True), expected)
+        np.testing.assert_array_equal(product(a.T.copy(), b.T.copy(), c, transpose_a=True, transpose_b=True), expected)
 
 
 PREPARED = [(m, n, k) for m in (1, 2, 3, 15) for n in (63, 64, 65, 96, 129) for k in (1, 24, 399, 401)]

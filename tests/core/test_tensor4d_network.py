@@ -56,6 +56,12 @@ def test_products_do_not_depend_on_threads():
     close(np.asarray(Tensor4D(a) @ b), a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b))
 
 
+def test_products_of_short_chains_that_begin_anywhere_in_a_line():
+    a, b = numbers(2, 3, 35, 9), numbers(2, 3, 9, 676, seed=1)
+    with_threads(lambda: {"each": Tensor4D(a) @ Tensor4D(b), "odd": Tensor4D(a[:, :, :25]) @ Tensor4D(b[..., :669])})
+    close(np.asarray(Tensor4D(a) @ b), a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b))
+
+
 @pytest.mark.parametrize(("m", "n", "k"), [(520, 40, 410), (1024, 130, 800), (600, 33, 256), (1030, 1024, 420)])
 def test_large_products(m, n, k):
     rng = np.random.default_rng(m)

@@ -2,7 +2,6 @@
 
 #include "micro_kernel.h"
 
-enum { SHORT_COLUMNS = 4 * PANEL }; /* so many at least pass in one call where chains are short */
 /* Sets of rows, see sets_of_rows: how many there may be, and the rows and columns that are worth one. */
 enum { MOST_SETS = 4, FEWEST_IN_SET = SHORT_ROWS, FEWEST_BY_LINES = 6 * PANEL };
 enum { PAGE_FLOATS = 1024, NEXT_TO_PAGE = 4 * LINE_FLOATS };
@@ -73,12 +72,6 @@ static void multiply_block(micro_tile *t, const rn_gemm_args *a, const float *le
     }
 }
 
-/* Whether the rows of a tile pass all columns in one call, in place: chains are short and c is overwritten. */
-static int passes_whole_rows(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t columns) {
-    return VL == 16 && a->k > 0 && a->k <= SHORT_CHAIN && columns >= SHORT_COLUMNS && rows > FEW_ROWS && a->left_step == 1 &&
-           a->right_in_place && !a->right_panels && !a->accumulate;
-}
-
 /* All rows of a, a_row floats apart, times the t->columns columns of b in place, into rows of c. */
 static void multiply_whole_rows(micro_tile *t, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c, const float *row_bias) {
     t->c = c;
@@ -94,18 +87,21 @@ static void multiply_whole_rows(micro_tile *t, const float *a, ptrdiff_t a_row, 
 }
 
 /* Into how many sets rows of c fall that begin equally far from a line of the cache; 0 where taking them by these does not pay:
- * for few rows or columns, and where those of a set, a page apart, meet in the cache. */
+ * for few rows or columns, where those of a set, a page apart, meet in the cache, or fill tiles badly. One set is the rows as
+ * they come. */
 static ptrdiff_t sets_of_rows(ptrdiff_t c_row, ptrdiff_t rows, ptrdiff_t columns) {
     ptrdiff_t sets = 1;
     while (c_row * sets % LINE_FLOATS != 0) sets *= 2;
     const ptrdiff_t past_page = c_row * sets % PAGE_FLOATS;
     const int meet = sets > 1 && (past_page < NEXT_TO_PAGE || past_page > PAGE_FLOATS - NEXT_TO_PAGE);
-    return sets <= MOST_SETS && rows >= FEWEST_IN_SET * sets && columns >= FEWEST_BY_LINES && !meet ? sets : 0;
+    const ptrdiff_t in_set = (rows + sets - 1) / sets;
+    const int small_tiles = sets > 1 && in_set > SHORT_ROWS && in_set < SHORT_ROWS + 3; /* two of 4 rows where one has 6 */
+    return sets <= MOST_SETS && rows >= FEWEST_IN_SET * sets && columns >= FEWEST_BY_LINES && !meet && !small_tiles ? sets : 0;
 }
 
-/* The same by sets of rows of a far c: from the first line that begins in a row on, each vector is one, for a vector across two
- * costs twice. */
-static void multiply_sets(ptrdiff_t sets, micro_tile *t, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c) {
+/* multiply_whole_rows by sets of rows of a far c: from the first line that begins in a row on, each vector is one, for a vector
+ * across two costs twice. */
+static void multiply_sets(micro_tile *t, ptrdiff_t sets, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c) {
     const ptrdiff_t c_row = t->c_row;
     t->c_row = c_row * sets;
     for (ptrdiff_t i = 0; i < sets; i++, a += a_row, c += c_row) {
@@ -116,18 +112,19 @@ static void multiply_sets(ptrdiff_t sets, micro_tile *t, const float *a, ptrdiff
     t->c_row = c_row;
 }
 
-/* A tile whose rows pass all columns in one call, or as many as stay in the first cache. */
-static void multiply_short(micro_tile *t, const rn_gemm_args *a, const float *left, ptrdiff_t left_row, ptrdiff_t rows,
-                           ptrdiff_t first_column, ptrdiff_t columns, const float *row_bias, float *c) {
-    const ptrdiff_t part = NEAR_FLOATS / (a->k * PANEL) * PANEL;
-    const ptrdiff_t sets = t->c_far && row_bias == NULL ? sets_of_rows(t->c_row, rows, least(part, columns)) : 0;
+/* A tile of short chains, of at least two panels: all columns in one call, or even parts of b that stay in the first cache. */
+static void multiply_short_chains(micro_tile *t, const rn_gemm_args *a, const float *left, ptrdiff_t left_row, ptrdiff_t rows,
+                                  ptrdiff_t first_column, ptrdiff_t columns, const float *row_bias, float *c) {
+    const ptrdiff_t parts = (a->k * columns + NEAR_FLOATS - 1) / NEAR_FLOATS;
+    const ptrdiff_t part = (columns + parts * PANEL - 1) / (parts * PANEL) * PANEL;
+    const ptrdiff_t sets = t->c_far && row_bias == NULL ? sets_of_rows(t->c_row, rows, part) : 0;
     t->b_step = a->right_step;
     for (ptrdiff_t j = 0; j < columns; j += t->columns) {
-        t->columns = columns - j < part + 2 * PANEL ? columns - j : part; /* two panels at least */
+        t->columns = columns - j < part + 2 * PANEL ? columns - j : part; /* the last has two panels, too */
         t->b = a->right + first_column + j;
         t->column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
         if (sets > 0)
-            multiply_sets(sets, t, left, left_row, rows, c + j);
+            multiply_sets(t, sets, left, left_row, rows, c + j);
         else
             multiply_whole_rows(t, left, left_row, rows, c + j, row_bias);
     }
@@ -182,8 +179,8 @@ KERNEL(gemm) {
             later = packed_later(a, begin + k, first_column, rows, columns);
             t.later = &later;
         }
-        if (passes_whole_rows(a, rows, columns))
-            multiply_short(&t, a, left, left_row, rows, first_column, columns, row_bias, c);
+        if (a->whole_rows && rows > FEW_ROWS && columns >= 2 * PANEL) /* of one block of k */
+            multiply_short_chains(&t, a, left, left_row, rows, first_column, columns, row_bias, c);
         else
             multiply_block(&t, a, left, left_row, rows, begin, first_column, columns, row_bias, panels, c);
         begin += k;

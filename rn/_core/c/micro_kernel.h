@@ -17,8 +17,7 @@ enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 32, SHORT_CHAIN = V
  * fit into 16 registers as compilers order them: see straight_kernel.h. */
 enum { AT_ONCE = VL == 16 ? 4 : 2 };
 /* Rows of b that are asked for before they are packed on the way. More, which may lie a page apart, would push each other out of
- * the second cache before they are used: 64 x 1024 x 576 took 1.1 times as long on Zen 3. With 2 MB it is all one, and none are.
- */
+ * the second cache before they are used: 64 x 1024 x 576 took 1.1 times as long on Zen 3. Where that cache has 2 MB none gain. */
 enum { ROWS_AHEAD = VL == 16 ? 0 : 32 };
 enum { PACKS_PARTS = VL == 16 }; /* whether a panel's last vector may be less than whole where it is packed */
 
@@ -28,13 +27,13 @@ typedef struct {
     ptrdiff_t a_step, a_turn; /* floats of a from one k to the next, and from one run of k to the next */
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
-    ptrdiff_t panels;         /* passed in one call; of a row, whole ones */
-    ptrdiff_t head;           /* columns of a whole row before its first pair */
+    ptrdiff_t panels;         /* passed in one call; of a row, whole ones; not read for whole rows */
+    ptrdiff_t head;           /* columns of a whole row before its first pair, less than VL */
     ptrdiff_t b_beside;       /* floats from a panel of b to the next, of a row or a pair */
     float *pack;              /* NULL, or where the first rows leave b, packed, for those after them */
     ptrdiff_t b_step, b_turn; /* b_turn more from the last k of a run to the first of the next */
     float *c;                 /* c[i, j], c_row floats from one row to the next; exactly columns of it are touched */
-    ptrdiff_t c_row, columns; /* (vectors - 1) * VL < columns <= vectors * VL */
+    ptrdiff_t c_row, columns; /* of a panel, (vectors - 1) * VL < columns <= vectors * VL; of a row, all */
     int add;                  /* to what c holds; else c is overwritten */
     int c_far;                /* c is not in the first cache */
     int finish;               /* this was the last block of k: add the biases, apply the activation, if there are any */
@@ -179,11 +178,11 @@ static RN_ALWAYS_INLINE void multiply_row(const int rows, const micro_tile *t) {
     } while (++panel < t->panels);
 }
 
-/* The same rows times one whole panel of a b in place, from any column on. */
-static RN_ALWAYS_INLINE void multiply_at(const int rows, const micro_tile *t, ptrdiff_t column) {
+/* The same rows times whole vectors of a b in place, from any column on. */
+static RN_ALWAYS_INLINE void multiply_at(const int rows, const int vectors, const micro_tile *t, ptrdiff_t column) {
     vf sum[ROWS][VECTORS];
-    sum_products(rows, 2, 0, t, 1, t->b + column, sum);
-    finish_tile(rows, 2, sum, t, column, VL);
+    sum_products(rows, vectors, 0, t, 1, t->b + column, sum);
+    finish_tile(rows, vectors, sum, t, column, VL);
 }
 
 /* The same for few rows and a whole panel of a b stored by columns, b_step floats apart: blocks of VL x VL are turned in
@@ -356,7 +355,8 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
                                            : along              ? STRAIGHT_KERNELS[t->columns > VL]
                                                                 : BESIDE_KERNELS[t->columns > VL];
     const ptrdiff_t most = way == PAIR_OF_PANELS ? PAIR_ROWS : way == ROW_OF_PANELS || takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
-    const int asks_for_c = t->c_far && t->runs * t->run >= 4 * LONG_CHAIN; /* shorter ones gain less than that takes */
+    const int asks_for_c =
+        t->c_far && t->runs * t->run >= 4 * LONG_CHAIN; /* of a block; shorter ones gain less than that takes */
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {

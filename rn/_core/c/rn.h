@@ -330,14 +330,15 @@ enum { RN_KC = 400, RN_PANEL = 32, RN_PAIR = 2 * RN_PANEL };
  * row_block x column_block of c; column_tiles of them lie side by side. Its rows pass one panel of right after the other, all of
  * them or, where they do not fit into the second cache, strip by strip. Scratch, in floats: RN_KC * RN_PAIR, or RN_KC *
  * column_block where there are several strips; row_block * RN_KC where left is packed, row_block * column_block where transposed.
- * 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
+ * whole_rows, of vectors of 16: chains are so short that rows pass all columns of a tile in one call; right lies in place, and
+ * some columns of c, which is overwritten, are stored twice. 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
 typedef struct {
     const float *left, *right, *row_bias, *column_bias;
     float *c;
     ptrdiff_t m, n, k;
     ptrdiff_t left_row, left_step, right_step, right_column, c_row;
     ptrdiff_t row_block, column_block, column_tiles, strip;
-    int left_packed, right_in_place, right_panels, transposed, accumulate;
+    int left_packed, right_in_place, right_panels, whole_rows, transposed, accumulate;
     int activation;
     float alpha;
 } rn_gemm_args;
@@ -352,12 +353,12 @@ typedef struct {
 } rn_pack_columns_args;
 
 /* gemm_packed: gemm of large matrices, where right is what pack_columns or pack_rows made and c is not transposed, on vectors of
- * less than 16. A tile is row_block rows of c; column_block, column_tiles, strip, left_packed and right_in_place are not read.
+ * less than 16. A tile is row_block rows of c; column_block and those after it, to whole_rows, are not read but for right_panels.
  * Scratch, in floats: row_block * RN_KC, where the tile's rows of left are packed, and 16, for packing writes whole vectors. */
 
 /* gemm_blocks: gemm of one row by panels, each block of k apart, so that blocks may be worked in any order: c[b, j] = sum_p
  * left[p] right[p, j], b RN_KC <= p < (b + 1) RN_KC. There is neither bias nor activation. A tile is column_block columns of one
- * block; column_tiles of them lie side by side. No scratch. */
+ * block; column_tiles of them lie side by side. right_panels is 1, and so are m and strip; strides are not read. No scratch. */
 
 /* sum_rows: total[j] = sum_i x[i, j] (+ total[j]), i < m, j < n, rows of n floats. A tile is RN_SUM_COLUMNS columns; blocks of
  * RN_KC rows are summed one after the other, each from 0. m n FLOPs; 4 (m + 1) n bytes. */

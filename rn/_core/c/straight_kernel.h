@@ -101,17 +101,15 @@ static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way wa
 }
 
 /* The same rows times all columns of a b in place, two panels at least, into a c that is overwritten: pair by pair from column
- * t->head on. What is left over at either end passes as a panel or a pair with columns that pass twice, to the same sums: that
- * takes less time than a tile of its own. */
+ * t->head on. What is left over at either end passes as whole vectors, with columns that pass twice, to the same sums: that takes
+ * less time than a tile of its own. */
 static RN_ALWAYS_INLINE void multiply_whole_row(const int rows, const micro_tile *t) {
     const ptrdiff_t columns = t->columns;
     ptrdiff_t j = t->head;
-    if (j > 0) multiply_at(rows, t, 0);
+    if (j > 0) multiply_at(rows, 1, t, 0);
     for (; columns - j >= 2 * PANEL; j += 2 * PANEL) multiply_pair(rows, ALONG_ROWS, 1, t, j);
-    if (columns - j > PANEL)
-        multiply_pair(rows, ALONG_ROWS, 1, t, columns - 2 * PANEL);
-    else if (columns > j)
-        multiply_at(rows, t, columns - PANEL);
+    for (; columns - j > VL; j += PANEL) multiply_at(rows, 2, t, least(j, columns - PANEL));
+    if (columns > j) multiply_at(rows, 1, t, columns - VL);
 }
 
 #define MICRO(rows) \
