@@ -275,15 +275,14 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     a.strip = STRIP_ROWS if strips else a.row_block
     # Steps of 4 KiB and more cross many pages; rows, even those that meet in one set of the cache, are read six at a time.
     a.left_packed = a.left_step >= 1024 and a.k >= 64 and a.column_block >= 64
-    cdef bint right_collides = a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0
-    cdef bint short_chains = not NARROW and 0 < a.k <= WHOLE_ROW_CHAIN and a.column_block >= WHOLE_ROW_COLUMNS
-    a.whole_rows = short_chains and a.left_step == 1 and a.right_column == 1 and not a.right_panels and not a.accumulate
-    if a.whole_rows:
-        right_collides = collides(a.right_step, a.k)
+    cdef bint whole_rows = (not NARROW and 0 < a.k <= WHOLE_ROW_CHAIN and a.column_block >= WHOLE_ROW_COLUMNS
+                            and a.left_step == 1 and a.right_column == 1 and not a.right_panels and not a.accumulate)
+    cdef bint right_collides = (collides(a.right_step, a.k) if whole_rows else
+                                a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0)
     a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
     if a.row_block >= MANY_ROWS and collides(a.right_step, min(a.k, RN_KC)):
         a.right_in_place = False
-    a.whole_rows = a.whole_rows and a.right_in_place
+    a.whole_rows = whole_rows and a.right_in_place
     return a.column_tiles * divide_up(a.m, a.row_block)
 
 
