@@ -225,6 +225,19 @@ def test_every_tail_of_filters_and_pixels(filters, channels):
     check(np.random.default_rng(filters), (2, channels, 7, 4 + filters % 5), (filters, channels, 3, 2))
 
 
+@pytest.mark.parametrize("filters", [49, 63, 64, 65, 96, 112, 113, 130])
+@pytest.mark.parametrize("width", [5, 6, 7, 11, 18, 65])
+@pytest.mark.parametrize(
+    "options", [{}, {"padding": ((1, 2), (2, 2))}, {"stride": (1, 2), "padding": ((0, 0), (1, 1))}, {"dilation": (1, 2)}]
+)
+def test_every_tail_of_two_panels_of_filters(filters, width, options):
+    """Rows of tiles of 5 and 6 pixels and of fewer, in two blocks of k, with pixels beside the image."""
+    rng = np.random.default_rng(filters + width)
+    x, weight, bias = normal(rng, 2, 30, 5, width + 4), normal(rng, filters, 30, 3, 5), normal(rng, filters)
+    y = convolve(x, weight, bias, "relu", **options)
+    close(y, *reference.conv2d(x, weight, bias=bias, activation="relu", **options))
+
+
 # ---- edges
 
 
@@ -268,6 +281,7 @@ def test_values_beside_the_image_do_not_leak():
         ((5, 32, 20, 20), (32, 1, 3, 3), {"groups": 32, "padding": SAME}),
         ((9, 70, 12, 12), (130, 70, 1, 1), {}),
         ((2, 2, 4, 4), (3, 2, 3, 3), {}),
+        ((3, 48, 9, 24), (72, 48, 3, 3), {"padding": SAME, "dilation": (1, 2)}),
     ],
 )
 def test_bits_do_not_depend_on_threads(x_shape, weight_shape, options):
@@ -291,6 +305,7 @@ def test_bits_do_not_depend_on_threads(x_shape, weight_shape, options):
         ((16, 64, 28, 28), (32, 64, 3, 3), {"padding": SAME}),
         ((16, 32, 17, 17), (32, 32, 3, 3), {"padding": SAME, "stride": (2, 2)}),
         ((16, 600, 7, 7), (64, 600, 1, 1), {}),
+        ((16, 48, 9, 24), (72, 48, 3, 3), {"padding": SAME, "dilation": (1, 2)}),
     ],
 )
 def test_a_sample_alone_and_in_a_batch_are_the_same_bits(x_shape, weight_shape, options):

@@ -1,25 +1,28 @@
 /* The direct convolution with filters in the lanes: where a multiple of VL filters leaves no lane idle, no pixel needs packing.
  *
- *   sum[i, m] = sum_k x[offset[k] + i stride] weight[k, m],   i < pixels <= MOST_PIXELS neighbours of a row,   m < 2 VL
+ *   sum[i, m] = sum_k x[offset[k] + i stride] weight[k, m],   i < pixels neighbours of a row,   m < vectors * VL
  *
  * A pixel is broadcast from where it lies, weights come in the order in which they are read. Each sum is the chain of
  * multiply-adds over k that `convolve` makes, in the same blocks: the bits are the same. Taps beside the image are left out: what
  * they would add is 0.
  *
- * Registers (AVX-512: 32): 14 * 2 sums, 2 of weights, one broadcast. Else (16): 6 * 2 + 2 + 1. */
+ * Registers (AVX-512: 32): 14 * 2 sums, 2 of weights, one broadcast. Else (16): 6 * 2 + 2 + 1. Two panels at once, 6 * 4 sums,
+ * take fewer instructions for a multiply-add, as in matrix products (micro_kernel.h). */
 
-enum { MOST_PIXELS = VL == 16 ? 14 : VL == 8 ? 6 : 4 };
-/* Taps that a loop takes at once where no pixel lies beside the image; with 14 x 2 sums of 16 lanes two take as long as one. */
-enum { TAPS_AT_ONCE = VL == 16 ? 1 : 4 };
+enum { MOST_PIXELS = VL == 16 ? 14 : VL == 8 ? 6 : 4, MOST_VECTORS = 4 };
+enum { TAPS_AT_ONCE = 4 }; /* where no pixel lies beside the image */
+/* Of two panels: pixels of a tile, fewer of which are worth less than more of one panel; and those that are collected. */
+enum { PAIR_PIXELS = 6, FEWEST_PAIR_PIXELS = 5, PAIR_COLLECTED = RN_COLLECTED / 2 };
 
 /* One k: where it reads the image's planes, from the pixel's place in one, and which tap of the window it is. */
 typedef struct {
     ptrdiff_t x, place;
 } filter_tap;
 
-/* A block of k for a few neighbouring pixels; total has rows of PANEL floats. */
+/* A block of k for a few neighbouring pixels; total has rows of PANEL floats, and the second panel's after PAIR_COLLECTED. */
 typedef struct {
     const float *x, *weight; /* the image's planes; [k, PANEL] */
+    ptrdiff_t beside;        /* floats from the weights of the first panel to those of the second */
     ptrdiff_t at;            /* of the first pixel in a plane */
     const filter_tap *tap, *end;
     const unsigned *inside; /* by a tap's place: the pixels, bit by bit, whose tap lies inside the image */
@@ -31,13 +34,16 @@ typedef void (*pixel_kernel)(const pixel_tile *t);
 
 /* Adds the products of one tap to the sums of pixels first … end - 1, of those that `inside` has. */
 static RN_ALWAYS_INLINE void add_tap(const int first, const int end, const int vectors, const ptrdiff_t stride, const float *x,
-                                     ptrdiff_t at, const float *weight, const unsigned inside, vf sum[MOST_PIXELS][2]) {
-    vf line[2];
-    for (int j = 0; j < vectors; j++) line[j] = vf_load_ordered(weight + j * VL);
+                                     ptrdiff_t at, const float *weight, const float *beside, const unsigned inside,
+                                     vf sum[MOST_PIXELS][MOST_VECTORS]) {
+    vf line[MOST_VECTORS];
+    RN_UNROLL
+    for (int j = 0; j < vectors; j++) line[j] = vf_load_ordered(j < 2 ? weight + j * VL : beside + (j - 2) * VL);
     RN_UNROLL
     for (int i = first; i < end; i++) {
         if (!(inside & 1u << i)) continue;
         const vf value = vf_set_ordered(x + at + i * stride);
+        RN_UNROLL
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma_ordered(value, line[j], sum[i][j]);
     }
 }
@@ -46,38 +52,42 @@ static RN_ALWAYS_INLINE void add_tap(const int first, const int end, const int v
 static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors, const ptrdiff_t stride, const int border,
                                              const pixel_tile *t) {
     const unsigned all = (1u << pixels) - 1u, but_first = all & ~1u, but_last = all >> 1;
-    vf sum[MOST_PIXELS][2];
+    vf sum[MOST_PIXELS][MOST_VECTORS];
     RN_UNROLL
-    for (int i = 0; i < pixels; i++)
-        for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
-    const float *weight = t->weight;
-    const filter_tap *tap = t->tap, *end = t->end;
-    for (; !border && end - tap >= TAPS_AT_ONCE; tap += TAPS_AT_ONCE, weight += TAPS_AT_ONCE * PANEL) {
+    for (int i = 0; i < pixels; i++) {
         RN_UNROLL
-        for (int k = 0; k < TAPS_AT_ONCE; k++)
-            add_tap(0, pixels, vectors, stride, t->x, t->at + tap[k].x, weight + k * PANEL, all, sum);
+        for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
     }
-    for (; tap < end; tap++, weight += PANEL) {
+    const ptrdiff_t pair_step = vectors > 2 ? PANEL : 0;
+    const float *weight = t->weight, *beside = weight + t->beside;
+    const filter_tap *tap = t->tap, *end = t->end;
+    for (; !border && end - tap >= TAPS_AT_ONCE; tap += TAPS_AT_ONCE) {
+        RN_UNROLL
+        for (int k = 0; k < TAPS_AT_ONCE; k++, weight += PANEL, beside += pair_step)
+            add_tap(0, pixels, vectors, stride, t->x, t->at + tap[k].x, weight, beside, all, sum);
+        RN_OPAQUE(weight); /* or each k's would be an address of its own */
+    }
+    for (; tap < end; tap++, weight += PANEL, beside += pair_step) {
         const ptrdiff_t at = t->at + tap->x;
         const unsigned inside = border ? t->inside[tap->place] : all;
         if (inside == all)
-            add_tap(0, pixels, vectors, stride, t->x, at, weight, all, sum);
+            add_tap(0, pixels, vectors, stride, t->x, at, weight, beside, all, sum);
         else if (inside == but_first)
-            add_tap(1, pixels, vectors, stride, t->x, at, weight, all, sum);
+            add_tap(1, pixels, vectors, stride, t->x, at, weight, beside, all, sum);
         else if (inside == but_last)
-            add_tap(0, pixels - 1, vectors, stride, t->x, at, weight, all, sum);
+            add_tap(0, pixels - 1, vectors, stride, t->x, at, weight, beside, all, sum);
         else if (inside != 0)
-            add_tap(0, pixels, vectors, stride, t->x, at, weight, inside, sum);
+            add_tap(0, pixels, vectors, stride, t->x, at, weight, beside, inside, sum);
     }
-    float *total = t->total;
-    if (t->add) {
-        RN_UNROLL
-        for (int i = 0; i < pixels; i++)
-            for (int j = 0; j < vectors; j++) sum[i][j] = vf_add(vf_load(total + i * PANEL + j * VL), sum[i][j]);
-    }
+    const int add = t->add;
     RN_UNROLL
-    for (int i = 0; i < pixels; i++)
-        for (int j = 0; j < vectors; j++) vf_store(total + i * PANEL + j * VL, sum[i][j]);
+    for (int i = 0; i < pixels; i++) {
+        RN_UNROLL
+        for (int j = 0; j < vectors; j++) {
+            float *total = t->total + (j / 2 * PAIR_COLLECTED + i) * PANEL + j % 2 * VL;
+            vf_store(total, add ? vf_add(vf_load(total), sum[i][j]) : sum[i][j]);
+        }
+    }
 }
 
 #define PIXEL_KERNEL(name, vectors, stride, border, n) \
@@ -89,9 +99,12 @@ static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors
 #define EACH_14(X, ...) EACH_10(X, __VA_ARGS__) X(__VA_ARGS__, 11) X(__VA_ARGS__, 12) X(__VA_ARGS__, 13) X(__VA_ARGS__, 14)
 #if VL == 16
 #define EACH_PIXELS EACH_14
+#define EACH_PAIR EACH_6
 #elif VL == 8
 #define EACH_PIXELS EACH_6
+#define EACH_PAIR(X, ...)
 #else
+#define EACH_PAIR(X, ...)
 #define EACH_PIXELS EACH_4
 #endif
 EACH_PIXELS(PIXEL_KERNEL, pixels, 1, 1, 0)
@@ -102,17 +115,25 @@ EACH_PIXELS(PIXEL_KERNEL, strided, 1, 2, 0)
 EACH_PIXELS(PIXEL_KERNEL, strided, 2, 2, 0)
 EACH_PIXELS(PIXEL_KERNEL, strided_border, 1, 2, 1)
 EACH_PIXELS(PIXEL_KERNEL, strided_border, 2, 2, 1)
+EACH_PAIR(PIXEL_KERNEL, pixels, 4, 1, 0)
+EACH_PAIR(PIXEL_KERNEL, border, 4, 1, 1)
+EACH_PAIR(PIXEL_KERNEL, strided, 4, 2, 0)
+EACH_PAIR(PIXEL_KERNEL, strided_border, 4, 2, 1)
 
-/* By stride - 1, border, vectors - 1, pixels - 1. */
-static const pixel_kernel PIXEL_KERNELS[2][2][2][MOST_PIXELS] = {
-    {{{EACH_PIXELS(PIXEL_NAME, pixels, 1, 1, 0)}, {EACH_PIXELS(PIXEL_NAME, pixels, 2, 1, 0)}},
-     {{EACH_PIXELS(PIXEL_NAME, border, 1, 1, 1)}, {EACH_PIXELS(PIXEL_NAME, border, 2, 1, 1)}}},
-    {{{EACH_PIXELS(PIXEL_NAME, strided, 1, 2, 0)}, {EACH_PIXELS(PIXEL_NAME, strided, 2, 2, 0)}},
-     {{EACH_PIXELS(PIXEL_NAME, strided_border, 1, 2, 1)}, {EACH_PIXELS(PIXEL_NAME, strided_border, 2, 2, 1)}}},
+/* By stride - 1, border, one vector, two or two panels, pixels - 1; NULL beyond those there are. */
+#define EACH_VECTORS(name, stride, border) \
+    {{EACH_PIXELS(PIXEL_NAME, name, 1, stride, border)}, \
+     {EACH_PIXELS(PIXEL_NAME, name, 2, stride, border)}, \
+     {EACH_PAIR(PIXEL_NAME, name, 4, stride, border) NULL}}
+static const pixel_kernel PIXEL_KERNELS[2][2][3][MOST_PIXELS] = {
+    {EACH_VECTORS(pixels, 1, 0), EACH_VECTORS(border, 1, 1)},
+    {EACH_VECTORS(strided, 2, 0), EACH_VECTORS(strided_border, 2, 1)},
 };
+#undef EACH_VECTORS
 #undef PIXEL_KERNEL
 #undef PIXEL_NAME
 #undef EACH_PIXELS
+#undef EACH_PAIR
 #undef EACH_4
 #undef EACH_6
 #undef EACH_10
@@ -275,26 +296,36 @@ typedef struct {
     float *out;
 } pixel_run;
 
-/* The sums of a run of positions over a phase's taps, in `total`: rows of the grid in even tiles. m: the first of the filters. */
+/* Whether two panels of `filters` filters, or part of the second, pass at once. */
+static int takes_pair(const rn_convolve_args *a, ptrdiff_t filters) {
+    const ptrdiff_t width = a->window.grid_width, tiles = (width + PAIR_PIXELS - 1) / PAIR_PIXELS;
+    return VL == 16 && a->phases == 1 && filters > PANEL + VL && width >= FEWEST_PAIR_PIXELS * tiles;
+}
+
+/* The sums of a run of positions over a phase's taps, in `total`: rows of the grid in even tiles. m: the first of the filters,
+ * of one panel or of two. */
 static void sum_pixels(const rn_convolve_args *a, filter_phase *phase, const float *planes, ptrdiff_t m, ptrdiff_t filters,
                        const pixel_run *run, rows_ahead *next, float *total) {
     const rn_window *w = phase->window;
     const float *weight = phase->weight + m * phase->k;
     tap_list *list = &phase->list;
+    const int pair = filters > PANEL;
+    const ptrdiff_t most = pair ? PAIR_PIXELS : MOST_PIXELS;
     ptrdiff_t begin = 0;
     do { /* for all tiles of the run, so that a block's weights stay in the cache, of short vectors in the first */
         ptrdiff_t y = run->y, x = run->x;
         for (ptrdiff_t i = 0, take; i < run->pixels; i += take) {
-            const ptrdiff_t left = least(w->grid_width - x, run->pixels - i), tiles = (left + MOST_PIXELS - 1) / MOST_PIXELS;
+            const ptrdiff_t left = least(w->grid_width - x, run->pixels - i), tiles = (left + most - 1) / most;
             take = (left + tiles - 1) / tiles;
-            if (begin == 0) ask_on(ASK_FAR, next, take);
+            if (begin == 0) ask_on(ASK_FAR, next, pair ? 2 * take : take);
             if (begin == 0 && w == &a->window)
                 ask_for_rows(ASK_TO_WRITE, run->out, a->out_plane, run->pixels * a->out_column, i * filters / run->pixels,
                              (i + take) * filters / run->pixels);
             const int border = find_border(list, w, y, x, take);
-            const pixel_kernel kernel = PIXEL_KERNELS[w->stride_x - 1][border][filters > VL][take - 1];
+            const pixel_kernel kernel = PIXEL_KERNELS[w->stride_x - 1][border][pair ? 2 : filters > VL][take - 1];
             const pixel_tile t = {.x = planes,
                                   .weight = weight + begin * PANEL,
+                                  .beside = pair ? phase->k * PANEL : 0,
                                   .at = y * w->stride_y * w->width + x * w->stride_x,
                                   .tap = list->tap + begin,
                                   .end = list->tap + least(begin + RN_KC, phase->k),
@@ -311,6 +342,28 @@ static void sum_pixels(const rn_convolve_args *a, filter_phase *phase, const flo
     } while (begin < phase->k);
 }
 
+/* One panel of filters from m on, or two, for positions first … end - 1 of an image. */
+static void pass_filters(const rn_convolve_args *a, filter_phase *phases, const float *planes, const float *bias, ptrdiff_t m,
+                         ptrdiff_t filters, ptrdiff_t first, ptrdiff_t end, rows_ahead *next, float *total, float *out) {
+    const rn_window *w = &a->window;
+    const ptrdiff_t fit = filters > PANEL ? PAIR_COLLECTED : RN_COLLECTED;
+    /* Whole rows where they are short; where the output has gaps, one at a time. */
+    const ptrdiff_t rows = a->scattered ? 1 : fit / w->grid_width, most = rows * w->grid_width;
+    const ptrdiff_t collected = most > 0 ? least(most, fit) : fit;
+    pixel_run run = {.y = 0};
+    for (ptrdiff_t i = first; i < end; i += run.pixels) {
+        run.y = i / w->grid_width;
+        run.x = i % w->grid_width;
+        run.pixels = least(collected, a->scattered ? least(w->grid_width - run.x, end - i) : end - i);
+        run.out = out + run.y * a->out_row + run.x * a->out_column;
+        for (int p = 0; p < a->phases; p++)
+            sum_pixels(a, &phases[p], planes, m, filters, &run, next, total + p * RN_COLLECTED * RN_PANEL);
+        for (ptrdiff_t j = 0; j < filters; j += PANEL)
+            store_filters(a, total + j * PAIR_COLLECTED, bias == NULL ? NULL : bias + j, run.pixels, least(PANEL, filters - j),
+                          run.out + j * a->out_plane);
+    }
+}
+
 KERNEL(convolve_filters) {
     const rn_convolve_args *a = arguments;
     const rn_window *w = &a->window;
@@ -325,28 +378,15 @@ KERNEL(convolve_filters) {
         phase->weight += group * ((a->rows + RN_PANEL - 1) / RN_PANEL) * phase->k * RN_PANEL;
         room = list_taps(&phase->list, phase->window, a->channels, room);
     }
-    float *total = (float *)room;
 
     const float *planes = a->source + (image * a->groups + group) * a->channels * w->height * w->width;
     const float *bias = a->bias != NULL ? a->bias + group * a->rows : NULL;
     float *out = a->out + (image * a->groups + group) * a->rows * a->out_plane + a->out_first;
-    /* Whole rows where they are short; where the output has gaps, one at a time. */
-    const ptrdiff_t rows = a->scattered ? 1 : RN_COLLECTED / w->grid_width, most = rows * w->grid_width;
-    const ptrdiff_t collected = most > 0 ? least(most, RN_COLLECTED) : RN_COLLECTED;
-
     rows_ahead next = next_image(a, tile + 1, a->block * ((a->rows + PANEL - 1) / PANEL) * a->phases);
-    for (ptrdiff_t m = 0; m < a->rows; m += PANEL) {
-        const ptrdiff_t filters = least(PANEL, a->rows - m);
-        pixel_run run = {.y = 0};
-        for (ptrdiff_t i = first; i < end; i += run.pixels) {
-            run.y = i / w->grid_width;
-            run.x = i % w->grid_width;
-            run.pixels = least(collected, a->scattered ? least(w->grid_width - run.x, end - i) : end - i);
-            run.out = out + m * a->out_plane + run.y * a->out_row + run.x * a->out_column;
-            for (int p = 0; p < a->phases; p++)
-                sum_pixels(a, &phases[p], planes, m, filters, &run, &next, total + p * RN_COLLECTED * RN_PANEL);
-            store_filters(a, total, bias == NULL ? NULL : bias + m, run.pixels, filters, run.out);
-        }
+    for (ptrdiff_t m = 0, filters; m < a->rows; m += filters) {
+        filters = least(takes_pair(a, a->rows - m) ? 2 * PANEL : PANEL, a->rows - m);
+        pass_filters(a, phases, planes, bias == NULL ? NULL : bias + m, m, filters, first, end, &next, (float *)room,
+                     out + m * a->out_plane);
     }
 }
 
