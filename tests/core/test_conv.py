@@ -228,7 +228,8 @@ def test_every_tail_of_filters_and_pixels(filters, channels):
 @pytest.mark.parametrize("filters", [49, 63, 64, 65, 96, 112, 113, 130])
 @pytest.mark.parametrize("width", [5, 6, 7, 11, 18, 65])
 @pytest.mark.parametrize(
-    "options", [{}, {"padding": ((1, 2), (2, 2))}, {"stride": (1, 2), "padding": ((0, 0), (1, 1))}, {"dilation": (1, 2)}]
+    "options",
+    [{}, {"padding": ((1, 2), (2, 2))}, {"stride": (1, 2), "padding": ((0, 0), (1, 1))}, {"dilation": (1, 2)}],
 )
 def test_every_tail_of_two_panels_of_filters(filters, width, options):
     """Rows of tiles of 5 and 6 pixels and of fewer, in two blocks of k, with pixels beside the image."""
