@@ -78,7 +78,7 @@ cdef void *allocate(Py_ssize_t bytes, bint zeros=False) except NULL:
     cdef size_t size = <size_t> max(bytes, 1)
     cdef void *p = rn_aligned_allocate_zeros(size) if zeros else rn_aligned_allocate(size)
     if p == NULL:
-        raise MemoryError(f"rn could not reserve {bytes / 2**20:.1f} MiB")
+        raise MemoryError(f"no memory for a block of {bytes / 2**20:,.0f} MiB: use smaller batches, layers or tensors")
     allocation_count += 1
     return p
 

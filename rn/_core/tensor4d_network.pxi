@@ -33,7 +33,10 @@ cdef object multiply_matrices(object left, object right):
         return NotImplemented
     a, b = left, right
     if a.axes[3] != b.axes[2]:
-        raise ShapeError(f"matrices of shape {a.shape} and {b.shape} do not multiply: {a.axes[3]} columns, {b.axes[2]} rows")
+        column = b.size == b.axes[3] == a.axes[3]
+        remedy = f"; a vector at the right is a column, reshape(1, 1, {a.axes[3]}, 1)" if column else ""
+        raise ShapeError(f"matrices of shape {a.shape} and {b.shape} do not multiply: {a.axes[3]} columns, {b.axes[2]} rows"
+                         + remedy)
     for axis in range(2):
         if a.axes[axis] != b.axes[axis] and a.axes[axis] != 1 and b.axes[axis] != 1:
             raise ShapeError(f"matrices of shape {a.shape} and {b.shape} do not broadcast over the first two axes")

@@ -95,7 +95,8 @@ class Residual(Layer):
 
 def _stack(what: str, layers: Sequence[Layer | dict[str, Any]]) -> tuple[Layer, ...]:
     if isinstance(layers, (str, dict)) or not isinstance(layers, Iterable):
-        raise DtypeError(f"Residual: {what} must be a list of layers, got {layers!r:.80}")
+        remedy = "; write it in brackets" if isinstance(layers, Layer) else ""
+        raise DtypeError(f"Residual: {what} must be a list of layers, got {type(layers).__name__}{remedy}")
     made = tuple(restored(layer) if isinstance(layer, dict) else layer for layer in layers)
     for layer in made:
         if not isinstance(layer, Layer):

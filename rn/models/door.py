@@ -145,8 +145,11 @@ def targets(
     if array.ndim == 0 or len(array) != samples:
         raise ShapeError(f"x has {samples} samples, but {what} has {array.shape[0] if array.ndim else 'no axis'}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise LabelError(f"{what} is not finite in sample {bad}: it holds {array[bad]}; remove or mend such samples")
+        first = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
+        place = "" if array.ndim == 1 else f" at {list(first[1:])}"
+        raise LabelError(
+            f"{what} is not finite in sample {first[0]}: it holds {array[first]}{place}; remove or mend such samples"
+        )
     if loss.takes_classes and len(output_shape) != 1:
         raise ShapeError(f"cross_entropy takes a vector of classes per sample, but the model gives {output_shape}")
     if loss.takes_classes and (array.ndim == 1 or array.shape == (samples, 1)) and output_shape != (1,):
@@ -224,7 +227,8 @@ def _values(array: NDArray[Any], output_shape: Shape, loss: losses.Loss, what: s
                 f"use loss='cross_entropy', or rn.data.one_hot({what}, {output_shape[0]})"
             )
         raise ShapeError(
-            f"{what} has shape {array.shape}, but the model gives (n, {', '.join(map(str, output_shape))})"
+            f"{what} has shape {array.shape}, but the model gives (n, {', '.join(map(str, output_shape))}): reshape "
+            f"{what}, or change the last layer"
         )
     if loss.target_range == "probabilities":
         _refuse_no_probabilities(array, what)

@@ -380,7 +380,8 @@ class Model:
             self._enter_pair("fit", *pair.batch([0]), "validation ")
             return pair
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise OptionError("validation_data must be a pair (x, y) or a DataLoader")
+            came = f"{type(pair).__name__} of {len(pair)}" if isinstance(pair, (tuple, list)) else type(pair).__name__
+            raise OptionError(f"validation_data must be a pair (x, y) or a DataLoader, got {came}")
         inputs, targets, classes = self._enter_pair("fit", pair[0], pair[1], "validation ")
         return inputs, targets, None, classes
 

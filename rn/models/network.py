@@ -198,6 +198,8 @@ class Network:
             raise DtypeError(f"a state dict maps names to arrays, got {type(state).__name__}")
         given = {str(key): value for key, value in state.items() if not str(key).endswith("num_batches_tracked")}
         own = self.state_dict()
+        if own and not given:
+            raise OptionError("this state dict is empty: give one that state_dict() of such a model made")
         missing, unknown = [key for key in own if key not in given], [key for key in given if key not in own]
         if missing or unknown:
             parts = [

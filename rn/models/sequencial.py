@@ -37,7 +37,8 @@ class Sequencial(Model):
         super().__init__(seed=seed, name=name)
         self._layers: list[Layer] = []
         if not isinstance(layers, Iterable):
-            raise DtypeError(f"layers must be a list of layers, got {layers!r:.80}")
+            remedy = "; write it in brackets" if isinstance(layers, Layer) else ""
+            raise DtypeError(f"layers must be a list of layers, got {type(layers).__name__}{remedy}")
         for layer in layers:
             self._layers.append(_checked(layer))
         self._input_shape = None if input_shape is None else door.shape_option("input_shape", input_shape)

@@ -74,6 +74,8 @@ def test_large_products(m, n, k):
 
 def test_products_that_are_refused():
     a = Tensor4D.zeros((2, 3, 4, 5))
+    with pytest.raises(ShapeError, match=r"a vector at the right is a column, reshape\(1, 1, 5, 1\)"):
+        a @ np.zeros(5)
     for other in [Tensor4D.zeros((2, 3, 4, 5)), np.zeros((3, 1, 5, 2)), [1, 2]]:
         with pytest.raises(ShapeError, match=r"\(2, 3, 4, 5\)"):
             a @ other

@@ -104,6 +104,7 @@ def test_a_column_of_numbers_for_a_model_without_a_shape() -> None:
         (np.where(np.arange(12) == 7, -1, CLASSES), LabelError, r"label -1 \(sample 7\)"),
         (CLASSES.astype(np.float32), LabelError, "integer labels"),
         (np.where(np.arange(12) == 5, np.nan, 0.0), LabelError, "not finite in sample 5"),
+        (np.where(np.arange(36) == 17, np.inf, 0.0).reshape(12, 3), LabelError, r"sample 5: it holds inf at \[2\];"),
         (CLASSES[:11], ShapeError, "12 samples.*11"),
         (CLASSES[:0], ShapeError, "12 samples.*0"),
         (None, LabelError, "missing"),
@@ -588,17 +589,29 @@ def test_a_layer_that_no_name_leads_back_to_is_not_saved(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "words"),
     [
-        lambda: rn.Sequencial(Dense(3)),
-        lambda: rn.Sequencial([Dense(3)]).compile(metrics=None),
-        lambda: classifier().load_state_dict([X]),
-        lambda: Dense(3, kernel_initializer=5),
+        (lambda: rn.Sequencial(Dense(3)), "list of layers, got Dense; write it in brackets$"),
+        (lambda: rn.Sequencial(3), "list of layers, got int$"),
+        (lambda: rn.Sequencial([Dense(3)]).compile(metrics=None), "metric must be a name"),
+        (lambda: classifier().load_state_dict([X]), "state dict maps"),
+        (lambda: Dense(3, kernel_initializer=5), "initializer must be"),
+        (lambda: rn.load(5), "path must be a string or a path, got int"),
     ],
 )
-def test_what_is_of_another_type_altogether(make: object) -> None:
-    with pytest.raises(DtypeError, match=r"list of layers|metric must be a name|state dict maps|initializer must be"):
+def test_what_is_of_another_type_altogether(make: object, words: str) -> None:
+    with pytest.raises(DtypeError, match=words):
         make()  # type: ignore[operator]
+
+
+def test_an_empty_state_dict_is_for_a_model_without_weights() -> None:
+    refused(classifier(), OptionError, r"state dict is empty.*state_dict\(\)", {}, method="load_state_dict")
+    rn.Sequencial([Flatten()], input_shape=(1, 2, 2)).load_state_dict({})
+
+
+def test_validation_data_says_what_came() -> None:
+    refused(classifier(), OptionError, r"pair \(x, y\).*got tuple of 3", X, CLASSES, validation_data=(X, CLASSES, X))
+    refused(classifier(), OptionError, r"pair \(x, y\).*got ndarray", X, CLASSES, validation_data=X)
 
 
 def test_a_parameter_is_not_hidden_behind_an_attribute() -> None:
