@@ -21,9 +21,8 @@ typedef struct {
 
 /* A block of k for a few neighbouring pixels; total has rows of PANEL floats, and the second panel's after PAIR_COLLECTED. */
 typedef struct {
-    const float *x, *weight; /* the image's planes; [k, PANEL] */
+    const float *x, *weight; /* the first pixel in the first plane; [k, PANEL] */
     ptrdiff_t beside;        /* floats from the weights of the first panel to those of the second */
-    ptrdiff_t at;            /* of the first pixel in a plane */
     const filter_tap *tap, *end;
     const unsigned *inside; /* by a tap's place: the pixels, bit by bit, whose tap lies inside the image */
     float *total;
@@ -33,8 +32,8 @@ typedef struct {
 typedef void (*pixel_kernel)(const pixel_tile *t);
 
 /* Adds the products of one tap to the sums of pixels first … end - 1, of those that `inside` has. */
-static RN_ALWAYS_INLINE void add_tap(const int first, const int end, const int vectors, const ptrdiff_t stride, const float *x,
-                                     ptrdiff_t at, const float *weight, const float *beside, const unsigned inside,
+static RN_ALWAYS_INLINE void add_tap(const int first, const int end, const int vectors, const ptrdiff_t stride,
+                                     const float *pixel, const float *weight, const float *beside, const unsigned inside,
                                      vf sum[MOST_PIXELS][MOST_VECTORS]) {
     vf line[MOST_VECTORS];
     RN_UNROLL
@@ -42,7 +41,7 @@ static RN_ALWAYS_INLINE void add_tap(const int first, const int end, const int v
     RN_UNROLL
     for (int i = first; i < end; i++) {
         if (!(inside & 1u << i)) continue;
-        const vf value = vf_set_ordered(x + at + i * stride);
+        const vf value = vf_set_ordered(pixel + i * stride);
         RN_UNROLL
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_fma_ordered(value, line[j], sum[i][j]);
     }
@@ -59,25 +58,25 @@ static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
     }
     const ptrdiff_t pair_step = vectors > 2 ? PANEL : 0;
-    const float *weight = t->weight, *beside = weight + t->beside;
+    const float *x = t->x, *weight = t->weight, *beside = weight + t->beside;
     const filter_tap *tap = t->tap, *end = t->end;
     for (; !border && end - tap >= TAPS_AT_ONCE; tap += TAPS_AT_ONCE) {
         RN_UNROLL
         for (int k = 0; k < TAPS_AT_ONCE; k++, weight += PANEL, beside += pair_step)
-            add_tap(0, pixels, vectors, stride, t->x, t->at + tap[k].x, weight, beside, all, sum);
+            add_tap(0, pixels, vectors, stride, x + tap[k].x, weight, beside, all, sum);
         RN_OPAQUE(weight); /* or each k's would be an address of its own */
     }
     for (; tap < end; tap++, weight += PANEL, beside += pair_step) {
-        const ptrdiff_t at = t->at + tap->x;
+        const float *pixel = x + tap->x;
         const unsigned inside = border ? t->inside[tap->place] : all;
         if (inside == all)
-            add_tap(0, pixels, vectors, stride, t->x, at, weight, beside, all, sum);
+            add_tap(0, pixels, vectors, stride, pixel, weight, beside, all, sum);
         else if (inside == but_first)
-            add_tap(1, pixels, vectors, stride, t->x, at, weight, beside, all, sum);
+            add_tap(1, pixels, vectors, stride, pixel, weight, beside, all, sum);
         else if (inside == but_last)
-            add_tap(0, pixels - 1, vectors, stride, t->x, at, weight, beside, all, sum);
+            add_tap(0, pixels - 1, vectors, stride, pixel, weight, beside, all, sum);
         else if (inside != 0)
-            add_tap(0, pixels, vectors, stride, t->x, at, weight, beside, inside, sum);
+            add_tap(0, pixels, vectors, stride, pixel, weight, beside, inside, sum);
     }
     const int add = t->add;
     RN_UNROLL
@@ -323,10 +322,9 @@ static void sum_pixels(const rn_convolve_args *a, filter_phase *phase, const flo
                              (i + take) * filters / run->pixels);
             const int border = find_border(list, w, y, x, take);
             const pixel_kernel kernel = PIXEL_KERNELS[w->stride_x - 1][border][pair ? 2 : filters > VL][take - 1];
-            const pixel_tile t = {.x = planes,
+            const pixel_tile t = {.x = planes + y * w->stride_y * w->width + x * w->stride_x,
                                   .weight = weight + begin * PANEL,
                                   .beside = pair ? phase->k * PANEL : 0,
-                                  .at = y * w->stride_y * w->width + x * w->stride_x,
                                   .tap = list->tap + begin,
                                   .end = list->tap + least(begin + RN_KC, phase->k),
                                   .inside = list->inside,
