@@ -181,6 +181,11 @@ CASES = [
     ((2, 5, 17, 41), (5, 1, 3, 3), {"groups": 5, "stride": (3, 3), "dilation": (2, 1)}),
     ((3, 5, 3, 35), (5, 1, 3, 3), {"groups": 5}),
     ((3, 5, 2, 33), (5, 1, 3, 3), {"groups": 5, "padding": ((2, 1), (0, 2))}),
+    # two panels of filters, forward or of a gradient by input: groups, outputs with gaps between rows, between columns
+    ((2, 112, 6, 11), (120, 56, 3, 5), {"groups": 2, "padding": ((1, 1), (2, 2))}),
+    ((2, 60, 12, 11), (50, 60, 3, 5), {"stride": (2, 1), "padding": ((1, 1), (2, 2))}),
+    ((2, 60, 6, 33), (50, 60, 3, 5), {"stride": (1, 3), "padding": SAME}),
+    ((2, 60, 6, 21), (50, 60, 3, 5), {"stride": (1, 2), "padding": ((1, 1), (2, 2))}),
 ]
 
 
@@ -194,6 +199,7 @@ def test_activations(activation):
     check(np.random.default_rng(1), (2, 40, 9, 9), (7, 40, 3, 3), activation)
     check(np.random.default_rng(1), (2, 4, 9, 9), (7, 4, 3, 3), activation)
     check(np.random.default_rng(1), (2, 2, 20, 13), (9, 2, 3, 3), activation)
+    check(np.random.default_rng(1), (2, 60, 6, 11), (60, 60, 3, 5), activation, padding=((1, 1), (2, 2)))
 
 
 @st.composite
@@ -225,18 +231,53 @@ def test_every_tail_of_filters_and_pixels(filters, channels):
     check(np.random.default_rng(filters), (2, channels, 7, 4 + filters % 5), (filters, channels, 3, 2))
 
 
-@pytest.mark.parametrize("filters", [49, 63, 64, 65, 96, 112, 113, 130])
-@pytest.mark.parametrize("width", [5, 6, 7, 11, 18, 65])
+def kernels(x_shape, weight_shape, *, gradient=False, **options):
+    """The names of the kernels of a convolution, or of its gradient by input."""
+    plan = _core.Plan(x_shape[0])
+    y_shape = output_shape(np.empty(x_shape), np.empty(weight_shape), **options)
+    x, weight, y = (plan.kept(shape) for shape in (x_shape, weight_shape, y_shape))
+    if gradient:
+        _core.conv2d_input_gradient(plan, y, weight, x, **options)
+    else:
+        _core.conv2d(plan, x, weight, y, **options)
+    return [kernel for _, _, kernel, *_ in plan.listing()]
+
+
+def takes_filters(*shapes, **options):
+    """Whether filters lie in the lanes; vectors of 16 alone take two panels of them at once, and are alone asked."""
+    return _core.instruction_set() != "avx512" or any("direct_filters" in name for name in kernels(*shapes, **options))
+
+
+@pytest.mark.parametrize("filters", [49, 63, 64, 65, 112, 113, 130])
+@pytest.mark.parametrize(
+    ("rows", "width"), [(4, 5), (3, 6), (2, 10), (2, 11), (1, 22), (1, 34), (1, 65), (1, 68), (1, 97)]
+)
 @pytest.mark.parametrize(
     "options",
-    [{}, {"padding": ((1, 2), (2, 2))}, {"stride": (1, 2), "padding": ((0, 0), (1, 1))}, {"dilation": (1, 2)}],
+    [{}, {"padding": ((0, 0), (2, 2))}, {"stride": (1, 2), "padding": ((0, 0), (1, 1))}, {"dilation": (1, 2)}],
 )
-def test_every_tail_of_two_panels_of_filters(filters, width, options):
-    """Rows of tiles of 5 and 6 pixels and of fewer, in two blocks of k, with pixels beside the image."""
+def test_every_tail_of_two_panels_of_filters(filters, rows, width, options):
+    """Outputs of tiles of 5 and 6 pixels and of fewer, in several blocks of k, with pixels beside the image."""
+    reach = 4 * options.get("dilation", (1, 1))[1] + 1
+    padding = sum(options.get("padding", ((0, 0), (0, 0)))[1])
+    columns = (width - 1) * options.get("stride", (1, 1))[1] + reach - padding
+    x_shape, weight_shape = (2, 60, rows + 2, columns), (filters, 60, 3, 5)
+    assert takes_filters(x_shape, weight_shape, **options)
     rng = np.random.default_rng(filters + width)
-    x, weight, bias = normal(rng, 2, 30, 5, width + 4), normal(rng, filters, 30, 3, 5), normal(rng, filters)
+    x, weight, bias = normal(rng, *x_shape), normal(rng, *weight_shape), normal(rng, filters)
     y = convolve(x, weight, bias, "relu", **options)
+    assert y.shape[2:] == (rows, width)
     close(y, *reference.conv2d(x, weight, bias=bias, activation="relu", **options))
+
+
+def test_two_panels_of_filters_have_the_bits_of_one():
+    rng = np.random.default_rng(5)
+    x, weight = normal(rng, 2, 60, 9, 22), normal(rng, 75, 60, 3, 5)
+    assert takes_filters(x.shape, weight.shape)
+    both = convolve(x, weight)
+    for first in (0, 32, 64):
+        one = slice(first, first + 32)
+        np.testing.assert_array_equal(convolve(x, weight[one]), both[:, one])
 
 
 # ---- edges
@@ -282,7 +323,7 @@ def test_values_beside_the_image_do_not_leak():
         ((5, 32, 20, 20), (32, 1, 3, 3), {"groups": 32, "padding": SAME}),
         ((9, 70, 12, 12), (130, 70, 1, 1), {}),
         ((2, 2, 4, 4), (3, 2, 3, 3), {}),
-        ((3, 48, 9, 24), (72, 48, 3, 3), {"padding": SAME, "dilation": (1, 2)}),
+        ((3, 56, 9, 22), (60, 56, 3, 5), {"padding": ((1, 1), (2, 2))}),
     ],
 )
 def test_bits_do_not_depend_on_threads(x_shape, weight_shape, options):
@@ -306,7 +347,7 @@ def test_bits_do_not_depend_on_threads(x_shape, weight_shape, options):
         ((16, 64, 28, 28), (32, 64, 3, 3), {"padding": SAME}),
         ((16, 32, 17, 17), (32, 32, 3, 3), {"padding": SAME, "stride": (2, 2)}),
         ((16, 600, 7, 7), (64, 600, 1, 1), {}),
-        ((16, 48, 9, 24), (72, 48, 3, 3), {"padding": SAME, "dilation": (1, 2)}),
+        ((16, 56, 9, 22), (60, 56, 3, 5), {"padding": ((1, 1), (2, 2))}),
     ],
 )
 def test_a_sample_alone_and_in_a_batch_are_the_same_bits(x_shape, weight_shape, options):
@@ -388,11 +429,7 @@ def test_a_taps_gradient_leaves_out_what_it_does_not_read():
 )
 def test_the_form_is_in_the_name_and_the_same_for_any_batch(x_shape, weight_shape, options, form):
     for n in (1, 2, 64):
-        plan = _core.Plan(n)
-        x, weight = np.empty((n, *x_shape[1:])), np.empty(weight_shape)
-        slots = [plan.kept(shape) for shape in (x.shape, weight.shape, output_shape(x, weight, **options))]
-        _core.conv2d(plan, *slots, **options)
-        assert form in [kernel for _, _, kernel, *_ in plan.listing()]
+        assert form in kernels((n, *x_shape[1:]), weight_shape, **options)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@
 
 enum { MOST_PIXELS = VL == 16 ? 14 : VL == 8 ? 6 : 4, MOST_VECTORS = 4 };
 enum { TAPS_AT_ONCE = 4 }; /* where no pixel lies beside the image */
-/* Of two panels: pixels of a tile, fewer of which are worth less than more of one panel; and those that are collected. */
+/* Of two panels: the most pixels of a tile; what a row's tiles must have on average, or one panel is faster; pixels collected. */
 enum { PAIR_PIXELS = 6, FEWEST_PAIR_PIXELS = 5, PAIR_COLLECTED = RN_COLLECTED / 2 };
 
 /* One k: where it reads the image's planes, from the pixel's place in one, and which tap of the window it is. */
@@ -19,7 +19,8 @@ typedef struct {
     ptrdiff_t x, place;
 } filter_tap;
 
-/* A block of k for a few neighbouring pixels; total has rows of PANEL floats, and the second panel's after PAIR_COLLECTED. */
+/* A block of k for a few neighbouring pixels; total has rows of PANEL floats, and the second panel's PAIR_COLLECTED rows
+ * further. */
 typedef struct {
     const float *x, *weight; /* the first pixel in the first plane; [k, PANEL] */
     ptrdiff_t beside;        /* floats from the weights of the first panel to those of the second */
@@ -33,11 +34,11 @@ typedef void (*pixel_kernel)(const pixel_tile *t);
 
 /* Adds the products of one tap to the sums of pixels first … end - 1, of those that `inside` has. */
 static RN_ALWAYS_INLINE void add_tap(const int first, const int end, const int vectors, const ptrdiff_t stride,
-                                     const float *pixel, const float *weight, const float *beside, const unsigned inside,
+                                     const float *pixel, const float *weight, const ptrdiff_t beside, const unsigned inside,
                                      vf sum[MOST_PIXELS][MOST_VECTORS]) {
     vf line[MOST_VECTORS];
     RN_UNROLL
-    for (int j = 0; j < vectors; j++) line[j] = vf_load_ordered(j < 2 ? weight + j * VL : beside + (j - 2) * VL);
+    for (int j = 0; j < vectors; j++) line[j] = vf_load_ordered(weight + j / 2 * beside + j % 2 * VL);
     RN_UNROLL
     for (int i = first; i < end; i++) {
         if (!(inside & 1u << i)) continue;
@@ -57,16 +58,16 @@ static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors
         RN_UNROLL
         for (int j = 0; j < vectors; j++) sum[i][j] = vf_zero();
     }
-    const ptrdiff_t pair_step = vectors > 2 ? PANEL : 0;
-    const float *x = t->x, *weight = t->weight, *beside = weight + t->beside;
+    const ptrdiff_t beside = t->beside;
+    const float *x = t->x, *weight = t->weight;
     const filter_tap *tap = t->tap, *end = t->end;
     for (; !border && end - tap >= TAPS_AT_ONCE; tap += TAPS_AT_ONCE) {
         RN_UNROLL
-        for (int k = 0; k < TAPS_AT_ONCE; k++, weight += PANEL, beside += pair_step)
+        for (int k = 0; k < TAPS_AT_ONCE; k++, weight += PANEL)
             add_tap(0, pixels, vectors, stride, x + tap[k].x, weight, beside, all, sum);
         RN_OPAQUE(weight); /* or each k's would be an address of its own */
     }
-    for (; tap < end; tap++, weight += PANEL, beside += pair_step) {
+    for (; tap < end; tap++, weight += PANEL) {
         const float *pixel = x + tap->x;
         const unsigned inside = border ? t->inside[tap->place] : all;
         if (inside == all)
@@ -206,10 +207,10 @@ static void activate_total(const rn_convolve_args *a, float *total, const float 
 static void store_filters(const rn_convolve_args *a, float *total, const float *bias, ptrdiff_t pixels, ptrdiff_t filters,
                           float *out) {
     const int relu = a->activation == RN_RELU;
-    float *beside = total + RN_COLLECTED * RN_PANEL;
+    float *beside = a->phases == 2 ? total + RN_COLLECTED * RN_PANEL : NULL;
     if (a->activation > RN_RELU) {
         activate_total(a, total, bias, pixels, filters);
-        if (a->phases == 2) activate_total(a, beside, bias, pixels, filters);
+        if (beside != NULL) activate_total(a, beside, bias, pixels, filters);
         bias = NULL;
     }
     for (ptrdiff_t m = 0; m < filters; m += VL) {
@@ -218,7 +219,7 @@ static void store_filters(const rn_convolve_args *a, float *total, const float *
             float *to = out + m * a->out_plane + i * a->out_column;
             vf block[VL], other[VL];
             finish_block(total + i * PANEL + m, add, filters - m, relu, block);
-            if (a->phases == 2) {
+            if (beside != NULL) {
                 finish_block(beside + i * PANEL + m, add, filters - m, relu, other);
                 store_pair(a, block, other, filters - m, pixels - i, to);
             } else {
@@ -324,7 +325,7 @@ static void sum_pixels(const rn_convolve_args *a, filter_phase *phase, const flo
             const pixel_kernel kernel = PIXEL_KERNELS[w->stride_x - 1][border][pair ? 2 : filters > VL][take - 1];
             const pixel_tile t = {.x = planes + y * w->stride_y * w->width + x * w->stride_x,
                                   .weight = weight + begin * PANEL,
-                                  .beside = pair ? phase->k * PANEL : 0,
+                                  .beside = phase->k * PANEL,
                                   .tap = list->tap + begin,
                                   .end = list->tap + least(begin + RN_KC, phase->k),
                                   .inside = list->inside,
@@ -340,25 +341,25 @@ static void sum_pixels(const rn_convolve_args *a, filter_phase *phase, const flo
     } while (begin < phase->k);
 }
 
-/* One panel of filters from m on, or two, for positions first … end - 1 of an image. */
+/* A group's filters from m on, of one panel or of two, for positions first … end - 1 of an image. */
 static void pass_filters(const rn_convolve_args *a, filter_phase *phases, const float *planes, const float *bias, ptrdiff_t m,
                          ptrdiff_t filters, ptrdiff_t first, ptrdiff_t end, rows_ahead *next, float *total, float *out) {
     const rn_window *w = &a->window;
-    const ptrdiff_t fit = filters > PANEL ? PAIR_COLLECTED : RN_COLLECTED;
-    /* Whole rows where they are short; where the output has gaps, one at a time. */
-    const ptrdiff_t rows = a->scattered ? 1 : fit / w->grid_width, most = rows * w->grid_width;
-    const ptrdiff_t collected = most > 0 ? least(most, fit) : fit;
+    const ptrdiff_t width = w->grid_width, fit = filters > PANEL ? PAIR_COLLECTED : RN_COLLECTED;
+    /* Whole rows where they are short, else even parts of one; where the output has gaps, one row at a time. */
+    const ptrdiff_t parts = (width + fit - 1) / fit, most = parts > 1 ? (width + parts - 1) / parts : fit / width * width;
+    const int by_row = parts > 1 || a->scattered;
     pixel_run run = {.y = 0};
     for (ptrdiff_t i = first; i < end; i += run.pixels) {
-        run.y = i / w->grid_width;
-        run.x = i % w->grid_width;
-        run.pixels = least(collected, a->scattered ? least(w->grid_width - run.x, end - i) : end - i);
-        run.out = out + run.y * a->out_row + run.x * a->out_column;
+        run.y = i / width;
+        run.x = i % width;
+        run.pixels = least(most, by_row ? least(width - run.x, end - i) : end - i);
+        run.out = out + m * a->out_plane + run.y * a->out_row + run.x * a->out_column;
         for (int p = 0; p < a->phases; p++)
             sum_pixels(a, &phases[p], planes, m, filters, &run, next, total + p * RN_COLLECTED * RN_PANEL);
         for (ptrdiff_t j = 0; j < filters; j += PANEL)
-            store_filters(a, total + j * PAIR_COLLECTED, bias == NULL ? NULL : bias + j, run.pixels, least(PANEL, filters - j),
-                          run.out + j * a->out_plane);
+            store_filters(a, total + j / PANEL * PAIR_COLLECTED * PANEL, bias == NULL ? NULL : bias + m + j, run.pixels,
+                          least(PANEL, filters - j), run.out + j * a->out_plane);
     }
 }
 
@@ -383,8 +384,7 @@ KERNEL(convolve_filters) {
     rows_ahead next = next_image(a, tile + 1, a->block * ((a->rows + PANEL - 1) / PANEL) * a->phases);
     for (ptrdiff_t m = 0, filters; m < a->rows; m += filters) {
         filters = least(takes_pair(a, a->rows - m) ? 2 * PANEL : PANEL, a->rows - m);
-        pass_filters(a, phases, planes, bias == NULL ? NULL : bias + m, m, filters, first, end, &next, (float *)room,
-                     out + m * a->out_plane);
+        pass_filters(a, phases, planes, bias, m, filters, first, end, &next, (float *)room, out);
     }
 }
 

@@ -431,7 +431,8 @@ typedef struct {
 /* convolve_filters: as convolve, from pack_filters' weights, at stride_x 1 or 2. Lanes are filters: pixels are read where they
  * lie, and taps beside the image are left out. With 2 phases, `beside` and weight_beside make the outputs one float after those
  * of the window, on a grid of the same size, so that out_column = 2 leaves no gaps. Scratch: for each phase RN_TAP_LIST(channels
- * * taps, tap_rows, tap_columns) ptrdiff_t, then for each RN_COLLECTED * RN_PANEL floats. */
+ * * taps, tap_rows, tap_columns) ptrdiff_t, then for each RN_COLLECTED * RN_PANEL floats: the sums of so many positions for one
+ * panel of filters, or of half of them for two. */
 enum { RN_COLLECTED = 128 };
 #define RN_TAP_LIST(k, tap_rows, tap_columns) ((2 * ((k) + (tap_rows) + (tap_columns)) + (tap_rows) * (tap_columns) + 7) / 8 * 8)
 
