@@ -346,14 +346,13 @@ static void pass_filters(const rn_convolve_args *a, filter_phase *phases, const 
                          ptrdiff_t filters, ptrdiff_t first, ptrdiff_t end, rows_ahead *next, float *total, float *out) {
     const rn_window *w = &a->window;
     const ptrdiff_t width = w->grid_width, fit = filters > PANEL ? PAIR_COLLECTED : RN_COLLECTED;
-    /* Whole rows where they are short, else even parts of one; where the output has gaps, one row at a time. */
-    const ptrdiff_t parts = (width + fit - 1) / fit, most = parts > 1 ? (width + parts - 1) / parts : fit / width * width;
-    const int by_row = parts > 1 || a->scattered;
+    /* Whole rows where they are short; where the output has gaps, one at a time. */
+    const ptrdiff_t rows = a->scattered ? 1 : fit / width, most = rows > 0 ? least(rows * width, fit) : fit;
     pixel_run run = {.y = 0};
     for (ptrdiff_t i = first; i < end; i += run.pixels) {
         run.y = i / width;
         run.x = i % width;
-        run.pixels = least(most, by_row ? least(width - run.x, end - i) : end - i);
+        run.pixels = least(most, a->scattered ? least(width - run.x, end - i) : end - i);
         run.out = out + m * a->out_plane + run.y * a->out_row + run.x * a->out_column;
         for (int p = 0; p < a->phases; p++)
             sum_pixels(a, &phases[p], planes, m, filters, &run, next, total + p * RN_COLLECTED * RN_PANEL);
