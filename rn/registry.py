@@ -30,6 +30,27 @@ KINDS = {
     "schedule": "rn.schedules",
 }
 
+# What other libraries call things that have another name here.
+ELSEWHERE = {
+    "acc": "accuracy",
+    "bce": "binary_cross_entropy",
+    "categorical_crossentropy": "cross_entropy",
+    "he": "he_normal",
+    "kaiming_normal": "he_normal",
+    "kaiming_uniform": "he_uniform",
+    "kld": "kl_divergence",
+    "mean_absolute_error": "mae",
+    "mean_squared_error": "mse",
+    "mean_squared_logarithmic_error": "msle",
+    "nll_loss": "cross_entropy",
+    "root_mean_squared_error": "rmse",
+    "silu": "swish",
+    "sparse_categorical_accuracy": "accuracy",
+    "sparse_categorical_crossentropy": "cross_entropy",
+    "xavier_normal": "glorot_normal",
+    "xavier_uniform": "glorot_uniform",
+}
+
 _classes: dict[str, dict[str, type]] = {kind: {} for kind in KINDS}
 _contracts: dict[str, type] = {}
 
@@ -153,7 +174,8 @@ def lookup(kind: str, name: str) -> type:
         return known[name]
     import difflib  # for errors alone
 
-    near = difflib.get_close_matches(name.lower(), known, n=1)
+    other = ELSEWHERE.get(name.lower())
+    near = [other] if other in known else difflib.get_close_matches(name.lower(), known, n=1)
     hint = f'did you mean "{near[0]}"? ' if near else ""
     raise OptionError(f'unknown {kind} "{name}"; {hint}known names: {", ".join(sorted(known))}')
 

@@ -264,3 +264,23 @@ def refuse_mismatch(layers: Sequence[Layer], loss: losses.Loss) -> None:
             f"layer {layer!r} ends with {name}, but {kind}(from_logits=True) takes logits: "
             f"leave out the activation, or use {kind}() without from_logits"
         )
+    if type(activation) is wanted:
+        _refuse_layers_after_probabilities(layers, ending, wanted, kind)
+
+
+def _refuse_layers_after_probabilities(
+    layers: Sequence[Layer], ending: Sequence[Layer], wanted: type[activations.ActivationFunction], loss: str
+) -> None:
+    """Raise ``OptionError`` where what ``wanted`` gave goes through it again, or through dropout."""
+    name, last = registry.name_of("activation", wanted), ending[-1]
+    if isinstance(last, Activation) and len(ending) > 1 and type(activation_of(ending[-2])) is wanted:
+        raise OptionError(
+            f"layer {last.name or type(last).__name__!r} is a second {name}: layer {ending[-2].name!r} gives the "
+            f"probabilities that {loss} takes; leave one of them out"
+        )
+    for layer in layers[layers.index(last) + 1 :]:
+        if isinstance(layer, Dropout):
+            raise OptionError(
+                f"layer {layer.name!r} drops some of the probabilities that {loss} takes: put it before the layer that "
+                f"gives them, {last.name!r}"
+            )

@@ -93,6 +93,12 @@ def test_channel_axis_is_missing() -> None:
             rn.Sequencial([Conv2D(3, 3)], input_shape=shape)
 
 
+def test_channels_last_are_named_where_no_kernel_fits() -> None:
+    for layer, shape in ((Conv2D(4, 3), (28, 28, 1)), (MaxPool2D(4), (32, 32, 3))):
+        with pytest.raises(ShapeError, match=f"height, width., as in .{shape[2]}, {shape[0]}, {shape[0]}.$"):
+            rn.Sequencial([layer], input_shape=shape)
+
+
 def test_a_column_of_numbers_for_a_model_without_a_shape() -> None:
     refused(rn.Sequencial([Dense(1)]), ShapeError, r"\(12,\).*x\.reshape\(-1, 1\)", X[:, 0], method="predict")
 
@@ -267,6 +273,12 @@ def test_methods_at_the_wrong_time() -> None:
         (lambda: rn.Sequencial([Dense(1)]).compile(optimizer="adm"), 'did you mean "adam"'),
         (lambda: rn.Sequencial([Dense(1)]).compile(loss="crossentropy"), 'did you mean "cross_entropy"'),
         (lambda: rn.Sequencial([Dense(1)]).compile(metrics=["acuracy"]), 'did you mean "accuracy"'),
+        (lambda: rn.Sequencial([Dense(1)]).compile(metrics=["acc"]), 'did you mean "accuracy"'),
+        (lambda: rn.Sequencial([Dense(1)]).compile(loss="mean_squared_error"), 'did you mean "mse"'),
+        (
+            lambda: rn.Sequencial([Dense(1)]).compile(loss="sparse_categorical_crossentropy"),
+            'did you mean "cross_entropy"',
+        ),
         (lambda: Dropout(1.0), "rate must be at least 0 and below 1, got 1.0"),
         (lambda: Dropout(-0.1), "rate"),
         (lambda: Dropout(float("nan")), "rate"),
@@ -356,6 +368,14 @@ def test_adding_a_layer_that_does_not_fit_changes_nothing() -> None:
         ([Dense(1, "softmax")], "binary_cross_entropy", "dense_1.*ends with softmax.*sigmoid.*one class of several"),
         ([Dense(1, "leaky_relu")], "binary_cross_entropy", "ends with leaky_relu.*sigmoid"),
         ([Dense(3, "softmax")], rn.losses.CrossEntropy(from_logits=True), "takes logits"),
+        ([Dense(3, "softmax"), rn.layers.Softmax()], "cross_entropy", "softmax_1.*a second softmax.*dense_1"),
+        (
+            [Dense(3, "softmax"), Flatten(), rn.layers.Activation("softmax")],
+            "cross_entropy",
+            "a second softmax.*dense_1",
+        ),
+        ([Dense(1, "sigmoid"), rn.layers.Sigmoid()], "binary_cross_entropy", "sigmoid_1.*a second sigmoid.*dense_1"),
+        ([Dense(3, "softmax"), Dropout(0.5)], "cross_entropy", "dropout_1.*drops.*before the layer.*dense_1"),
     ],
 )
 def test_probabilities_and_logits_are_not_mixed(layers: list[rn.layers.Layer], loss: object, words: str) -> None:
