@@ -110,7 +110,10 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str,
 
 
 def _file_name(path: str | os.PathLike[str]) -> str:
-    name = os.fsdecode(path)
+    try:
+        name = os.fsdecode(path)
+    except TypeError:
+        raise DtypeError(f"path must be a string or a path, got {type(path).__name__}") from None
     if "\0" in name:
         raise FileError(f"{name!r} names no file: it holds a null character")
     return name

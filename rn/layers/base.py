@@ -24,7 +24,7 @@ from rn.errors import (
     returned,
 )
 
-__all__ = ["Layer", "Parameter", "Shape", "described", "finds_arguments", "restored", "saved_config"]
+__all__ = ["Layer", "Parameter", "Shape", "described", "finds_arguments", "no_layers", "restored", "saved_config"]
 
 Shape = tuple[int, ...]
 FloatArray = NDArray[np.float32]
@@ -498,6 +498,12 @@ def restored(description: dict[str, Any]) -> Layer:
     if layer.trainable != bool(description["trainable"]):
         layer.trainable = bool(description["trainable"])
     return layer
+
+
+def no_layers(what: str, given: Any) -> DtypeError:
+    """Return the error for ``given``, which as ``what`` should be a list of layers."""
+    remedy = "; write it in brackets" if isinstance(given, Layer) else ""
+    return DtypeError(f"{what} must be a list of layers, got {type(given).__name__}{remedy}")
 
 
 def _as_json_can(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rn import activations, initializers, registry
 from rn.errors import DtypeError, ShapeError
-from rn.layers.base import Layer, Shape, described, restored
+from rn.layers.base import Layer, Shape, described, no_layers, restored
 from rn.layers.conv2d import Conv2D
 from rn.layers.dense import Dense
 
@@ -95,8 +95,7 @@ class Residual(Layer):
 
 def _stack(what: str, layers: Sequence[Layer | dict[str, Any]]) -> tuple[Layer, ...]:
     if isinstance(layers, (str, dict)) or not isinstance(layers, Iterable):
-        remedy = "; write it in brackets" if isinstance(layers, Layer) else ""
-        raise DtypeError(f"Residual: {what} must be a list of layers, got {type(layers).__name__}{remedy}")
+        raise no_layers(f"Residual: {what}", layers)
     made = tuple(restored(layer) if isinstance(layer, dict) else layer for layer in layers)
     for layer in made:
         if not isinstance(layer, Layer):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rn import losses, metrics, optimizers, registry
-from rn.errors import DtypeError, FileError, OptionError, RnError, ShapeError
+from rn.errors import FileError, OptionError, RnError, ShapeError
 from rn.initializers import WeightSource
 from rn.layers import Layer
 from rn.layers.base import described, finds_arguments, restored, saved_config
@@ -132,12 +132,10 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Runs no code from the file. Raises ``FileError`` with the reason for a damaged, edited, truncated or foreign file,
     ``FileNotFoundError`` where there is none, ``OptionError`` where it names a class of the user's that is not
-    registered, ``DtypeError`` where ``path`` is none.
+    registered, ``DtypeError`` for what is no path.
     """
     from rn import serialization
 
-    if not isinstance(path, (str, os.PathLike)):
-        raise DtypeError(f"path must be a string or a path, got {type(path).__name__}")
     tensors, description = serialization.read_file(path)
     try:
         return _restore(tensors, description)

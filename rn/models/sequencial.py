@@ -8,7 +8,7 @@ from typing import Any
 from rn import registry
 from rn.errors import DtypeError
 from rn.layers import Input, Layer
-from rn.layers.base import described, restored
+from rn.layers.base import described, no_layers, restored
 from rn.models import door
 from rn.models.model import Model
 
@@ -37,8 +37,7 @@ class Sequencial(Model):
         super().__init__(seed=seed, name=name)
         self._layers: list[Layer] = []
         if not isinstance(layers, Iterable):
-            remedy = "; write it in brackets" if isinstance(layers, Layer) else ""
-            raise DtypeError(f"layers must be a list of layers, got {type(layers).__name__}{remedy}")
+            raise no_layers("layers", layers)
         for layer in layers:
             self._layers.append(_checked(layer))
         self._input_shape = None if input_shape is None else door.shape_option("input_shape", input_shape)

@@ -231,15 +231,12 @@ def test_every_tail_of_filters_and_pixels(filters, channels):
     check(np.random.default_rng(filters), (2, channels, 7, 4 + filters % 5), (filters, channels, 3, 2))
 
 
-def kernels(x_shape, weight_shape, *, gradient=False, **options):
-    """The names of the kernels of a convolution, or of its gradient by input."""
+def kernels(x_shape, weight_shape, **options):
+    """The names of a convolution's kernels."""
     plan = _core.Plan(x_shape[0])
     y_shape = output_shape(np.empty(x_shape), np.empty(weight_shape), **options)
     x, weight, y = (plan.kept(shape) for shape in (x_shape, weight_shape, y_shape))
-    if gradient:
-        _core.conv2d_input_gradient(plan, y, weight, x, **options)
-    else:
-        _core.conv2d(plan, x, weight, y, **options)
+    _core.conv2d(plan, x, weight, y, **options)
     return [kernel for _, _, kernel, *_ in plan.listing()]
 
 

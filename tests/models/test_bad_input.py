@@ -617,11 +617,18 @@ def test_a_layer_that_no_name_leads_back_to_is_not_saved(tmp_path: Path) -> None
         (lambda: classifier().load_state_dict([X]), "state dict maps"),
         (lambda: Dense(3, kernel_initializer=5), "initializer must be"),
         (lambda: rn.load(5), "path must be a string or a path, got int"),
+        (lambda: classifier().save(None), "path must be a string or a path, got NoneType"),
     ],
 )
 def test_what_is_of_another_type_altogether(make: object, words: str) -> None:
     with pytest.raises(DtypeError, match=words):
         make()  # type: ignore[operator]
+
+
+def test_a_path_of_bytes_is_a_path(tmp_path: Path) -> None:
+    model, path = classifier(), str(tmp_path / "model.rn").encode()
+    model.save(path)  # type: ignore[arg-type]
+    assert np.array_equal(rn.load(path).predict(X), model.predict(X))
 
 
 def test_an_empty_state_dict_is_for_a_model_without_weights() -> None:

@@ -104,8 +104,8 @@ static RN_ALWAYS_INLINE void multiply_pixels(const int pixels, const int vectors
 #define EACH_PIXELS EACH_6
 #define EACH_PAIR(X, ...)
 #else
-#define EACH_PAIR(X, ...)
 #define EACH_PIXELS EACH_4
+#define EACH_PAIR(X, ...)
 #endif
 EACH_PIXELS(PIXEL_KERNEL, pixels, 1, 1, 0)
 EACH_PIXELS(PIXEL_KERNEL, pixels, 2, 1, 0)
