@@ -55,12 +55,27 @@ static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrd
     }
 }
 
+/* The strip of rows after the one from `left` on, of `rows` that the block still has, to be asked for while that one passes. */
+static rows_ahead next_strip(const rn_gemm_args *a, const float *left, ptrdiff_t left_row, ptrdiff_t rows, ptrdiff_t k,
+                             ptrdiff_t columns) {
+    return (rows_ahead){.from = left + a->strip * left_row,
+                        .count = rows > a->strip ? least(a->strip, rows - a->strip) : 0,
+                        .row = left_row,
+                        .n = k,
+                        .work = a->strip * ((columns + PANEL - 1) / PANEL)};
+}
+
 /* One block of k: `rows` of left, left_row floats apart, times all columns of the tile, into c. */
 static void multiply_block(micro_tile *t, const rn_gemm_args *a, const float *left, ptrdiff_t left_row, ptrdiff_t rows,
                            ptrdiff_t begin, ptrdiff_t first_column, ptrdiff_t columns, const float *row_bias, float *panels,
                            float *c) {
     const ptrdiff_t c_row = t->c_row;
+    rows_ahead next;
     for (ptrdiff_t i = 0; i < rows; i += a->strip) {
+        if (a->strip < rows) {
+            next = next_strip(a, left + i * left_row, left_row, rows - i, t->run, columns);
+            t->next = &next;
+        }
         for (ptrdiff_t j = 0; j < columns; j += t->columns) {
             const panel_way way = way_of(t, a, left_row, rows, columns - j, &t->panels);
             t->columns = least(t->panels * PANEL, columns - j);
@@ -130,12 +145,20 @@ static void multiply_short_chains(micro_tile *t, const rn_gemm_args *a, const fl
     }
 }
 
+/* Whether b is packed by so many rows that what is packed after it can be asked for meanwhile: by strips of rows, and where pairs
+ * of panels pass so many that they have time for the lines of a panel that lies in the third cache. */
+enum { FEWEST_TO_ASK = 96 };
+static int packs_on_its_way(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t columns) {
+    const int pairs = ASKS_BETWEEN && rows >= FEWEST_TO_ASK && columns > PANEL && !a->right_in_place;
+    return a->right_column == 1 && !a->right_panels && (a->strip < rows || pairs);
+}
+
 /* The rows of right that are packed after the block of k before `end`: the next block's, or the first of the tile beside this
- * one. Where strips of rows pass a block, that is so long after their neighbours were used that they lie in memory again. */
+ * one. That is so long after their neighbours were used that they lie in memory again. */
 static rows_ahead packed_later(const rn_gemm_args *a, ptrdiff_t end, ptrdiff_t first_column, ptrdiff_t rows, ptrdiff_t columns) {
     const ptrdiff_t begin = end < a->k ? end : 0, column = end < a->k ? first_column : first_column + a->column_block;
     return (rows_ahead){.from = a->right + begin * a->right_step + column,
-                        .count = least(RN_KC, a->k - begin),
+                        .count = column < a->n ? least(RN_KC, a->k - begin) : 0,
                         .row = a->right_step,
                         .n = least(a->column_block, a->n - column),
                         .work = rows * ((columns + PANEL - 1) / PANEL)};
@@ -175,7 +198,7 @@ KERNEL(gemm) {
             left = packed;
             left_row = RN_KC;
         }
-        if (a->strip < rows && a->right_column == 1 && !a->right_panels) {
+        if (packs_on_its_way(a, rows, columns)) {
             later = packed_later(a, begin + k, first_column, rows, columns);
             t.later = &later;
         }

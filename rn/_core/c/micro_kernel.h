@@ -19,7 +19,8 @@ enum { AT_ONCE = VL == 16 ? 4 : 2 };
 /* Rows of b that are asked for before they are packed on the way. More, which may lie a page apart, would push each other out of
  * the second cache before they are used: 64 x 1024 x 576 took 1.1 times as long on Zen 3. Where that cache has 2 MB none gain. */
 enum { ROWS_AHEAD = VL == 16 ? 0 : 32 };
-enum { PACKS_PARTS = VL == 16 }; /* whether a panel's last vector may be less than whole where it is packed */
+enum { ASKS_BETWEEN = VL == 16 }; /* whether pairs of panels, which many rows pass there, ask for lines between their steps */
+enum { PACKS_PARTS = VL == 16 };  /* whether a panel's last vector may be less than whole where it is packed */
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
 typedef struct {
@@ -41,7 +42,9 @@ typedef struct {
     const float *column_bias; /* NULL: none; exactly columns are read */
     int activation;           /* rn_activation; those beyond RN_LEAKY_RELU are left to activate_rest */
     float alpha;
-    rows_ahead *later; /* NULL, or what is read when all panels at hand have been passed */
+    rows_ahead *later;           /* NULL, or what is read when all panels at hand have been passed */
+    rows_ahead *next;            /* NULL, or the next strip of rows of a */
+    const rows_between *between; /* NULL, or what a pair of panels asks for on its way, see ASKS_BETWEEN */
 } micro_tile;
 
 typedef void (*micro_kernel)(const micro_tile *t);
@@ -341,6 +344,22 @@ static RN_NO_INLINE void pack_and_multiply(const micro_tile *first, ptrdiff_t ro
     }
 }
 
+/* What a pair of panels asks for: `rows` of c, and what is due of what comes later. */
+static RN_ALWAYS_INLINE void ask_for_tile(micro_tile *t, rows_between *b, ptrdiff_t rows, ptrdiff_t work) {
+    b->rows = 0;
+    b->turns = t->run / STRAIGHT_STEPS;
+    ask_between(b, t->c, t->c_row, t->columns, 0, rows);
+    rows_ahead *const ahead[2] = {t->next, t->later};
+    RN_UNROLL
+    for (int i = 0; i < 2; i++) {
+        if (ahead[i] == NULL) continue;
+        const ptrdiff_t due = rows_due(ahead[i], work), end = ahead[i]->asked;
+        ask_between(b, ahead[i]->from, ahead[i]->row, ahead[i]->n, end - due, end);
+    }
+    b->row[b->rows].lines = 0;
+    t->between = b->rows > 0 ? b : NULL;
+}
+
 /* All rows of a, a_row floats apart, times one panel or several into rows of c; then what is left of the activation. t holds the
  * rest. */
 static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
@@ -357,13 +376,18 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
     const ptrdiff_t most = way == PAIR_OF_PANELS ? PAIR_ROWS : way == ROW_OF_PANELS || takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
     const int asks_for_c =
         t->c_far && t->runs * t->run >= 4 * LONG_CHAIN; /* of a block; shorter ones gain less than that takes */
+    rows_between between;
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
         take = next_rows(left, most);
         for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
-        if (asks_for_c) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, take);
-        if (t->later != NULL) ask_on(ASK_FAR, t->later, way == PAIR_OF_PANELS ? 2 * take : take);
+        if (ASKS_BETWEEN && way == PAIR_OF_PANELS && t->pack == NULL) {
+            ask_for_tile(t, &between, asks_for_c ? take : 0, 2 * take);
+        } else {
+            if (asks_for_c) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, take);
+            if (t->later != NULL) ask_on(ASK_FAR, t->later, way == PAIR_OF_PANELS ? 2 * take : take);
+        }
         if (t->pack == NULL) {
             (straight && t->b_step == PANEL ? straight_kernels : kernels)[take - 1](t);
         } else {
@@ -375,5 +399,6 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
         t->c += take * t->c_row;
         if (row_bias != NULL) t->row_bias += take;
     }
+    t->between = NULL;
     activate_rest(t, rows, c);
 }

@@ -47,9 +47,41 @@ typedef struct {
     ptrdiff_t asked, owed; /* rows; and that many `work`-ths of one */
 } rows_ahead;
 
+/* How many more of them are due once `work` more is done; these are the last before a->asked then. */
+static RN_ALWAYS_INLINE ptrdiff_t rows_due(rows_ahead *a, ptrdiff_t work) {
+    const ptrdiff_t before = a->asked;
+    for (a->owed += work * a->count; a->owed >= a->work && a->asked < a->count; a->owed -= a->work) a->asked++;
+    return a->asked - before;
+}
+
 static RN_ALWAYS_INLINE void ask_on(const ask_way way, rows_ahead *a, ptrdiff_t work) {
-    for (a->owed += work * a->count; a->owed >= a->work && a->asked < a->count; a->owed -= a->work, a->asked++)
-        ask_for_rows(way, a->from, a->row, a->n, a->asked, a->asked + 1);
+    const ptrdiff_t due = rows_due(a, work);
+    ask_for_rows(way, a->from, a->row, a->n, a->asked - due, a->asked);
+}
+
+/* Rows that are asked for by a few lines between the steps of a chain: many at once would keep what the chain itself reads
+ * waiting. Those for which it has no `turns` left, or that are more than MOST_BETWEEN, are asked for at once. */
+enum { LINES_BETWEEN = 2, MOST_BETWEEN = 24 };
+typedef struct {
+    const float *from;
+    ptrdiff_t lines;
+} row_between;
+typedef struct {
+    row_between row[MOST_BETWEEN + 1]; /* after the last one of no lines */
+    ptrdiff_t rows, turns;
+} rows_between;
+
+static RN_ALWAYS_INLINE void ask_between(rows_between *b, const float *from, ptrdiff_t row, ptrdiff_t n, ptrdiff_t first,
+                                         ptrdiff_t end) {
+    const ptrdiff_t lines = (n + LINE_FLOATS - 1) / LINE_FLOATS, turns = (lines + LINES_BETWEEN - 1) / LINES_BETWEEN;
+    for (ptrdiff_t i = first; i < end; i++) {
+        if (turns > b->turns || b->rows == MOST_BETWEEN) {
+            ask_for_rows(ASK_FAR, from, row, n, i, end);
+            return;
+        }
+        b->row[b->rows++] = (row_between){from + i * row, lines};
+        b->turns -= turns;
+    }
 }
 
 enum { PANEL = 2 * VL }; /* columns of b that are packed together */

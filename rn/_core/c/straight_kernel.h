@@ -35,6 +35,19 @@ static RN_ALWAYS_INLINE void add_pair(const int rows, const float *const row[ROW
     }
 }
 
+/* STRAIGHT_STEPS k, from `at`, *b and *beside on. */
+static RN_ALWAYS_INLINE void add_pairs(const int rows, const int in_place, const float *const row[ROWS], ptrdiff_t *at,
+                                       const ptrdiff_t step, const float **b, const ptrdiff_t b_step, const float **beside,
+                                       vf sum[2][ROWS][VECTORS]) {
+    RN_OPAQUE(*at);
+    RN_OPAQUE(*b);
+    if (!in_place) RN_OPAQUE(*beside);
+    RN_UNROLL
+    for (int k = 0; k < STRAIGHT_STEPS; k++, *at += step, *b += b_step)
+        add_pair(rows, row, *at, *b, in_place ? *b + PANEL : *beside + k * PANEL, sum);
+    *beside += STRAIGHT_STEPS * PANEL;
+}
+
 static RN_ALWAYS_INLINE void sum_straight(const int rows, const int vectors, const straight_way way, const micro_tile *t,
                                           const float *b, vf sum[ROWS][VECTORS]) {
     const float *row[ROWS];
@@ -85,15 +98,17 @@ static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way wa
     }
     const ptrdiff_t step = way == ALONG_ROWS ? 1 : t->a_step, b_step = in_place ? t->b_step : PANEL;
     ptrdiff_t at = 0, left = t->run;
-    for (; left >= STRAIGHT_STEPS; left -= STRAIGHT_STEPS) {
-        RN_OPAQUE(at);
-        RN_OPAQUE(b);
-        if (!in_place) RN_OPAQUE(beside);
-        RN_UNROLL
-        for (int k = 0; k < STRAIGHT_STEPS; k++, at += step, b += b_step)
-            add_pair(rows, row, at, b, in_place ? b + PANEL : beside + k * PANEL, sum);
-        beside += STRAIGHT_STEPS * PANEL;
+    if (ASKS_BETWEEN && t->between != NULL) {
+        for (const row_between *r = t->between->row; r->lines > 0; r++) {
+            const float *ask = r->from;
+            for (ptrdiff_t lines = r->lines; lines > 0; lines -= LINES_BETWEEN, left -= STRAIGHT_STEPS) {
+                RN_UNROLL
+                for (int l = 0; l < LINES_BETWEEN; l++, ask += LINE_FLOATS) RN_PREFETCH(ask);
+                add_pairs(rows, in_place, row, &at, step, &b, b_step, &beside, sum);
+            }
+        }
     }
+    for (; left >= STRAIGHT_STEPS; left -= STRAIGHT_STEPS) add_pairs(rows, in_place, row, &at, step, &b, b_step, &beside, sum);
     for (; left > 0; left--, at += step, b += b_step, beside += PANEL)
         add_pair(rows, row, at, b, in_place ? b + PANEL : beside, sum);
     finish_tile(rows, 2, sum[0], t, column, VL);
