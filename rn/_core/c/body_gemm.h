@@ -72,7 +72,7 @@ static void multiply_block(micro_tile *t, const rn_gemm_args *a, const float *le
     const ptrdiff_t c_row = t->c_row;
     rows_ahead next;
     for (ptrdiff_t i = 0; i < rows; i += a->strip) {
-        if (a->strip < rows) {
+        if (ASKS_BETWEEN && a->strip < rows) {
             next = next_strip(a, left + i * left_row, left_row, rows - i, t->run, columns);
             t->next = &next;
         }
@@ -150,7 +150,7 @@ static void multiply_short_chains(micro_tile *t, const rn_gemm_args *a, const fl
 enum { FEWEST_TO_ASK = 96 };
 static int packs_on_its_way(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t columns) {
     const int pairs = ASKS_BETWEEN && rows >= FEWEST_TO_ASK && columns > PANEL && !a->right_in_place;
-    return a->right_column == 1 && !a->right_panels && (a->strip < rows || pairs);
+    return (a->strip < rows || pairs) && a->right_column == 1 && !a->right_panels;
 }
 
 /* The rows of right that are packed after the block of k before `end`: the next block's, or the first of the tile beside this

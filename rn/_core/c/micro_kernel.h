@@ -399,6 +399,6 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
         t->c += take * t->c_row;
         if (row_bias != NULL) t->row_bias += take;
     }
-    t->between = NULL;
+    if (ASKS_BETWEEN) t->between = NULL;
     activate_rest(t, rows, c);
 }
