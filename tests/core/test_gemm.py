@@ -227,6 +227,18 @@ def test_short_chains_of_wide_rows(n, k):
         np.testing.assert_array_equal(result, product(a, np.ascontiguousarray(b.T), transpose_b=True))
 
 
+@pytest.mark.parametrize("k", [1, 3, 4, 23, 33, 402])
+@pytest.mark.parametrize("n", [1, 3, 10, 15, 16])
+def test_few_columns_of_any_number_of_rows(n, k):
+    """One vector of columns passes more rows at once than others do; each is what it is alone."""
+    rng = np.random.default_rng(n + k)
+    a, b = operands(rng, 46, n, k, False, False)
+    bias = normal(rng, n)
+    alone = np.vstack([product(row[np.newaxis], b, bias=bias) for row in a])
+    for m in range(1, 47):
+        np.testing.assert_array_equal(check(a[:m], b, bias=bias), alone[:m], err_msg=f"{m} rows")
+
+
 @pytest.mark.parametrize("offset", range(17))
 @pytest.mark.parametrize(("m", "n", "k"), [(24, 512, 9), (35, 676, 9), (48, 264, 24), (14, 640, 40), (5, 33, 7)])
 def test_a_result_that_begins_anywhere_in_a_line(m, n, k, offset):

@@ -24,7 +24,8 @@ enum { PACKS_PARTS = VL == 16 };  /* whether a panel's last vector may be less t
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
 typedef struct {
-    const float *row[ROWS];   /* a[i, 0]; of rows packed beside each other the first alone */
+    const float *row[ROWS];   /* a[i, 0]; of rows packed beside each other, and of more than ROWS, the first alone is read */
+    ptrdiff_t a_row;          /* floats from one row of a to the next; not read but for more than ROWS */
     ptrdiff_t a_step, a_turn; /* floats of a from one k to the next, and from one run of k to the next */
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
@@ -370,18 +371,25 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
                                   : way == ROW_OF_PANELS  ? ROW_KERNELS
                                                           : MICRO_KERNELS[t->columns > VL];
     const int straight = GOES_STRAIGHT && t->runs == 1 && (way == ROW_OF_PANELS ? along : way == ONE_PANEL && (along || beside));
-    const micro_kernel *straight_kernels = way == ROW_OF_PANELS ? STRAIGHT_ROW_KERNELS
-                                           : along              ? STRAIGHT_KERNELS[t->columns > VL]
-                                                                : BESIDE_KERNELS[t->columns > VL];
-    const ptrdiff_t most = way == PAIR_OF_PANELS ? PAIR_ROWS : way == ROW_OF_PANELS || takes_tall_tiles(t) ? ROWS : SHORT_ROWS;
+    const int single =
+        TAKES_SINGLE && straight && along && way == ONE_PANEL && t->columns <= VL && t->b_step == PANEL && !t->pack;
+    const micro_kernel *straight_kernels = single                 ? SINGLE_KERNELS
+                                           : way == ROW_OF_PANELS ? STRAIGHT_ROW_KERNELS
+                                           : along                ? STRAIGHT_KERNELS[t->columns > VL]
+                                                                  : BESIDE_KERNELS[t->columns > VL];
+    const int tall = way == ROW_OF_PANELS || takes_tall_tiles(t);
+    const ptrdiff_t most = single ? SINGLE_ROWS : way == PAIR_OF_PANELS ? PAIR_ROWS : !tall ? SHORT_ROWS : ROWS;
     const int asks_for_c =
         t->c_far && t->runs * t->run >= 4 * LONG_CHAIN; /* of a block; shorter ones gain less than that takes */
     rows_between between;
+    if (TAKES_SINGLE) t->a_row = a_row;
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {
         take = next_rows(left, most);
-        for (ptrdiff_t i = 0; i < take; i++, a += a_row) t->row[i] = a;
+        const ptrdiff_t pointed = TAKES_SINGLE ? least(take, ROWS) : take;
+        for (ptrdiff_t i = 0; i < pointed; i++, a += a_row) t->row[i] = a;
+        a += (take - pointed) * a_row;
         if (ASKS_BETWEEN && way == PAIR_OF_PANELS && t->pack == NULL) {
             ask_for_tile(t, &between, asks_for_c ? take : 0, 2 * take);
         } else {

@@ -6,7 +6,9 @@
 typedef enum { ALONG_ROWS, PACKED_BESIDE, BESIDE } straight_way;
 
 enum { STRAIGHT_STEPS = 4 };
-enum { STRAIGHT_ROWS = VL < SHORT_ROWS ? VL : ROWS };     /* a vector holds one k of rows that are packed */
+enum { STRAIGHT_ROWS = VL < SHORT_ROWS ? VL : ROWS }; /* a vector holds one k of rows that are packed */
+/* Up to one vector of columns takes more rows where registers suffice. */
+enum { TAKES_SINGLE = VL == 16, SINGLE_ROWS = TAKES_SINGLE ? 14 : (int)STRAIGHT_ROWS, FOURS = (SINGLE_ROWS + 3) / 4 };
 enum { GOES_STRAIGHT = (int)STRAIGHT_ROWS == (int)ROWS }; /* whether other products take these kernels too */
 
 /* One k: a value of each row times a line of b. */
@@ -72,6 +74,48 @@ static RN_ALWAYS_INLINE void multiply_straight(const int rows, const int vectors
     vf sum[ROWS][VECTORS];
     sum_straight(rows, vectors, way, t, t->b, sum);
     finish_tile(rows, vectors, sum, t, 0, t->columns - (vectors - 1) * VL);
+}
+
+/* One k of up to one vector of columns, of rows `row` floats apart, of which every fourth is pointed at. */
+static RN_ALWAYS_INLINE void add_single(const int rows, const float *const four[FOURS], ptrdiff_t row, ptrdiff_t three_rows,
+                                        const int k, const float *b, vf sum[SINGLE_ROWS][VECTORS]) {
+    RN_OPAQUE(row); /* or the way from a pointer to each k of each row would take a register */
+    RN_OPAQUE(three_rows);
+    const vf line = vf_load_ordered(b);
+    RN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        const float *a = four[i / 4] + k;
+        sum[i][0] = vf_fma_ordered(vf_set_ordered(i % 4 == 3 ? a + three_rows : a + i % 4 * row), line, sum[i][0]);
+    }
+}
+
+/* More rows than there are registers to point at times up to one vector of columns: each value of a is used once there, so that
+ * loads are what takes time, and those of b are fewer the more rows there are. */
+static RN_ALWAYS_INLINE void multiply_single(const int rows, const micro_tile *t) {
+    vf sum[SINGLE_ROWS][VECTORS];
+    const float *four[FOURS], *b = t->b;
+    const ptrdiff_t row = t->a_row;
+    RN_UNROLL
+    for (int i = 0; i < FOURS; i++) four[i] = t->row[0] + 4 * i * row;
+    RN_UNROLL
+    for (int i = 0; i < rows; i++) sum[i][0] = vf_zero();
+    ptrdiff_t left = t->run;
+    for (; left >= STRAIGHT_STEPS; left -= STRAIGHT_STEPS, b += STRAIGHT_STEPS * PANEL) {
+        RN_OPAQUE(b);
+        RN_UNROLL
+        for (int k = 0; k < STRAIGHT_STEPS; k++) add_single(rows, four, row, 3 * row, k, b + k * PANEL, sum);
+        RN_UNROLL
+        for (int i = 0; i < FOURS; i++) {
+            four[i] += STRAIGHT_STEPS;
+            RN_OPAQUE(four[i]);
+        }
+    }
+    for (; left > 0; left--, b += PANEL) {
+        add_single(rows, four, row, 3 * row, 0, b, sum);
+        RN_UNROLL
+        for (int i = 0; i < FOURS; i++) four[i]++;
+    }
+    finish_tile(rows, 1, sum, t, 0, t->columns);
 }
 
 /* The same rows times one whole panel after the other. */
@@ -154,14 +198,33 @@ MICRO(6)
 #endif
 #undef MICRO
 
+#if VL == 16
+#define MICRO(rows) \
+    static RN_NO_INLINE void multiply_single_##rows(const micro_tile *t) { multiply_single(rows, t); }
+MICRO(9)
+MICRO(10)
+MICRO(11)
+MICRO(12)
+MICRO(13)
+MICRO(14)
+#undef MICRO
+#define SINGLE , multiply_single_9, multiply_single_10, multiply_single_11, multiply_single_12, multiply_single_13, multiply_single_14
+#else
+#define SINGLE
+#endif
+
 /* By vectors and rows. */
-#define EACH_ROWS(name, vectors) \
-    { name##_1x##vectors, name##_2x##vectors, name##_3x##vectors, name##_4x##vectors TALL(name, vectors) }
+#define LIST(name, vectors) \
+    name##_1x##vectors, name##_2x##vectors, name##_3x##vectors, name##_4x##vectors TALL(name, vectors)
+#define EACH_ROWS(name, vectors) { LIST(name, vectors) }
 static const micro_kernel STRAIGHT_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multiply_straight, 1), EACH_ROWS(multiply_straight, 2)};
+static const micro_kernel SINGLE_KERNELS[SINGLE_ROWS] = {LIST(multiply_straight, 1) SINGLE};
 static const micro_kernel STRAIGHT_ROW_KERNELS[STRAIGHT_ROWS] = EACH_ROWS(multiply_straight_row, 2);
 static const micro_kernel PACKED_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multiply_packed, 1), EACH_ROWS(multiply_packed, 2)};
 static const micro_kernel BESIDE_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multiply_beside, 1), EACH_ROWS(multiply_beside, 2)};
 #undef EACH_ROWS
+#undef LIST
+#undef SINGLE
 #undef TALL
 
 #define MICRO(rows) \
