@@ -24,8 +24,7 @@ enum { PACKS_PARTS = VL == 16 };  /* whether a panel's last vector may be less t
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
 typedef struct {
-    const float *row[ROWS];   /* a[i, 0]; of rows packed beside each other, and of more than ROWS, the first alone is read */
-    ptrdiff_t a_row;          /* floats from one row of a to the next; not read but for more than ROWS */
+    const float *row[ROWS];   /* a[i, 0]; of rows packed beside each other the first alone, of more than ROWS the first two */
     ptrdiff_t a_step, a_turn; /* floats of a from one k to the next, and from one run of k to the next */
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
@@ -382,7 +381,6 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
     const int asks_for_c =
         t->c_far && t->runs * t->run >= 4 * LONG_CHAIN; /* of a block; shorter ones gain less than that takes */
     rows_between between;
-    if (TAKES_SINGLE) t->a_row = a_row;
     t->c = c;
     t->row_bias = row_bias;
     for (ptrdiff_t left = rows, take; left > 0; left -= take) {

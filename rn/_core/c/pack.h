@@ -55,8 +55,8 @@ static RN_ALWAYS_INLINE ptrdiff_t rows_due(rows_ahead *a, ptrdiff_t work) {
 }
 
 static RN_ALWAYS_INLINE void ask_on(const ask_way way, rows_ahead *a, ptrdiff_t work) {
-    const ptrdiff_t due = rows_due(a, work);
-    ask_for_rows(way, a->from, a->row, a->n, a->asked - due, a->asked);
+    for (a->owed += work * a->count; a->owed >= a->work && a->asked < a->count; a->owed -= a->work, a->asked++)
+        ask_for_rows(way, a->from, a->row, a->n, a->asked, a->asked + 1);
 }
 
 /* Rows that are asked for by a few lines between the steps of a chain: many at once would keep what the chain itself reads

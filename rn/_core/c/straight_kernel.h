@@ -94,7 +94,7 @@ static RN_ALWAYS_INLINE void add_single(const int rows, const float *const four[
 static RN_ALWAYS_INLINE void multiply_single(const int rows, const micro_tile *t) {
     vf sum[SINGLE_ROWS][VECTORS];
     const float *four[FOURS], *b = t->b;
-    const ptrdiff_t row = t->a_row;
+    const ptrdiff_t row = t->row[1] - t->row[0];
     RN_UNROLL
     for (int i = 0; i < FOURS; i++) four[i] = t->row[0] + 4 * i * row;
     RN_UNROLL
