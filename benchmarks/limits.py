@@ -6,7 +6,7 @@ from benchmarks.results import Limit
 from benchmarks.rows import Row
 from benchmarks.work import Conv, Elementwise, Epochs, Gemm, Images, Step
 
-__all__ = ["NETS", "limits"]
+__all__ = ["NETS", "held_to_peak", "limits"]
 
 # Ratios of the nets: training on 1 and 2 threads, inference of the batch on 1 and 2, of one on 1 and 2.
 NETS = {
@@ -44,10 +44,15 @@ def limits(row: Row, threads: int) -> tuple[Limit, ...]:
     return _step(row, work, threads)
 
 
+def held_to_peak(work: Gemm) -> bool:
+    """Return whether a product must reach a share of what a core can do."""
+    return work.m == work.n == work.k and 256 <= work.m <= 1024
+
+
 def _gemm(work: Gemm, threads: int) -> tuple[Limit, ...]:
     shape = (work.m, work.n, work.k)
     against = Limit("ratio", GEMM_AGAINST_OPENBLAS.get(shape, 0.97), "numpy")
-    if not (work.m == work.n == work.k and 256 <= work.m <= 1024 and threads <= 2):
+    if not held_to_peak(work) or threads > 2:
         return (against,)
     share = GEMM_SHARE * (GEMM_SPEED_UP if threads == 2 else 1.0)
     return against, Limit("share", share)

@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 
 __all__ = ["Kind", "Limit", "Result", "Verdict", "ours"]
 
+PEAK = "peak"  # the contender that does as many FLOPs in a loop of FMA on one core: no opponent, but a limit
+
 Kind: TypeAlias = Literal["ratio", "gflops", "share", "microseconds"]
 
 
@@ -82,7 +84,7 @@ class Result:
         rivals = [
             contender
             for contender in self.values
-            if not ours(contender) and (against is None or contender.split(" ")[0] == against)
+            if not ours(contender) and contender != PEAK and (against is None or contender.split(" ")[0] == against)
         ]
         return min(rivals, key=self.median, default=None)
 
@@ -95,14 +97,20 @@ class Result:
         """Return the contender's rate, by its median."""
         return None if self.flops is None else self.flops / self.median(contender) / 1e9
 
-    def verdicts(self, contender: str, limits: tuple[Limit, ...], peak: float | None) -> Iterator[Verdict]:
-        """Yield a verdict for each limit that can be judged; ``peak`` is one core's, in GFLOP/s."""
+    def share(self, contender: str, peak: float | None) -> float | None:
+        """Return the contender's rate over one core's: that of the loop in turns with it, else ``peak`` in GFLOP/s."""
+        if PEAK in self.values:
+            return self.median(PEAK) / self.median(contender)
         rate = self.gflops(contender)
+        return rate / peak if rate is not None and peak else None
+
+    def verdicts(self, contender: str, limits: tuple[Limit, ...], peak: float | None) -> Iterator[Verdict]:
+        """Yield a verdict for each limit that can be judged; ``peak`` is for ``share``."""
         for limit in limits:
             reading = {
                 "ratio": self.ratio(contender, limit.against),
-                "gflops": rate,
-                "share": rate / peak if rate is not None and peak else None,
+                "gflops": self.gflops(contender),
+                "share": self.share(contender, peak),
                 "microseconds": self.median(contender) * 1e6,
             }[limit.kind]
             if reading is not None:

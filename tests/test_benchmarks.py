@@ -16,6 +16,7 @@ pytest.importorskip("benchmarks", reason="the benchmarks stand beside the source
 
 from benchmarks import __main__ as command
 from benchmarks import limits, machine, nets, peers, plot, publish, report, rows, turns
+from benchmarks.peers import peak
 from benchmarks.results import Limit, Result
 from benchmarks.work import Conv, Elementwise, Gemm, Step
 
@@ -65,6 +66,14 @@ def test_verdicts():
     assert [v.reading for v in verdicts] == pytest.approx([0.5, 2.0, rate, rate / 60.0, 1000.0])
     assert [v.holds for v in verdicts] == [True, False, True, True, False]
     assert [v.limit.kind for v in found.verdicts("rn", wanted, None)] == ["ratio", "ratio", "gflops"]
+
+
+def test_the_peak_in_turns_is_a_limit_and_no_opponent():
+    found = result(rn=[1e-3, 4e-3, 2e-3], numpy=[3e-3], peak=[1.5e-3, 1.0e-3, 1.9e-3])
+    assert found.opponent() == "numpy"
+    (verdict,) = found.verdicts("rn", (Limit("share", 0.93),), 60.0)
+    assert verdict.reading == pytest.approx(0.75)
+    assert result(rn=[1e-3], peak=[1e-3]).opponent() is None
 
 
 def test_limits_of_rows():
@@ -198,8 +207,17 @@ def test_plots(tmp_path: Path):
 
 
 def test_fma_peak_is_a_rate():
-    peak = machine.fma_peak()
-    assert peak is None or 0.1 < peak < 1e4
+    rate = machine.fma_peak()
+    assert rate is None or 0.1 < rate < 1e4
+
+
+@pytest.mark.skipif(peak.compiler() is None, reason="there is no C compiler")
+def test_the_loop_of_fma_does_what_it_is_counted_for():
+    loop = peak.library()
+    assert loop.flops_of_turn() in (24.0 * 4, 24.0 * 8, 24.0 * 16)
+    assert [loop.turn(turns, 0.25) for turns in (0, 1, 2)] == [16.5, 15.375, 14.53125]  # s = 0.75 s + 0.25, from i / 4
+    assert list(peak.prepare(Gemm(256, 256, 256))) == ["peak"]
+    assert not peak.prepare(Gemm(64, 64, 64))
 
 
 # ---- turns and workers

@@ -1,4 +1,4 @@
-"""The libraries that are timed, a module each, with the same three functions.
+"""The libraries that are timed, and the most that a core can do: a module each, with the same three functions.
 
 ``versions()`` names what runs; ``start(threads)`` sets the number of threads; ``prepare(work)`` returns the calls of
 the variants in which the library can do the work, none where it cannot. A call returns what it computed.
@@ -16,6 +16,7 @@ __all__ = ["DEFAULT", "MODULES", "PACKAGES", "Peer", "load", "missing"]
 
 MODULES = {
     "rn": "rn_",
+    "peak": "peak",
     "numpy": "numpy_",
     "torch": "torch_",
     "torch-compile": "torch_compile",
@@ -25,7 +26,8 @@ MODULES = {
     "pillow": "pillow_",
 }
 # What each peer imports; where one of them is missing, the peer is left out.
-PACKAGES = {
+PACKAGES: dict[str, list[str]] = {
+    "peak": [],
     "numpy": ["numpy"],
     "torch": ["torch"],
     "torch-compile": ["torch"],
