@@ -48,7 +48,8 @@ def as_callbacks(callbacks: Any) -> list[Callback]:
     """
     if callbacks is None:
         return []
-    if isinstance(callbacks, Callback) or callable(callbacks) or not isinstance(callbacks, Iterable):
+    single = isinstance(callbacks, Callback | str | bytes) or callable(callbacks)
+    if single or not isinstance(callbacks, Iterable):
         callbacks = [callbacks]
     return [_as_callback(value) for value in callbacks]
 

@@ -63,6 +63,11 @@ def test_as_callbacks_refuses(wrong: object) -> None:
         as_callbacks(wrong)
 
 
+def test_the_name_of_a_callback_is_shown_whole() -> None:
+    with pytest.raises(DtypeError, match=r"got 'early_stopping'$"):
+        as_callbacks("early_stopping")
+
+
 @pytest.mark.parametrize("wrong", [Callback, [ProgressBar]])
 def test_a_class_in_place_of_an_instance(wrong: object) -> None:
     with pytest.raises(DtypeError, match="give an instance"):
