@@ -103,6 +103,8 @@ SHAPES = [
     (15, 2500, 24),
     (15, 100, 25),
     (3, 3000, 1),
+    # many rows that pass packed pairs of panels, and ask between their steps for more than there is room for
+    (500, 256, 801),
     # rows that pass strip by strip: a partial last strip, several tiles, a last panel of one column
     (529, 70, 401),
     (1030, 130, 900),
@@ -152,6 +154,8 @@ def test_any_shape_and_option(m, n, k, flags, bias_axis, activation, accumulate,
         (389, 393, 420),
         (3, 64, 401),
         (7, 96, 800),
+        (27, 10, 402),
+        (500, 256, 801),
         (515, 160, 401),
         # whole rows: sets of rows, in one part and in two; sets with c transposed
         (24, 676, 9),
@@ -277,7 +281,8 @@ def test_columns_beside_the_result_stay():
 
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
 @pytest.mark.parametrize(
-    ("m", "n", "k"), [(12, 10, 30), (150, 200, 500), (32, 128, 784), (700, 33, 401), (400, 390, 450), (96, 676, 24)]
+    ("m", "n", "k"),
+    [(12, 10, 30), (150, 200, 500), (32, 128, 784), (700, 33, 401), (400, 390, 450), (96, 676, 24), (500, 256, 801)],
 )
 def test_bits_do_not_depend_on_threads(m, n, k, transpose_a, transpose_b):
     rng = np.random.default_rng(1)
@@ -292,14 +297,16 @@ def test_bits_do_not_depend_on_threads(m, n, k, transpose_a, transpose_b):
 
 
 @pytest.mark.parametrize("transpose_b", [False, True])
-@pytest.mark.parametrize(("n", "k"), [(10, 128), (128, 784), (1000, 40), (100, 1024), (200, 20), (401, 450)])
+@pytest.mark.parametrize(
+    ("n", "k"), [(10, 128), (128, 784), (1000, 40), (100, 1024), (200, 20), (401, 450), (256, 801)]
+)
 def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
     rng = np.random.default_rng(2)
     a, b = operands(rng, 600, n, k, False, transpose_b)
     bias = normal(rng, n)
     whole = product(a, b, bias=bias, transpose_b=transpose_b)
     # 300 rows go by strips where vectors are narrow, 600 everywhere; 600 rows and as many columns are packed there
-    for rows in (1, 2, 3, 5, 6, 7, 8, 13, 32, 64, 100, 300):
+    for rows in (1, 2, 3, 5, 6, 7, 8, 13, 32, 64, 100, 300, 500):
         part = product(a[:rows], b, bias=bias, transpose_b=transpose_b)
         np.testing.assert_array_equal(part, whole[:rows], err_msg=f"{rows} rows")
     np.testing.assert_array_equal(product(a[37:38], b, bias=bias, transpose_b=transpose_b), whole[37:38])

@@ -16,8 +16,7 @@ static void scatter(const rn_convolve_args *a, const float *block, ptrdiff_t blo
     }
 }
 
-/* What the call's next tile reads of its image, to be asked for while `work` is done; no more than half a second cache holds. */
-enum { MOST_AHEAD = 65536 };
+/* What the call's next tile reads of its image, to be asked for while `work` is done. */
 static rows_ahead next_image(const rn_convolve_args *a, ptrdiff_t tile, ptrdiff_t work) {
     const rn_window *w = &a->window;
     const ptrdiff_t plane = w->height * w->width, image = tile / (a->groups * a->blocks), group = tile / a->blocks % a->groups;

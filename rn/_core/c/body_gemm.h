@@ -85,6 +85,7 @@ static void multiply_block(micro_tile *t, const rn_gemm_args *a, const float *le
                            row_bias != NULL ? row_bias + i : NULL);
         }
     }
+    if (ASKS_BETWEEN) t->next = NULL;
 }
 
 /* All rows of a, a_row floats apart, times the t->columns columns of b in place, into rows of c. */
@@ -145,22 +146,23 @@ static void multiply_short_chains(micro_tile *t, const rn_gemm_args *a, const fl
     }
 }
 
-/* Whether b is packed by so many rows that what is packed after it can be asked for meanwhile: by strips of rows, and where pairs
- * of panels pass so many that they have time for the lines of a panel that lies in the third cache. */
+/* Whether what is read of b after a block of k is asked for meanwhile: where strips of rows pass it, and where it is packed in
+ * pairs of panels, which so many rows pass that they have time for the lines of the next. */
 enum { FEWEST_TO_ASK = 96 };
-static int packs_on_its_way(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t columns) {
-    const int pairs = ASKS_BETWEEN && rows >= FEWEST_TO_ASK && columns > PANEL && !a->right_in_place;
+static int asks_for_later(const rn_gemm_args *a, ptrdiff_t rows, ptrdiff_t columns) {
+    const int pairs = ASKS_BETWEEN && rows >= FEWEST_TO_ASK && columns >= 2 * PANEL && !a->right_in_place;
     return (a->strip < rows || pairs) && a->right_column == 1 && !a->right_panels;
 }
 
-/* The rows of right that are packed after the block of k before `end`: the next block's, or the first of the tile beside this
- * one. That is so long after their neighbours were used that they lie in memory again. */
-static rows_ahead packed_later(const rn_gemm_args *a, ptrdiff_t end, ptrdiff_t first_column, ptrdiff_t rows, ptrdiff_t columns) {
+/* The rows of right that come after the block of k before `end`: the next block's, or the first of the tile beside this one. By
+ * then it is so long since their neighbours were used that they are in no near cache. */
+static rows_ahead later_rows(const rn_gemm_args *a, ptrdiff_t end, ptrdiff_t first_column, ptrdiff_t rows, ptrdiff_t columns) {
     const ptrdiff_t begin = end < a->k ? end : 0, column = end < a->k ? first_column : first_column + a->column_block;
+    const ptrdiff_t n = least(a->column_block, a->n - column);
     return (rows_ahead){.from = a->right + begin * a->right_step + column,
-                        .count = column < a->n ? least(RN_KC, a->k - begin) : 0,
+                        .count = n > 0 ? least(least(RN_KC, a->k - begin), MOST_AHEAD / n) : 0,
                         .row = a->right_step,
-                        .n = least(a->column_block, a->n - column),
+                        .n = n,
                         .work = rows * ((columns + PANEL - 1) / PANEL)};
 }
 
@@ -198,8 +200,8 @@ KERNEL(gemm) {
             left = packed;
             left_row = RN_KC;
         }
-        if (packs_on_its_way(a, rows, columns)) {
-            later = packed_later(a, begin + k, first_column, rows, columns);
+        if (asks_for_later(a, rows, columns)) {
+            later = later_rows(a, begin + k, first_column, rows, columns);
             t.later = &later;
         }
         if (a->whole_rows && rows > FEW_ROWS && columns >= 2 * PANEL) /* of one block of k */

@@ -1,6 +1,6 @@
 /* The heart of matrix products and convolutions: a small tile of C held in registers while k runs.
  *
- *   c[i, j] (+)= sum_k a[i, k] b[k, j],   i < rows <= ROWS,   j < columns <= vectors * VL
+ *   c[i, j] (+)= sum_k a[i, k] b[k, j],   i < rows,   j < columns <= vectors * VL
  *
  * Every output is one chain of fused multiply-adds over k, started from 0, whatever rows and vectors are: the bits of an output
  * do not depend on the tile it was computed in. Callers cut k in blocks of RN_KC, counted from 0, and add each block's chain to
@@ -8,9 +8,9 @@
  *
  * Registers (16): rows * vectors sums, vectors of b, one broadcast of a. 6 * 2 + 2 + 1 = 15. Two multiply-adds a cycle of latency
  * 4 want 8 chains at least: 6 x 2, 5 x 2, 4 x 2 and 3 x 3, 4 x 3 have them. AVX-512 has 32 registers, and 8 rows read b less
- * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them, those of
- * one vector, and rows of panels, which go in once. Two panels at once, 6 x 4, take 34 instructions for 24 multiply-adds where 8
- * x 2 takes 26 for 16: what counts where another process shares the core. */
+ * often; but the way in and out of such a tile is longer, so that only long chains along contiguous rows of a take them, and rows
+ * of panels, which go in once. Of one vector along contiguous rows there are up to 14: SINGLE_ROWS. Two panels at once, 6 x 4,
+ * take 34 instructions for 24 multiply-adds where 8 x 2 takes 26 for 16: what counts where another process shares the core. */
 
 enum { ROWS = VL == 16 ? 8 : 6, SHORT_ROWS = 6, LONG_CHAIN = 32, SHORT_CHAIN = VL == 16 ? 24 : 32, VECTORS = 3 };
 /* Steps of k that a loop takes before it asks whether it is over. Two take 0.9 to 1.0 times as long as one on Zen 3; more do not
@@ -24,7 +24,7 @@ enum { PACKS_PARTS = VL == 16 };  /* whether a panel's last vector may be less t
 
 /* One tile. All memory is the caller's; a is read in place, so its rows may lie anywhere. */
 typedef struct {
-    const float *row[ROWS];   /* a[i, 0]; of rows packed beside each other the first alone, of more than ROWS the first two */
+    const float *row[ROWS];   /* a[i, 0]; of rows packed beside each other the first alone, of more than ROWS so many */
     ptrdiff_t a_step, a_turn; /* floats of a from one k to the next, and from one run of k to the next */
     ptrdiff_t run, runs;      /* k = runs * run */
     const float *b;           /* b[k, j], b_step floats from one k to the next; read up to a whole vector */
@@ -51,7 +51,7 @@ typedef void (*micro_kernel)(const micro_tile *t);
 
 /* What the sums of the panel from `column` on become: added to c where there are blocks of k before, biased, activated, stored.
  * `tail` columns are of the last vector. */
-static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf sum[ROWS][VECTORS], const micro_tile *t,
+static RN_ALWAYS_INLINE void finish_tile(const int rows, const int vectors, vf sum[][VECTORS], const micro_tile *t,
                                          const ptrdiff_t column, const ptrdiff_t tail) {
     float *c = t->c + column;
     const ptrdiff_t c_row = t->c_row;
@@ -344,20 +344,27 @@ static RN_NO_INLINE void pack_and_multiply(const micro_tile *first, ptrdiff_t ro
     }
 }
 
-/* What a pair of panels asks for: `rows` of c, and what is due of what comes later. */
-static RN_ALWAYS_INLINE void ask_for_tile(micro_tile *t, rows_between *b, ptrdiff_t rows, ptrdiff_t work) {
+/* Ask for `rows` of c, and for what `work` more makes due of what comes later: at once, or `spread` between the steps of a pair.
+ */
+static RN_ALWAYS_INLINE void ask_for_tile(micro_tile *t, const int spread, rows_between *b, ptrdiff_t rows, ptrdiff_t work) {
+    rows_ahead *const ahead[2] = {ASKS_BETWEEN ? t->next : NULL, t->later};
     b->rows = 0;
     b->turns = t->run / STRAIGHT_STEPS;
-    ask_between(b, t->c, t->c_row, t->columns, 0, rows);
-    rows_ahead *const ahead[2] = {t->next, t->later};
+    if (spread)
+        ask_between(b, t->c, t->c_row, t->columns, 0, rows);
+    else
+        ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, rows);
     RN_UNROLL
     for (int i = 0; i < 2; i++) {
         if (ahead[i] == NULL) continue;
         const ptrdiff_t due = rows_due(ahead[i], work), end = ahead[i]->asked;
-        ask_between(b, ahead[i]->from, ahead[i]->row, ahead[i]->n, end - due, end);
+        if (spread)
+            ask_between(b, ahead[i]->from, ahead[i]->row, ahead[i]->n, end - due, end);
+        else
+            ask_for_rows(ASK_FAR, ahead[i]->from, ahead[i]->row, ahead[i]->n, end - due, end);
     }
     b->row[b->rows].lines = 0;
-    t->between = b->rows > 0 ? b : NULL;
+    if (ASKS_BETWEEN) t->between = b->rows > 0 ? b : NULL;
 }
 
 /* All rows of a, a_row floats apart, times one panel or several into rows of c; then what is left of the activation. t holds the
@@ -380,6 +387,7 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
     const ptrdiff_t most = single ? SINGLE_ROWS : way == PAIR_OF_PANELS ? PAIR_ROWS : !tall ? SHORT_ROWS : ROWS;
     const int asks_for_c =
         t->c_far && t->runs * t->run >= 4 * LONG_CHAIN; /* of a block; shorter ones gain less than that takes */
+    const int asks = asks_for_c || t->later != NULL || (ASKS_BETWEEN && t->next != NULL);
     rows_between between;
     t->c = c;
     t->row_bias = row_bias;
@@ -388,12 +396,9 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
         const ptrdiff_t pointed = TAKES_SINGLE ? least(take, ROWS) : take;
         for (ptrdiff_t i = 0; i < pointed; i++, a += a_row) t->row[i] = a;
         a += (take - pointed) * a_row;
-        if (ASKS_BETWEEN && way == PAIR_OF_PANELS && t->pack == NULL) {
-            ask_for_tile(t, &between, asks_for_c ? take : 0, 2 * take);
-        } else {
-            if (asks_for_c) ask_for_rows(ASK_TO_WRITE, t->c, t->c_row, t->columns, 0, take);
-            if (t->later != NULL) ask_on(ASK_FAR, t->later, way == PAIR_OF_PANELS ? 2 * take : take);
-        }
+        if (asks)
+            ask_for_tile(t, ASKS_BETWEEN && way == PAIR_OF_PANELS && t->pack == NULL, &between, asks_for_c ? take : 0,
+                         way == PAIR_OF_PANELS ? 2 * take : take);
         if (t->pack == NULL) {
             (straight && t->b_step == PANEL ? straight_kernels : kernels)[take - 1](t);
         } else {

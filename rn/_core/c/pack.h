@@ -40,14 +40,16 @@ static RN_ALWAYS_INLINE void ask_for_rows(const ask_way way, const float *from, 
         }
 }
 
-/* `count` such rows, asked for one by one while `work` of something else is done. */
+/* `count` such rows, asked for one by one while `work` of something else is done: no more floats than half a second cache holds.
+ */
+enum { MOST_AHEAD = 65536 };
 typedef struct {
     const float *from;
     ptrdiff_t count, row, n, work;
     ptrdiff_t asked, owed; /* rows; and that many `work`-ths of one */
 } rows_ahead;
 
-/* How many more of them are due once `work` more is done; these are the last before a->asked then. */
+/* Count `work` as done, and return how many rows that makes due: those from a->asked less that many up to a->asked. */
 static RN_ALWAYS_INLINE ptrdiff_t rows_due(rows_ahead *a, ptrdiff_t work) {
     const ptrdiff_t before = a->asked;
     for (a->owed += work * a->count; a->owed >= a->work && a->asked < a->count; a->owed -= a->work) a->asked++;
@@ -55,12 +57,13 @@ static RN_ALWAYS_INLINE ptrdiff_t rows_due(rows_ahead *a, ptrdiff_t work) {
 }
 
 static RN_ALWAYS_INLINE void ask_on(const ask_way way, rows_ahead *a, ptrdiff_t work) {
-    for (a->owed += work * a->count; a->owed >= a->work && a->asked < a->count; a->owed -= a->work, a->asked++)
-        ask_for_rows(way, a->from, a->row, a->n, a->asked, a->asked + 1);
+    const ptrdiff_t due = rows_due(a, work);
+    ask_for_rows(way, a->from, a->row, a->n, a->asked - due, a->asked);
 }
 
 /* Rows that are asked for by a few lines between the steps of a chain: many at once would keep what the chain itself reads
- * waiting. Those for which it has no `turns` left, or that are more than MOST_BETWEEN, are asked for at once. */
+ * waiting. It has so many `turns` left for that; rows that take more, or are more than MOST_BETWEEN, are asked for at once. A row
+ * has at least one line. */
 enum { LINES_BETWEEN = 2, MOST_BETWEEN = 24 };
 typedef struct {
     const float *from;

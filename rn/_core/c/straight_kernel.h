@@ -7,7 +7,7 @@ typedef enum { ALONG_ROWS, PACKED_BESIDE, BESIDE } straight_way;
 
 enum { STRAIGHT_STEPS = 4 };
 enum { STRAIGHT_ROWS = VL < SHORT_ROWS ? VL : ROWS }; /* a vector holds one k of rows that are packed */
-/* Up to one vector of columns takes more rows where registers suffice. */
+/* Up to one vector of columns takes more rows where there are 32 registers: 14 sums, and more would gain little. */
 enum { TAKES_SINGLE = VL == 16, SINGLE_ROWS = TAKES_SINGLE ? 14 : (int)STRAIGHT_ROWS, FOURS = (SINGLE_ROWS + 3) / 4 };
 enum { GOES_STRAIGHT = (int)STRAIGHT_ROWS == (int)ROWS }; /* whether other products take these kernels too */
 
@@ -96,7 +96,7 @@ static RN_ALWAYS_INLINE void multiply_single(const int rows, const micro_tile *t
     const float *four[FOURS], *b = t->b;
     const ptrdiff_t row = t->row[1] - t->row[0];
     RN_UNROLL
-    for (int i = 0; i < FOURS; i++) four[i] = t->row[0] + 4 * i * row;
+    for (int i = 0; 4 * i < rows; i++) four[i] = t->row[0] + 4 * i * row;
     RN_UNROLL
     for (int i = 0; i < rows; i++) sum[i][0] = vf_zero();
     ptrdiff_t left = t->run;
@@ -105,7 +105,7 @@ static RN_ALWAYS_INLINE void multiply_single(const int rows, const micro_tile *t
         RN_UNROLL
         for (int k = 0; k < STRAIGHT_STEPS; k++) add_single(rows, four, row, 3 * row, k, b + k * PANEL, sum);
         RN_UNROLL
-        for (int i = 0; i < FOURS; i++) {
+        for (int i = 0; 4 * i < rows; i++) {
             four[i] += STRAIGHT_STEPS;
             RN_OPAQUE(four[i]);
         }
@@ -113,7 +113,7 @@ static RN_ALWAYS_INLINE void multiply_single(const int rows, const micro_tile *t
     for (; left > 0; left--, b += PANEL) {
         add_single(rows, four, row, 3 * row, 0, b, sum);
         RN_UNROLL
-        for (int i = 0; i < FOURS; i++) four[i]++;
+        for (int i = 0; 4 * i < rows; i++) four[i]++;
     }
     finish_tile(rows, 1, sum, t, 0, t->columns);
 }
@@ -129,9 +129,10 @@ static RN_ALWAYS_INLINE void multiply_straight_row(const int rows, const micro_t
 }
 
 /* The same for two whole panels: fewer loads for each multiply-add. Few rows have too few chains in one panel to hide their
- * waits. in_place: the panels are neighbours, from any `column` on, of a b that is not packed. */
-static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way way, const int in_place, const micro_tile *t,
-                                           const ptrdiff_t column) {
+ * waits. in_place: the panels are neighbours, from any `column` on, of a b that is not packed. asks: there may be rows between
+ * steps. */
+static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way way, const int in_place, const int asks,
+                                           const micro_tile *t, const ptrdiff_t column) {
     vf sum[2][ROWS][VECTORS];
     const float *row[ROWS], *b = t->b + column, *beside = b + (in_place ? PANEL : t->b_beside);
     RN_UNROLL
@@ -142,7 +143,7 @@ static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way wa
     }
     const ptrdiff_t step = way == ALONG_ROWS ? 1 : t->a_step, b_step = in_place ? t->b_step : PANEL;
     ptrdiff_t at = 0, left = t->run;
-    if (ASKS_BETWEEN && t->between != NULL) {
+    if (ASKS_BETWEEN && asks && t->between != NULL) {
         for (const row_between *r = t->between->row; r->lines > 0; r++) {
             const float *ask = r->from;
             for (ptrdiff_t lines = r->lines; lines > 0; lines -= LINES_BETWEEN, left -= STRAIGHT_STEPS) {
@@ -166,7 +167,7 @@ static RN_ALWAYS_INLINE void multiply_whole_row(const int rows, const micro_tile
     const ptrdiff_t columns = t->columns;
     ptrdiff_t j = t->head;
     if (j > 0) multiply_at(rows, 1, t, 0);
-    for (; columns - j >= 2 * PANEL; j += 2 * PANEL) multiply_pair(rows, ALONG_ROWS, 1, t, j);
+    for (; columns - j >= 2 * PANEL; j += 2 * PANEL) multiply_pair(rows, ALONG_ROWS, 1, 0, t, j);
     for (; columns - j > VL; j += PANEL) multiply_at(rows, 2, t, least(j, columns - PANEL));
     if (columns > j) multiply_at(rows, 1, t, columns - VL);
 }
@@ -229,10 +230,10 @@ static const micro_kernel BESIDE_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multiply
 
 #define MICRO(rows) \
     static RN_NO_INLINE void multiply_whole_row_##rows(const micro_tile *t) { multiply_whole_row(rows, t); } \
-    static RN_NO_INLINE void multiply_pair_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 0, t, 0); } \
-    static RN_NO_INLINE void multiply_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 1, t, 0); } \
-    static RN_NO_INLINE void multiply_beside_pair_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 0, t, 0); } \
-    static RN_NO_INLINE void multiply_beside_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 1, t, 0); }
+    static RN_NO_INLINE void multiply_pair_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 0, 1, t, 0); } \
+    static RN_NO_INLINE void multiply_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 1, 1, t, 0); } \
+    static RN_NO_INLINE void multiply_beside_pair_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 0, 1, t, 0); } \
+    static RN_NO_INLINE void multiply_beside_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 1, 1, t, 0); }
 MICRO(1)
 MICRO(2)
 #if VL == 16
