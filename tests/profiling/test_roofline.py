@@ -42,15 +42,18 @@ def test_what_is_measured_is_what_a_machine_may_have(threads: int) -> None:
 
 
 def test_no_product_passes_the_peak() -> None:
+    """Both are the best of rounds in turns, as many as a busy machine takes: each may be disturbed, hardly always."""
     a = rn.Tensor4D.uniform((512, 512), seed=0)
+    best = peak = 0.0
     with rn.threads(1):
-        best = 0.0
-        for _ in range(5):
+        for _ in range(40):
             with rn.profile() as p:
                 a @ a
             (row,) = [row for row in p.kernels if row.name == "gemm"]
-            best = max(best, row.flops_per_second)
-    assert 0.3 * roofline(1).flops < best < 1.15 * roofline(1).flops
+            best, peak = max(best, row.flops_per_second), max(peak, _core.measure_arithmetic(1))
+            if 0.3 * peak < best < 1.15 * peak:
+                break
+    assert 0.3 * peak < best < 1.15 * peak
 
 
 def test_the_least_time() -> None:
