@@ -60,7 +60,10 @@ def as_samples(name: str, values: npt.ArrayLike) -> Array:
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise ShapeError(f"{name} is not an array: {error}") from error
+        pair = "; give x and y as two arguments" if isinstance(values, tuple) and len(values) == 2 else ""
+        raise ShapeError(f"{name} is not an array: {error}{pair}") from error
+    except TypeError as error:
+        raise DtypeError(f"{name} cannot be read as an array of numbers: {error}") from error
     if array.ndim == 0 and isinstance(values, Iterable) and array.dtype.kind == "O":
         raise DtypeError(f"{name} must be an array or a list of samples, got {type(values).__name__}")
     if array.ndim == 0:

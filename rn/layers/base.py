@@ -413,9 +413,9 @@ class Layer:
         refuse_masked(what.split()[-1], array, f"layer {self.name!r}: ")
         try:
             values = np.asarray(array)
-        except ValueError:
+        except (ValueError, TypeError) as error:
             of_shape = "" if shape is None else f" of shape {shape}"
-            raise DtypeError(f"layer {self.name!r}: {what} must be an array of numbers{of_shape}") from None
+            raise DtypeError(f"layer {self.name!r}: {what} must be an array of numbers{of_shape}: {error}") from error
         if values.dtype.kind not in "fiub":
             raise DtypeError(f"layer {self.name!r}: {what} must be an array of numbers, got dtype {values.dtype}")
         if shape is not None and values.shape != shape:

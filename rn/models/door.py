@@ -89,8 +89,10 @@ def numbers(values: Any, what: str, advice: str = "") -> NDArray[Any]:
     refuse_masked(what, values)
     try:
         array = np.asarray(values)
-    except (ValueError, TypeError):
-        raise ShapeError(f"{what} must be an array: its rows have different lengths") from None
+    except (ValueError, TypeError) as error:
+        if isinstance(values, list | tuple):
+            raise ShapeError(f"{what} must be an array: its rows have different lengths") from None
+        raise DtypeError(f"{what} cannot be read as an array of numbers: {error}") from error
     if array.dtype.kind == "O" and array.ndim == 0:
         raise DtypeError(f"{what} must hold numbers, got {type(values).__name__}")
     if array.dtype.kind not in "fiub":

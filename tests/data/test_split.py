@@ -13,6 +13,7 @@ import rn
 from rn.data import train_test_split
 from rn.data.split import class_shares
 from rn.errors import DtypeError, LabelError, OptionError, ShapeError
+from tests.unreadable import Unreadable
 
 
 def split_rows(n: int, **options) -> tuple[np.ndarray, np.ndarray]:
@@ -172,6 +173,8 @@ def test_as_many_samples_as_scikit_learn_takes(test_size, stratified):
         (5, range(10), {}, ShapeError, r"^x must have an axis of samples, got the single value 5$"),
         (range(10), None, {}, ShapeError, r"^y must have an axis of samples, got the single value None$"),
         ([[1], [2, 3]], range(2), {}, ShapeError, r"^x is not an array: "),
+        (([[1], [2]], [3, 4]), None, {}, ShapeError, r"; give x and y as two arguments$"),
+        (Unreadable(), range(2), {}, DtypeError, r"^x cannot be read as an array of numbers: there is no bfloat16"),
         ([], [], {}, OptionError, r"^test_size=0\.25 of 0 samples leaves 0 for training and 0 for testing: both need"),
         ([1], [1], {}, OptionError, r"^test_size=0\.25 of 1 samples leaves 0 for training and 1 for testing"),
         (range(10), range(10), {"test_size": 10}, OptionError, r"^test_size=10 of 10 samples leaves 0 for training"),

@@ -13,6 +13,7 @@ import pytest
 import rn
 from rn.errors import DtypeError, LabelError, OptionError, RnError, ShapeError, StateError
 from rn.layers import AvgPool2D, Conv2D, Dense, Dropout, Flatten, Input, MaxPool2D
+from tests.unreadable import Unreadable
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(12, 4)).astype(np.float32)
@@ -170,6 +171,16 @@ def test_inputs_that_are_no_numbers(method: str) -> None:
     refused(classifier(), ShapeError, "different lengths", [[1.0, 2.0], [1.0]], *y, method=method)
     refused(classifier(), DtypeError, "x must hold numbers, got NoneType", None, *y, method=method)
     refused(classifier(), DtypeError, "x must hold numbers, got dict", {"x": X}, *y, method=method)
+    refused(classifier(), DtypeError, "x cannot be read .*: there is no bfloat16", Unreadable(), *y, method=method)
+
+
+def test_weights_that_cannot_be_read() -> None:
+    model = classifier()
+    model.build(X.shape[1:])
+    before = model.state_dict()
+    with pytest.raises(DtypeError, match=r"must be an array of numbers of shape .*no bfloat16"):
+        model.load_state_dict({**before, list(before)[-1]: Unreadable()})
+    assert all(np.array_equal(before[name], value) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("method", ["fit", "train_on_batch"])
