@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from benchmarks import rows
+from benchmarks import building, rows
 from benchmarks.rows import Row
 from benchmarks.work import Conv, Step
 from rn import _core
@@ -116,16 +116,12 @@ def count() -> tuple[Counts, dict[str, str]]:
 
 def compile_requests(folder: Path) -> Path:
     """Compile the library that speaks to callgrind and return its path."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None or shutil.which("valgrind") is None:
+    if building.compiler() is None or shutil.which("valgrind") is None:
         sys.exit(
             "counting instructions needs valgrind with its headers and a C compiler: "
             "apt-get install valgrind gcc (Debian)"
         )
-    source, library = folder / "requests.c", folder / "requests.so"
-    source.write_text(REQUESTS, encoding="ascii")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
-    return library
+    return building.build_library(folder, "requests", REQUESTS, "-O1")
 
 
 def parse_dump(text: str, isa: str) -> tuple[str, dict[str, int]]:

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from benchmarks.results import PEAK
 from benchmarks.turns import Process, WorkerError, processors
 from benchmarks.work import Gemm
 
@@ -25,7 +26,7 @@ def fma_peak() -> float | None:
     worker = Process("peak", 1)
     try:
         worker.ask("prepare", PRODUCT)
-        seconds: list[float] = [worker.ask("time", "peak", CALLS) for _ in range(ROUNDS)]
+        seconds: list[float] = [worker.ask("time", PEAK, CALLS) for _ in range(ROUNDS)]
     except WorkerError:
         return None
     finally:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-__all__ = ["Kind", "Limit", "Result", "Verdict", "ours"]
+__all__ = ["PEAK", "Kind", "Limit", "Result", "Verdict", "ours"]
 
 PEAK = "peak"  # the contender that does as many FLOPs in a loop of FMA on one core: no opponent, but a limit
 

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("benchmarks", reason="the benchmarks stand beside the sources")
 
 from benchmarks import __main__ as command
-from benchmarks import limits, machine, nets, peers, plot, publish, report, rows, turns
+from benchmarks import building, limits, machine, nets, peers, plot, publish, report, rows, turns
 from benchmarks.peers import peak
 from benchmarks.results import Limit, Result
 from benchmarks.work import Conv, Elementwise, Gemm, Step
@@ -211,7 +211,7 @@ def test_fma_peak_is_a_rate():
     assert rate is None or 0.1 < rate < 1e4
 
 
-@pytest.mark.skipif(peak.compiler() is None, reason="there is no C compiler")
+@pytest.mark.skipif(building.compiler() is None, reason="there is no C compiler")
 def test_the_loop_of_fma_does_what_it_is_counted_for():
     loop = peak.library()
     assert loop.flops_of_turn() in (24.0 * 4, 24.0 * 8, 24.0 * 16)

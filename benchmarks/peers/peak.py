@@ -7,13 +7,13 @@ another; its call does as many FLOPs as the product, on one core.
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 
+from benchmarks.building import build_library
 from benchmarks.limits import held_to_peak
+from benchmarks.results import PEAK
 from benchmarks.work import Calls, Gemm, Work
 
 # Twelve sums that do not wait for one another keep every unit busy; the compiler makes each line an FMA.
@@ -42,22 +42,12 @@ float turn(long turns, float small) { /* which the compiler does not know */
 """
 
 
-def compiler() -> str | None:
-    """Return the C compiler there is, if any."""
-    return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-
-
 @cache
 def library() -> ctypes.CDLL:
     """Return the loop, compiled for this processor; ``OSError`` where no C compiler can do it."""
     with tempfile.TemporaryDirectory() as folder:
-        source, built = Path(folder, "peak.c"), Path(folder, "peak.so")
-        source.write_text(SOURCE, encoding="utf-8")
-        flags = ["-O2", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", "-o", str(built)]
-        done = subprocess.run([compiler() or "cc", str(source), *flags], capture_output=True, text=True)
-        if done.returncode:
-            raise OSError(f"the loop of FMA was not built: {done.stderr.strip()}")
-        loop = ctypes.CDLL(str(built))
+        flags = ("-O2", "-march=native", "-ffp-contract=fast")
+        loop = ctypes.CDLL(str(build_library(Path(folder), "peak", SOURCE, *flags)))
     loop.turn.argtypes, loop.turn.restype = [ctypes.c_long, ctypes.c_float], ctypes.c_float
     loop.flops_of_turn.restype = ctypes.c_double
     return loop
@@ -76,4 +66,4 @@ def prepare(work: Work) -> Calls:
         return {}
     loop = library()
     turns = round(work.flops / loop.flops_of_turn())
-    return {"peak": lambda: loop.turn(turns, 1e-7)}
+    return {PEAK: lambda: loop.turn(turns, 1e-7)}

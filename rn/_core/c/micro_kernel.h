@@ -344,8 +344,7 @@ static RN_NO_INLINE void pack_and_multiply(const micro_tile *first, ptrdiff_t ro
     }
 }
 
-/* Ask for `rows` of c, and for what `work` more makes due of what comes later: at once, or `spread` between the steps of a pair.
- */
+/* Ask for `rows` of c and for what `work` more makes due of what comes later: at once, or `spread` between steps of a pair. */
 static RN_ALWAYS_INLINE void ask_for_tile(micro_tile *t, const int spread, rows_between *b, ptrdiff_t rows, ptrdiff_t work) {
     rows_ahead *const ahead[2] = {ASKS_BETWEEN ? t->next : NULL, t->later};
     b->rows = 0;
@@ -357,11 +356,12 @@ static RN_ALWAYS_INLINE void ask_for_tile(micro_tile *t, const int spread, rows_
     RN_UNROLL
     for (int i = 0; i < 2; i++) {
         if (ahead[i] == NULL) continue;
+        if (!spread) {
+            ask_on(ASK_FAR, ahead[i], work);
+            continue;
+        }
         const ptrdiff_t due = rows_due(ahead[i], work), end = ahead[i]->asked;
-        if (spread)
-            ask_between(b, ahead[i]->from, ahead[i]->row, ahead[i]->n, end - due, end);
-        else
-            ask_for_rows(ASK_FAR, ahead[i]->from, ahead[i]->row, ahead[i]->n, end - due, end);
+        ask_between(b, ahead[i]->from, ahead[i]->row, ahead[i]->n, end - due, end);
     }
     b->row[b->rows].lines = 0;
     if (ASKS_BETWEEN) t->between = b->rows > 0 ? b : NULL;

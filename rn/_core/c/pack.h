@@ -40,8 +40,7 @@ static RN_ALWAYS_INLINE void ask_for_rows(const ask_way way, const float *from, 
         }
 }
 
-/* `count` such rows, asked for one by one while `work` of something else is done: no more floats than half a second cache holds.
- */
+/* `count` such rows, asked for one by one while `work` of something else is done: at most what half a second cache holds. */
 enum { MOST_AHEAD = 65536 };
 typedef struct {
     const float *from;
