@@ -188,7 +188,7 @@ cdef Py_ssize_t NEAR_IMAGE = 8192
 
 cdef bint takes_depthwise(_Convolution conv):
     """Whether each channel has one filter of its own, of no more taps than are summed in one chain."""
-    return conv.groups > 1 and conv.channels == conv.filters == 1 and conv.kernel[0] * conv.kernel[1] <= RN_KC
+    return conv.groups > 1 and conv.channels == conv.filters == 1 and conv.kernel[0] * conv.kernel[1] <= KC
 
 
 cdef ConvForm form_of(_Convolution conv, bint gradient):
@@ -234,11 +234,11 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
         w.height = w.grid_height = 1
         w.width = w.grid_width = a.out_row = positions
     a.in_place = a.in_place and positions <= LONGEST_IN_PLACE
-    a.colliding = a.in_place and a.rows >= MANY_FILTERS and collides(w.height * w.width, min(a.channels, RN_KC))
+    a.colliding = a.in_place and a.rows >= MANY_FILTERS and collides(w.height * w.width, min(a.channels, KC))
     a.weight_packed = taps > 0 and a.channels * taps % 1024 == 0 and positions >= 64
 
     # Few blocks: the offsets of taps, and the weights where they are packed, are made for each.
-    cdef Py_ssize_t copied_channels = min(a.channels, (RN_KC - 1) // max(taps, 1) + 2)
+    cdef Py_ssize_t copied_channels = min(a.channels, (KC - 1) // max(taps, 1) + 2)
     cdef Py_ssize_t copied_width = reach(w.grid_width, w.stride_x, w.tap_columns, w.tap_step_x)
     cdef Py_ssize_t image_tiles = max(a.images * a.groups, 1)
     cdef double image_flops = flops / image_tiles
@@ -255,15 +255,15 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
         a.block = positions
     a.blocks = divide_up(positions, a.block)
 
-    cdef Py_ssize_t products = a.channels * taps, offsets = RN_KC
+    cdef Py_ssize_t products = a.channels * taps, offsets = KC
     if filters_in_lanes:
         offsets = RN_TAP_LIST(products, w.tap_rows, w.tap_columns)
         if a.phases == 2:
             products = a.channels * a.beside.tap_rows * a.beside.tap_columns
             offsets += RN_TAP_LIST(products, a.beside.tap_rows, a.beside.tap_columns)
-    cdef Py_ssize_t scratch = a.phases * RN_COLLECTED * RN_PANEL if filters_in_lanes else RN_KC * RN_PAIR, grid_rows
+    cdef Py_ssize_t scratch = a.phases * RN_COLLECTED * RN_PANEL if filters_in_lanes else KC * RN_PAIR, grid_rows
     if a.weight_packed and not filters_in_lanes:
-        scratch += a.rows * RN_KC
+        scratch += a.rows * KC
     if (a.scattered or a.pooled) and not filters_in_lanes:
         scratch += a.rows * a.block
     if w.padded and not filters_in_lanes:

@@ -3,6 +3,7 @@
 cdef extern from "rn.h" nogil:
     enum:
         RN_KC
+        RN_LONG_KC
         RN_PANEL
         RN_PAIR
         RN_SUM_COLUMNS
@@ -56,6 +57,8 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t n
         int accumulate
 
+# The block of k, as the kernels have it.
+cdef Py_ssize_t KC = RN_KC if NARROW else RN_LONG_KC
 # Tiles are cut until there are this many, so that several threads find work, but none below this much work: packing would
 # not pay.
 cdef Py_ssize_t WANTED_TILES = 16
@@ -186,7 +189,7 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
     args.activation = code
     args.alpha = alpha
     cdef Py_ssize_t tiles = cut_large(&args) if large else cut_gemm(&args)
-    cdef Py_ssize_t scratch = (args.row_block * RN_KC + 16) * <Py_ssize_t> sizeof(float) if large else gemm_scratch(&args)
+    cdef Py_ssize_t scratch = (args.row_block * KC + 16) * <Py_ssize_t> sizeof(float) if large else gemm_scratch(&args)
     cdef Slot left = b if swap else a, right = a if swap else b
     # What is stored by columns is turned once for all rows of tiles; large products read all of b as panels.
     if not panels and (large or args.right_column != 1 and args.row_block < args.m):
@@ -207,7 +210,7 @@ def gemm(Plan plan, Slot a, Slot b, Slot c, *, bint transpose_a=False, bint tran
 cdef void record_row(Plan plan, Slot a, Slot b, Slot c, Slot bias, Py_ssize_t n, Py_ssize_t k, int activation,
                      float alpha) except *:
     """Record the product of one row and panels, by blocks of k that are worked from either end by turns."""
-    cdef Py_ssize_t blocks = divide_up(k, RN_KC)
+    cdef Py_ssize_t blocks = divide_up(k, KC)
     cdef Slot sums = plan.tensor((blocks, n))
     cdef rn_gemm_args *products = <rn_gemm_args *> plan.record(
         "gemm", KERNELS.gemm_blocks, sizeof(rn_gemm_args), blocks * divide_up(n, RN_PAIR), 0, 2.0 * n * k,
@@ -280,7 +283,7 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     cdef bint right_collides = (collides(a.right_step, a.k) if whole_rows else
                                 a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0)
     a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
-    if a.row_block >= MANY_ROWS and collides(a.right_step, min(a.k, RN_KC)):
+    if a.row_block >= MANY_ROWS and collides(a.right_step, min(a.k, KC)):
         a.right_in_place = False
     a.whole_rows = whole_rows and a.right_in_place
     return a.column_tiles * divide_up(a.m, a.row_block)
@@ -288,9 +291,9 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
 
 cdef Py_ssize_t gemm_scratch(const rn_gemm_args *a):
     """The bytes that a tile of a product needs, after cut_gemm."""
-    cdef Py_ssize_t floats = RN_KC * (a.column_block if a.strip < a.row_block else RN_PAIR)
+    cdef Py_ssize_t floats = KC * (a.column_block if a.strip < a.row_block else RN_PAIR)
     if a.left_packed:
-        floats += a.row_block * RN_KC
+        floats += a.row_block * KC
     if a.transposed:
         floats += a.row_block * a.column_block
     return floats * <Py_ssize_t> sizeof(float)

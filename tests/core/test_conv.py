@@ -160,9 +160,11 @@ CASES = [
     ((2, 64, 9, 9), (64, 64, 1, 1), {"padding": ((3, 0), (0, 0))}),
     # planes that collide in the cache, in two blocks of k; and a part of a panel after them, of a gradient by input
     ((1, 420, 8, 8), (100, 420, 1, 1), {}),
+    ((1, 1100, 8, 8), (100, 1100, 1, 1), {}),
     ((1, 100, 9, 4), (130, 100, 1, 1), {"padding": ((4, 3), (0, 0))}),
     # a last block of k that is short
     ((2, 46, 9, 30), (7, 46, 3, 3), {}),
+    ((2, 116, 5, 30), (7, 116, 3, 3), {}),
     # of whole planes, x is turned in the place of dy: several panels and a part, blocks of pixels, splits, groups
     ((6, 64, 16, 16), (128, 64, 1, 1), {}),
     ((3, 75, 23, 25), (150, 75, 1, 1), {}),
@@ -172,7 +174,9 @@ CASES = [
     ((2, 8, 9, 8), (20, 8, 3, 3), {"padding": ((1, 1), (9, 9)), "stride": (1, 2), "dilation": (1, 4)}),
     # rows of taps outside the image, at the ends of blocks of k; whole blocks of k outside
     ((2, 40, 5, 30), (32, 40, 3, 3), {"dilation": (3, 3), "padding": ((3, 3), (3, 3))}),
+    ((1, 120, 5, 30), (32, 120, 3, 3), {"dilation": (3, 3), "padding": ((3, 3), (3, 3))}),
     ((1, 1, 1, 40), (32, 1, 3, 300), {"padding": ((1, 1), (150, 150))}),
+    ((1, 1, 1, 40), (32, 1, 3, 1100), {"padding": ((1, 1), (550, 550))}),
     # depthwise 3 x 3 over several vectors and strips, turned in both axes by the gradient
     ((2, 3, 18, 37), (3, 1, 3, 3), {"groups": 3, "padding": ((0, 2), (2, 0))}),
     # a copy of more vectors than go side by side
@@ -183,8 +187,8 @@ CASES = [
     ((3, 5, 2, 33), (5, 1, 3, 3), {"groups": 5, "padding": ((2, 1), (0, 2))}),
     # two panels of filters, forward or of a gradient by input: groups, outputs with gaps between rows, between columns
     ((2, 112, 6, 11), (120, 56, 3, 5), {"groups": 2, "padding": ((1, 1), (2, 2))}),
-    ((2, 60, 12, 11), (50, 60, 3, 5), {"stride": (2, 1), "padding": ((1, 1), (2, 2))}),
-    ((2, 60, 6, 33), (50, 60, 3, 5), {"stride": (1, 3), "padding": SAME}),
+    ((2, 70, 12, 11), (50, 70, 3, 5), {"stride": (2, 1), "padding": ((1, 1), (2, 2))}),
+    ((2, 70, 6, 33), (50, 70, 3, 5), {"stride": (1, 3), "padding": SAME}),
     ((2, 60, 6, 21), (50, 60, 3, 5), {"stride": (1, 2), "padding": ((1, 1), (2, 2))}),
 ]
 
@@ -258,7 +262,7 @@ def test_every_tail_of_two_panels_of_filters(filters, rows, width, options):
     reach = 4 * options.get("dilation", (1, 1))[1] + 1
     padding = sum(options.get("padding", ((0, 0), (0, 0)))[1])
     columns = (width - 1) * options.get("stride", (1, 1))[1] + reach - padding
-    x_shape, weight_shape = (2, 60, rows + 2, columns), (filters, 60, 3, 5)
+    x_shape, weight_shape = (2, 70, rows + 2, columns), (filters, 70, 3, 5)
     assert takes_filters(x_shape, weight_shape, **options)
     rng = np.random.default_rng(filters + width)
     x, weight, bias = normal(rng, *x_shape), normal(rng, *weight_shape), normal(rng, filters)
@@ -269,7 +273,7 @@ def test_every_tail_of_two_panels_of_filters(filters, rows, width, options):
 
 def test_two_panels_of_filters_have_the_bits_of_one():
     rng = np.random.default_rng(5)
-    x, weight = normal(rng, 2, 60, 9, 22), normal(rng, 75, 60, 3, 5)
+    x, weight = normal(rng, 2, 70, 9, 22), normal(rng, 75, 70, 3, 5)
     assert takes_filters(x.shape, weight.shape)
     both = convolve(x, weight)
     for first in (0, 32, 64):

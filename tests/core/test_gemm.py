@@ -87,6 +87,8 @@ SHAPES = [
     (12, 47, 31),
     (7, 17, 401),
     (13, 9, 850),
+    (7, 17, 1041),  # a block of vectors of 16 and one more
+    (13, 9, 2085),
     (64, 64, 64),
     (97, 131, 83),
     (5, 1000, 70),
@@ -105,9 +107,12 @@ SHAPES = [
     (3, 3000, 1),
     # many rows that pass packed pairs of panels, and ask between their steps for more than there is room for
     (500, 256, 801),
-    # rows that pass strip by strip: a partial last strip, several tiles, a last panel of one column
+    (300, 256, 1100),
+    # rows that pass strip by strip: a partial last strip, several tiles, a last panel of one column, blocks of k
     (529, 70, 401),
     (1030, 130, 900),
+    (529, 70, 1060),
+    (570, 130, 2090),
     (513, 33, 256),
     # large ones, of which both operands are packed: parts of tiles and panels, one block of k and several
     (384, 384, 64),
@@ -157,6 +162,9 @@ def test_any_shape_and_option(m, n, k, flags, bias_axis, activation, accumulate,
         (27, 10, 402),
         (500, 256, 801),
         (515, 160, 401),
+        (7, 96, 1100),
+        (500, 256, 1041),
+        (515, 160, 1050),
         # whole rows: sets of rows, in one part and in two; sets with c transposed
         (24, 676, 9),
         (35, 676, 24),
@@ -282,7 +290,16 @@ def test_columns_beside_the_result_stay():
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), FLAGS)
 @pytest.mark.parametrize(
     ("m", "n", "k"),
-    [(12, 10, 30), (150, 200, 500), (32, 128, 784), (700, 33, 401), (400, 390, 450), (96, 676, 24), (500, 256, 801)],
+    [
+        (12, 10, 30),
+        (150, 200, 500),
+        (32, 128, 784),
+        (700, 33, 401),
+        (400, 390, 450),
+        (96, 676, 24),
+        (500, 256, 801),
+        (520, 256, 1050),
+    ],
 )
 def test_bits_do_not_depend_on_threads(m, n, k, transpose_a, transpose_b):
     rng = np.random.default_rng(1)
@@ -298,7 +315,7 @@ def test_bits_do_not_depend_on_threads(m, n, k, transpose_a, transpose_b):
 
 @pytest.mark.parametrize("transpose_b", [False, True])
 @pytest.mark.parametrize(
-    ("n", "k"), [(10, 128), (128, 784), (1000, 40), (100, 1024), (200, 20), (401, 450), (256, 801)]
+    ("n", "k"), [(10, 128), (128, 784), (1000, 40), (100, 1024), (200, 20), (401, 450), (256, 801), (96, 1100)]
 )
 def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
     rng = np.random.default_rng(2)
@@ -319,9 +336,11 @@ def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
         (8, 128, 70),
         (33, 16, 800),
         (300, 40, 410),
+        (300, 40, 1050),
         (20, 150, 17),
         (390, 400, 410),
         (513, 128, 450),
+        (513, 128, 1100),
         (24, 676, 9),
         (70, 301, 9),
         (37, 690, 24),
@@ -336,9 +355,14 @@ def test_bits_do_not_depend_on_how_operands_are_stored(m, n, k):
         np.testing.assert_array_equal(product(a.T.copy(), b.T.copy(), c, transpose_a=True, transpose_b=True), expected)
 
 
-PREPARED = [(m, n, k) for m in (1, 2, 3, 15) for n in (63, 64, 65, 96, 129) for k in (1, 24, 399, 401)]
+PREPARED = [(m, n, k) for m in (1, 2, 3, 15) for n in (63, 64, 65, 96, 129) for k in (1, 24, 399, 401, 1041)]
 PREPARED += [(385, 401, 450), (24, 676, 9), (70, 301, 9)]
-PREPARED += [(1, 661, 401), (1, 97, 2900), (2, 97, 2900)]  # large weights, which one row passes by blocks of k
+PREPARED += [
+    (1, 661, 401),
+    (1, 280, 1041),
+    (1, 97, 2900),
+    (2, 97, 2900),
+]  # large weights, which one row passes by blocks of k
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,9 @@ KERNEL(convolve) {
     const ptrdiff_t taps = w->tap_rows * w->tap_columns, k_all = a->channels * taps;
 
     ptrdiff_t *offset = scratch;
-    float *panel = (float *)(offset + RN_KC);
-    float *packed = panel + RN_KC * RN_PAIR;                          /* [rows, RN_KC] where weights are packed */
-    float *block = packed + (a->weight_packed ? a->rows * RN_KC : 0); /* [rows, block] where outputs go on from there */
+    float *panel = (float *)(offset + KC);
+    float *packed = panel + KC * RN_PAIR;                          /* [rows, KC] where weights are packed */
+    float *block = packed + (a->weight_packed ? a->rows * KC : 0); /* [rows, block] where outputs go on from there */
     const int aside = a->scattered || a->pooled;
     float *copy = block + (aside ? a->rows * a->block : 0); /* the padded part of the image; panel lies before it */
 
@@ -65,14 +65,14 @@ KERNEL(convolve) {
 
     rows_ahead next;
     if (k_all > SHORT_CHAIN) { /* else asking takes longer than it saves */
-        const ptrdiff_t blocks_of_k = (k_all + RN_KC - 1) / RN_KC, panels = (pixels + PANEL - 1) / PANEL;
+        const ptrdiff_t blocks_of_k = (k_all + KC - 1) / KC, panels = (pixels + PANEL - 1) / PANEL;
         next = next_image(a, tile + 1, blocks_of_k * a->rows * panels);
         t.later = &next;
     }
 
     ptrdiff_t begin = 0;
     do {
-        const ptrdiff_t k = least(RN_KC, k_all - begin);
+        const ptrdiff_t k = least(KC, k_all - begin);
         const ptrdiff_t channel = k > 0 ? begin / taps : 0, channels = k > 0 ? (begin + k - 1) / taps - channel + 1 : 0;
         const image_part part = part_of_image(w, a->source, a->images * a->groups * a->channels, plane + channel, channels,
                                               first_y, rows_of_grid, 0, w->grid_width, copy);
@@ -80,9 +80,9 @@ KERNEL(convolve) {
         const float *left = weight + begin;
         ptrdiff_t left_row = k_all;
         if (a->weight_packed) {
-            for (ptrdiff_t m = 0; m < a->rows; m++) copy_row(packed + m * RN_KC, left + m * left_row, k);
+            for (ptrdiff_t m = 0; m < a->rows; m++) copy_row(packed + m * KC, left + m * left_row, k);
             left = packed;
-            left_row = RN_KC;
+            left_row = KC;
         }
         t.run = k;
         t.add = begin > 0;

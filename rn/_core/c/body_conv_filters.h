@@ -327,7 +327,7 @@ static void sum_pixels(const rn_convolve_args *a, filter_phase *phase, const flo
                                   .weight = weight + begin * PANEL,
                                   .beside = phase->k * PANEL,
                                   .tap = list->tap + begin,
-                                  .end = list->tap + least(begin + RN_KC, phase->k),
+                                  .end = list->tap + least(begin + KC, phase->k),
                                   .inside = list->inside,
                                   .total = total + i * PANEL,
                                   .add = begin > 0};
@@ -337,7 +337,7 @@ static void sum_pixels(const rn_convolve_args *a, filter_phase *phase, const flo
             x = 0;
             y++;
         }
-        begin += RN_KC;
+        begin += KC;
     } while (begin < phase->k);
 }
 

@@ -35,7 +35,7 @@ static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrd
         return;
     }
     const float *right = a->right + begin * a->right_step + column * a->right_column;
-    t->b_beside = RN_KC * PANEL;
+    t->b_beside = KC * PANEL;
     if (way == ROW_OF_PANELS || way == TURNED_PANEL || (a->right_in_place && columns % PANEL == 0)) {
         t->b = right;
         t->b_step = way == TURNED_PANEL ? a->right_column : a->right_step;
@@ -44,7 +44,7 @@ static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrd
         return;
     } else if (a->right_column != 1) {
         for (ptrdiff_t j = 0; j < columns; j += PANEL)
-            pack_transposed(right + j * a->right_column, a->right_column, t->run, least(PANEL, columns - j), own + j * RN_KC,
+            pack_transposed(right + j * a->right_column, a->right_column, t->run, least(PANEL, columns - j), own + j * KC,
                             PANEL);
     } else if (columns >= PANEL || (PACKS_PARTS && columns > VL)) {
         t->b = right;
@@ -79,7 +79,7 @@ static void multiply_block(micro_tile *t, const rn_gemm_args *a, const float *le
         for (ptrdiff_t j = 0; j < columns; j += t->columns) {
             const panel_way way = way_of(t, a, left_row, rows, columns - j, &t->panels);
             t->columns = least(t->panels * PANEL, columns - j);
-            take_panel(t, a, way, begin, first_column + j, i > 0, a->strip < rows ? panels + j * RN_KC : panels);
+            take_panel(t, a, way, begin, first_column + j, i > 0, a->strip < rows ? panels + j * KC : panels);
             t->column_bias = a->column_bias != NULL ? a->column_bias + first_column + j : NULL;
             multiply_panel(t, way, left + i * left_row, left_row, least(a->strip, rows - i), c + i * c_row + j,
                            row_bias != NULL ? row_bias + i : NULL);
@@ -160,7 +160,7 @@ static rows_ahead later_rows(const rn_gemm_args *a, ptrdiff_t end, ptrdiff_t fir
     const ptrdiff_t begin = end < a->k ? end : 0, column = end < a->k ? first_column : first_column + a->column_block;
     const ptrdiff_t n = least(a->column_block, a->n - column);
     return (rows_ahead){.from = a->right + begin * a->right_step + column,
-                        .count = n > 0 ? least(least(RN_KC, a->k - begin), MOST_AHEAD / n) : 0,
+                        .count = n > 0 ? least(least(KC, a->k - begin), MOST_AHEAD / n) : 0,
                         .row = a->right_step,
                         .n = n,
                         .work = rows * ((columns + PANEL - 1) / PANEL)};
@@ -171,8 +171,8 @@ KERNEL(gemm) {
     const ptrdiff_t first_row = tile / a->column_tiles * a->row_block, first_column = tile % a->column_tiles * a->column_block;
     const ptrdiff_t rows = least(a->row_block, a->m - first_row), columns = least(a->column_block, a->n - first_column);
     float *panels = scratch; /* those at hand, or those of all columns for all strips */
-    float *packed = panels + RN_KC * (a->strip < a->row_block ? a->column_block : RN_PAIR); /* [rows, RN_KC]: left, if packed */
-    float *turned = packed + (a->left_packed ? a->row_block * RN_KC : 0); /* [rows, column_block] where c is transposed */
+    float *packed = panels + KC * (a->strip < a->row_block ? a->column_block : RN_PAIR); /* [rows, KC]: left, if packed */
+    float *turned = packed + (a->left_packed ? a->row_block * KC : 0); /* [rows, column_block] where c is transposed */
 
     micro_tile t = {.a_step = a->left_packed ? 1 : a->left_step, .runs = 1, .activation = a->activation, .alpha = a->alpha};
     float *c = a->c + first_row * a->c_row + first_column;
@@ -189,16 +189,16 @@ KERNEL(gemm) {
     rows_ahead later;
     ptrdiff_t begin = 0;
     do {
-        const ptrdiff_t k = least(RN_KC, a->k - begin);
+        const ptrdiff_t k = least(KC, a->k - begin);
         const float *left = a->left + first_row * a->left_row + begin * a->left_step;
         ptrdiff_t left_row = a->left_row;
         t.run = k;
         t.add = a->accumulate || begin > 0;
         t.finish = finishes && begin + k == a->k;
         if (a->left_packed) {
-            transpose(left, a->left_step, k, rows, packed, RN_KC);
+            transpose(left, a->left_step, k, rows, packed, KC);
             left = packed;
-            left_row = RN_KC;
+            left_row = KC;
         }
         if (asks_for_later(a, rows, columns)) {
             later = later_rows(a, begin + k, first_column, rows, columns);
@@ -215,8 +215,8 @@ KERNEL(gemm) {
 
 KERNEL(gemm_blocks) {
     const rn_gemm_args *a = arguments;
-    const ptrdiff_t begin = tile / a->column_tiles * RN_KC, first_column = tile % a->column_tiles * a->column_block;
-    micro_tile t = {.a_step = 1, .runs = 1, .run = least(RN_KC, a->k - begin), .c_row = a->n};
+    const ptrdiff_t begin = tile / a->column_tiles * KC, first_column = tile % a->column_tiles * a->column_block;
+    micro_tile t = {.a_step = 1, .runs = 1, .run = least(KC, a->k - begin), .c_row = a->n};
     multiply_block(&t, a, a->left + begin, a->k, 1, begin, first_column, least(a->column_block, a->n - first_column), NULL,
                    scratch, a->c + tile / a->column_tiles * a->n + first_column);
 }

@@ -44,8 +44,8 @@ KERNEL(gemm_packed) {
     float *packed = scratch, *c = a->c + first_row * a->c_row;
     const float *row_bias = a->row_bias != NULL ? a->row_bias + first_row : NULL;
     micro_tile t = {.activation = a->activation, .alpha = a->alpha, .c_row = a->c_row};
-    for (ptrdiff_t begin = 0; begin < a->k; begin += RN_KC) {
-        t.run = least(RN_KC, a->k - begin);
+    for (ptrdiff_t begin = 0; begin < a->k; begin += KC) {
+        t.run = least(KC, a->k - begin);
         t.add = a->accumulate || begin > 0;
         t.finish = begin + t.run == a->k;
         const float *left = a->left + first_row * a->left_row + begin * a->left_step;

@@ -3,7 +3,7 @@
  *   c[i, j] (+)= sum_k a[i, k] b[k, j],   i < rows,   j < columns <= vectors * VL
  *
  * Every output is one chain of fused multiply-adds over k, started from 0, whatever rows and vectors are: the bits of an output
- * do not depend on the tile it was computed in. Callers cut k in blocks of RN_KC, counted from 0, and add each block's chain to
+ * do not depend on the tile it was computed in. Callers cut k in blocks of KC, counted from 0, and add each block's chain to
  * c: that order, too, is the same everywhere.
  *
  * Registers (16): rows * vectors sums, vectors of b, one broadcast of a. 6 * 2 + 2 + 1 = 15. Two multiply-adds a cycle of latency

@@ -86,7 +86,8 @@ static RN_ALWAYS_INLINE void ask_between(rows_between *b, const float *from, ptr
     }
 }
 
-enum { PANEL = 2 * VL }; /* columns of b that are packed together */
+enum { PANEL = 2 * VL };                       /* columns of b that are packed together */
+enum { KC = VL == 16 ? RN_LONG_KC : RN_KC }; /* of which k is cut in blocks */
 
 /* to[p, j] = from[p, j], p < k, j < columns <= PANEL, and 0 for the rest of the panel's last vector. to has PANEL columns. */
 static void pack_panel(const float *from, ptrdiff_t from_row, ptrdiff_t k, ptrdiff_t columns, float *to) {

@@ -318,9 +318,11 @@ typedef struct {
     int relu;
 } rn_pool_args;
 
-/* k is cut in blocks of RN_KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product
- * of the library sums in this order. A panel has at most RN_PANEL columns; no more than two are packed at once, RN_PAIR. */
-enum { RN_KC = 400, RN_PANEL = 32, RN_PAIR = 2 * RN_PANEL };
+/* k is cut in blocks of KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product of
+ * the library sums in this order. KC is RN_KC; on vectors of 16, where two panels pass at once and the second cache has 1 MB or
+ * more, RN_LONG_KC: c is read and written less often. Sums over rows or positions are cut in blocks of RN_KC on all. A panel has
+ * at most RN_PANEL columns; no more than two are packed at once, RN_PAIR. */
+enum { RN_KC = 400, RN_LONG_KC = 1040, RN_PANEL = 32, RN_PAIR = 2 * RN_PANEL };
 
 /* gemm: c[i, j] = act(sum_p left[i, p] right[p, j] (+ c[i, j]) + bias), i < m, j < n, p < k.
  *
@@ -328,8 +330,8 @@ enum { RN_KC = 400, RN_PANEL = 32, RN_PAIR = 2 * RN_PANEL };
  * is 1. c[i, j] = c[i * c_row + j], or c[j * c_row + i] where transposed: the caller may swap the operands so that the smaller
  * one is packed. right_panels: pack_columns or pack_rows made it. Bias: row_bias[i] or column_bias[j] or none. A tile is
  * row_block x column_block of c; column_tiles of them lie side by side. Its rows pass one panel of right after the other, all of
- * them or, where they do not fit into the second cache, strip by strip. Scratch, in floats: RN_KC * RN_PAIR, or RN_KC *
- * column_block where there are several strips; row_block * RN_KC where left is packed, row_block * column_block where transposed.
+ * them or, where they do not fit into the second cache, strip by strip. Scratch, in floats: KC * RN_PAIR, or KC *
+ * column_block where there are several strips; row_block * KC where left is packed, row_block * column_block where transposed.
  * whole_rows, of vectors of 16: chains are so short that rows pass all columns of a tile in one call; right lies in place, and
  * some columns of c, which is overwritten, are stored twice. 2 m n k FLOPs; 4 (m k + k n + m n) bytes. */
 typedef struct {
@@ -354,10 +356,10 @@ typedef struct {
 
 /* gemm_packed: gemm of large matrices, where right is what pack_columns or pack_rows made and c is not transposed, on vectors of
  * less than 16. A tile is row_block rows of c; column_block and those after it, to whole_rows, are not read but for right_panels.
- * Scratch, in floats: row_block * RN_KC, where the tile's rows of left are packed, and 16, for packing writes whole vectors. */
+ * Scratch, in floats: row_block * KC, where the tile's rows of left are packed, and 16, for packing writes whole vectors. */
 
 /* gemm_blocks: gemm of one row by panels, each block of k apart, so that blocks may be worked in any order: c[b, j] = sum_p
- * left[p] right[p, j], b RN_KC <= p < (b + 1) RN_KC. There is neither bias nor activation. A tile is column_block columns of one
+ * left[p] right[p, j], b KC <= p < (b + 1) KC. There is neither bias nor activation. A tile is column_block columns of one
  * block; column_tiles of them lie side by side. right_panels is 1, and so are m and strip; strides are not read. No scratch. */
 
 /* sum_rows: total[j] = sum_i x[i, j] (+ total[j]), i < m, j < n, rows of n floats. A tile is RN_SUM_COLUMNS columns; blocks of
@@ -397,12 +399,12 @@ typedef struct {
  *
  * source is [images, groups * channels, height, width]; p lies at out_first + y out_row + x out_column in its plane of out_plane
  * floats, which is p itself unless scattered. The forward pass, and each phase of the gradient by input (see turn_weights). No
- * column matrix is written out: RN_KC rows of it and a few panels of pixels at a time are packed into scratch, and all filters
+ * column matrix is written out: KC rows of it and a few panels of pixels at a time are packed into scratch, and all filters
  * pass over them. A tile is `block` positions of one group of one image; there are `blocks` of them. in_place: one tap, nothing
  * between the pixels; colliding: but the planes' lines push each other out of the first cache, so the first filters pack them.
  * Where `pooled`, out is NULL and a tile's block, all positions, goes through `pool`, whose planes are those of out and whose x
- * is NULL, to its result. Scratch: RN_KC ptrdiff_t; then floats: RN_KC * RN_PAIR; rows * RN_KC where weights are packed; rows *
- * block where scattered or pooled; the block's part of the image for the channels of RN_KC rows, where padded. phases is 1;
+ * is NULL, to its result. Scratch: KC ptrdiff_t; then floats: KC * RN_PAIR; rows * KC where weights are packed; rows *
+ * block where scattered or pooled; the block's part of the image for the channels of KC rows, where padded. phases is 1;
  * beside and weight_beside are convolve_filters'. 2 images groups rows positions channels taps FLOPs; 4 (source + weight + out)
  * bytes. */
 typedef struct {
