@@ -44,8 +44,7 @@ static void take_panel(micro_tile *t, const rn_gemm_args *a, panel_way way, ptrd
         return;
     } else if (a->right_column != 1) {
         for (ptrdiff_t j = 0; j < columns; j += PANEL)
-            pack_transposed(right + j * a->right_column, a->right_column, t->run, least(PANEL, columns - j), own + j * KC,
-                            PANEL);
+            pack_transposed(right + j * a->right_column, a->right_column, t->run, least(PANEL, columns - j), own + j * KC, PANEL);
     } else if (columns >= PANEL || (PACKS_PARTS && columns > VL)) {
         t->b = right;
         t->b_step = a->right_step;

@@ -331,19 +331,6 @@ static void activate_rest(const micro_tile *t, ptrdiff_t rows, float *c) {
         activate_span(t->activation, t->alpha, c, c, joined ? rows * t->columns : t->columns);
 }
 
-/* The first rows, which leave the panels that they pass packed. */
-static RN_NO_INLINE void pack_and_multiply(const micro_tile *first, ptrdiff_t rows, int panels) {
-    micro_tile t = *first;
-    t.columns = least(t.columns, PANEL);
-    for (int panel = 0; panel < panels; panel++) {
-        PACKING_KERNELS[rows - 1](&t);
-        t.b += PANEL;
-        t.pack += t.b_beside;
-        t.c += PANEL;
-        if (t.column_bias != NULL) t.column_bias += PANEL;
-    }
-}
-
 /* Ask for `rows` of c and for what `work` more makes due of what comes later: at once, or `spread` between steps of a pair. */
 static RN_ALWAYS_INLINE void ask_for_tile(micro_tile *t, const int spread, rows_between *b, ptrdiff_t rows, ptrdiff_t work) {
     rows_ahead *const ahead[2] = {ASKS_BETWEEN ? t->next : NULL, t->later};
@@ -372,8 +359,10 @@ static RN_ALWAYS_INLINE void ask_for_tile(micro_tile *t, const int spread, rows_
 static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
                            const float *row_bias) {
     const int along = t->a_step == 1, beside = a_row == 1 && !along;
+    const micro_kernel *packing = way == PAIR_OF_PANELS ? PAIR_KERNELS[beside][PAIR_PACKING] : PACKING_KERNELS;
+    const pair_place place = t->pack == NULL && t->b_step != PANEL ? PAIR_IN_PLACE : PAIR_PACKED;
     const micro_kernel *kernels = way == TURNED_PANEL     ? multiply_turned_kernels
-                                  : way == PAIR_OF_PANELS ? PAIR_KERNELS[beside][t->pack == NULL && t->b_step != PANEL]
+                                  : way == PAIR_OF_PANELS ? PAIR_KERNELS[beside][place]
                                   : way == ROW_OF_PANELS  ? ROW_KERNELS
                                                           : MICRO_KERNELS[t->columns > VL];
     const int straight = GOES_STRAIGHT && t->runs == 1 && (way == ROW_OF_PANELS ? along : way == ONE_PANEL && (along || beside));
@@ -402,7 +391,7 @@ static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff
         if (t->pack == NULL) {
             (straight && t->b_step == PANEL ? straight_kernels : kernels)[take - 1](t);
         } else {
-            pack_and_multiply(t, take, way == PAIR_OF_PANELS ? 2 : 1);
+            packing[take - 1](t); /* the first rows, which leave the panels that they pass packed */
             t->b = t->pack;
             t->b_step = PANEL;
             t->pack = NULL;

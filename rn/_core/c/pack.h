@@ -86,7 +86,7 @@ static RN_ALWAYS_INLINE void ask_between(rows_between *b, const float *from, ptr
     }
 }
 
-enum { PANEL = 2 * VL };                       /* columns of b that are packed together */
+enum { PANEL = 2 * VL };                     /* columns of b that are packed together */
 enum { KC = VL == 16 ? RN_LONG_KC : RN_KC }; /* of which k is cut in blocks */
 
 /* to[p, j] = from[p, j], p < k, j < columns <= PANEL, and 0 for the rest of the panel's last vector. to has PANEL columns. */

@@ -128,11 +128,23 @@ static RN_ALWAYS_INLINE void multiply_straight_row(const int rows, const micro_t
     } while (++panel < t->panels);
 }
 
+/* Copy a k of two panels, side by side in b, to where they are packed, and ask for one further down. */
+enum { PAIRS_AHEAD = 8 };
+static RN_ALWAYS_INLINE void pack_pair(const float *b, const ptrdiff_t b_step, float *pack, float *beside) {
+    RN_UNROLL
+    for (int v = 0; v < 4; v++) {
+        RN_PREFETCH(b + PAIRS_AHEAD * b_step + v * VL);
+        vf_store((v < 2 ? pack : beside) + v % 2 * VL, vf_load(b + v * VL));
+    }
+}
+
 /* The same for two whole panels: fewer loads for each multiply-add. Few rows have too few chains in one panel to hide their
- * waits. in_place: the panels are neighbours, from any `column` on, of a b that is not packed. asks: there may be rows between
- * steps. */
-static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way way, const int in_place, const int asks,
+ * waits. Unless they are packed the panels are neighbours, from any `column` on, of b where it lies; PACKING leaves them packed,
+ * which takes less time than packing one after the other. asks: there may be rows between steps. */
+typedef enum { PAIR_PACKED, PAIR_IN_PLACE, PAIR_PACKING } pair_place;
+static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way way, const pair_place place, const int asks,
                                            const micro_tile *t, const ptrdiff_t column) {
+    const int in_place = place != PAIR_PACKED;
     vf sum[2][ROWS][VECTORS];
     const float *row[ROWS], *b = t->b + column, *beside = b + (in_place ? PANEL : t->b_beside);
     RN_UNROLL
@@ -143,6 +155,13 @@ static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way wa
     }
     const ptrdiff_t step = way == ALONG_ROWS ? 1 : t->a_step, b_step = in_place ? t->b_step : PANEL;
     ptrdiff_t at = 0, left = t->run;
+    if (place == PAIR_PACKING) {
+        float *pack = t->pack, *pack_beside = pack + t->b_beside;
+        for (; left > 0; left--, at += step, b += b_step, pack += PANEL, pack_beside += PANEL) {
+            pack_pair(b, b_step, pack, pack_beside);
+            add_pair(rows, row, at, b, b + PANEL, sum);
+        }
+    }
     if (ASKS_BETWEEN && asks && t->between != NULL) {
         for (const row_between *r = t->between->row; r->lines > 0; r++) {
             const float *ask = r->from;
@@ -167,7 +186,7 @@ static RN_ALWAYS_INLINE void multiply_whole_row(const int rows, const micro_tile
     const ptrdiff_t columns = t->columns;
     ptrdiff_t j = t->head;
     if (j > 0) multiply_at(rows, 1, t, 0);
-    for (; columns - j >= 2 * PANEL; j += 2 * PANEL) multiply_pair(rows, ALONG_ROWS, 1, 0, t, j);
+    for (; columns - j >= 2 * PANEL; j += 2 * PANEL) multiply_pair(rows, ALONG_ROWS, PAIR_IN_PLACE, 0, t, j);
     for (; columns - j > VL; j += PANEL) multiply_at(rows, 2, t, least(j, columns - PANEL));
     if (columns > j) multiply_at(rows, 1, t, columns - VL);
 }
@@ -230,10 +249,24 @@ static const micro_kernel BESIDE_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multiply
 
 #define MICRO(rows) \
     static RN_NO_INLINE void multiply_whole_row_##rows(const micro_tile *t) { multiply_whole_row(rows, t); } \
-    static RN_NO_INLINE void multiply_pair_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 0, 1, t, 0); } \
-    static RN_NO_INLINE void multiply_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, ALONG_ROWS, 1, 1, t, 0); } \
-    static RN_NO_INLINE void multiply_beside_pair_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 0, 1, t, 0); } \
-    static RN_NO_INLINE void multiply_beside_pair_in_place_##rows(const micro_tile *t) { multiply_pair(rows, BESIDE, 1, 1, t, 0); }
+    static RN_NO_INLINE void multiply_pair_##rows(const micro_tile *t) { \
+        multiply_pair(rows, ALONG_ROWS, PAIR_PACKED, 1, t, 0); \
+    } \
+    static RN_NO_INLINE void multiply_pair_in_place_##rows(const micro_tile *t) { \
+        multiply_pair(rows, ALONG_ROWS, PAIR_IN_PLACE, 1, t, 0); \
+    } \
+    static RN_NO_INLINE void multiply_pair_packing_##rows(const micro_tile *t) { \
+        multiply_pair(rows, ALONG_ROWS, PAIR_PACKING, 0, t, 0); \
+    } \
+    static RN_NO_INLINE void multiply_beside_pair_##rows(const micro_tile *t) { \
+        multiply_pair(rows, BESIDE, PAIR_PACKED, 1, t, 0); \
+    } \
+    static RN_NO_INLINE void multiply_beside_pair_in_place_##rows(const micro_tile *t) { \
+        multiply_pair(rows, BESIDE, PAIR_IN_PLACE, 1, t, 0); \
+    } \
+    static RN_NO_INLINE void multiply_beside_pair_packing_##rows(const micro_tile *t) { \
+        multiply_pair(rows, BESIDE, PAIR_PACKING, 0, t, 0); \
+    }
 MICRO(1)
 MICRO(2)
 #if VL == 16
@@ -248,10 +281,10 @@ MICRO(6)
 #undef MICRO
 #define EACH_ROWS(name) { name##_1, name##_2 TALL(name) }
 static const micro_kernel WHOLE_ROW_KERNELS[PAIR_ROWS] = EACH_ROWS(multiply_whole_row);
-/* By whether rows lie beside each other, whether b is in place, and rows. */
-static const micro_kernel PAIR_KERNELS[2][2][PAIR_ROWS] = {
-    {EACH_ROWS(multiply_pair), EACH_ROWS(multiply_pair_in_place)},
-    {EACH_ROWS(multiply_beside_pair), EACH_ROWS(multiply_beside_pair_in_place)},
+/* By whether rows lie beside each other, pair_place, and rows. */
+static const micro_kernel PAIR_KERNELS[2][3][PAIR_ROWS] = {
+    {EACH_ROWS(multiply_pair), EACH_ROWS(multiply_pair_in_place), EACH_ROWS(multiply_pair_packing)},
+    {EACH_ROWS(multiply_beside_pair), EACH_ROWS(multiply_beside_pair_in_place), EACH_ROWS(multiply_beside_pair_packing)},
 };
 #undef EACH_ROWS
 #undef TALL
