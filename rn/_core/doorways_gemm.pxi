@@ -78,7 +78,8 @@ cdef Py_ssize_t STRIP_COLUMNS = 64 if NARROW else 128
 # pairs.
 cdef Py_ssize_t FEWEST_COLUMNS = 64
 # b is read in place up to rows of this many floats: longer ones lie in too many pages, and collide in the cache. Rows of a from
-# which on b is packed wherever its rows collide; filters of a convolution that pack planes for the same reason.
+# which on b is packed wherever its rows collide, unless it is read in long pairs of panels, which come from the second cache in
+# either case; filters of a convolution that pack planes for the same reason.
 cdef Py_ssize_t LONGEST_IN_PLACE = 704
 cdef Py_ssize_t MANY_ROWS = 60 if NARROW else 96
 cdef Py_ssize_t MANY_FILTERS = 96
@@ -283,7 +284,8 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     cdef bint right_collides = (collides(a.right_step, a.k) if whole_rows else
                                 a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0)
     a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
-    if a.row_block >= MANY_ROWS and collides(a.right_step, min(a.k, KC)):
+    cdef bint long_pairs = not NARROW and a.k >= LONG_ROW
+    if a.row_block >= MANY_ROWS and not long_pairs and collides(a.right_step, min(a.k, KC)):
         a.right_in_place = False
     a.whole_rows = whole_rows and a.right_in_place
     return a.column_tiles * divide_up(a.m, a.row_block)
