@@ -94,7 +94,9 @@ def numbers(values: Any, what: str, advice: str = "") -> NDArray[Any]:
             raise ShapeError(f"{what} must be an array: its rows have different lengths") from None
         raise DtypeError(f"{what} cannot be read as an array of numbers: {error}") from error
     if array.dtype.kind == "O" and array.ndim == 0:
-        raise DtypeError(f"{what} must hold numbers, got {type(values).__name__}")
+        batches = isinstance(values, Iterable) and not isinstance(values, Mapping)
+        instead = "; pass an array, or a DataLoader of rn.data" if batches else ""
+        raise DtypeError(f"{what} must hold numbers, got {type(values).__name__}{instead}")
     if array.dtype.kind not in "fiub":
         kind = f"dtype {array.dtype}"
         if array.dtype.kind == "O":
@@ -265,8 +267,12 @@ def weights(
         array = numbers(sample_weight, "sample_weight")
         if array.shape != (len(y),):
             raise ShapeError(f"sample_weight has shape {array.shape}, expected one number a sample, ({len(y)},)")
-        if not np.isfinite(array).all() or array.min() < 0:
-            raise OptionError("sample_weight must hold finite numbers of at least 0")
+        wrong = ~(np.isfinite(array) & (array >= 0))
+        if wrong.any():
+            sample = int(wrong.argmax())
+            raise OptionError(
+                f"sample_weight must hold finite numbers of at least 0, got {array[sample]} for sample {sample}"
+            )
         factors *= array
     if class_weight is not None:
         if classes is None:
@@ -345,3 +351,14 @@ def names_option(names: Any, output_shape: Shape) -> tuple[str, ...]:
     if len(listed) != class_count(output_shape):
         raise OptionError(f"class_names has {len(listed)} names, but the model gives outputs of shape {output_shape}")
     return tuple(map(str, listed))
+
+
+def entries(cls: type, config: Any, *wanted: str) -> list[Any]:
+    """Return those entries of what ``config()`` of a model gave; ``DtypeError`` where it is nothing of the kind."""
+    taken = f"{cls.__name__}.from_config takes the dict that config() of such a model gives"
+    if not isinstance(config, Mapping):
+        raise DtypeError(f"{taken}, got {type(config).__name__}")
+    missing = [key for key in wanted if key not in config]
+    if missing:
+        raise DtypeError(f"{taken}; this one has no {missing[0]!r}")
+    return [config[key] for key in wanted]

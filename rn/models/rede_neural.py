@@ -74,14 +74,9 @@ class RedeNeural(Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> RedeNeural:
-        activations = config["activations"]
-        model = cls(
-            config["sizes"],
-            activation=activations[0],
-            output_activation=activations[-1],
-            seed=config["seed"],
-            name=config["name"],
-        )
-        for layer, name, trainable in zip(model.layers, config["names"], config["trainable"], strict=True):
-            layer.name, layer.trainable = str(name), bool(trainable)
+        wanted = ("sizes", "activations", "names", "trainable", "seed", "name")
+        sizes, activations, names, trainable, seed, name = door.entries(cls, config, *wanted)
+        model = cls(sizes, activation=activations[0], output_activation=activations[-1], seed=seed, name=name)
+        for layer, its_name, trains in zip(model.layers, names, trainable, strict=True):
+            layer.name, layer.trainable = str(its_name), bool(trains)
         return model

@@ -85,8 +85,8 @@ class Sequencial(Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Sequencial:
-        layers = [restored(description) for description in config["layers"]]
-        return cls(layers, seed=config["seed"], name=config["name"])
+        layers, seed, name = door.entries(cls, config, "layers", "seed", "name")
+        return cls([restored(description) for description in layers], seed=seed, name=name)
 
 
 def _checked(layer: Any) -> Layer:

@@ -79,6 +79,11 @@ class Optimizer(registry.Settled):
     def learning_rate(self, value: float | Schedule | dict[str, Any]) -> None:
         if isinstance(value, (Schedule, dict)):
             self._learning_rate: float | Schedule = registry.create("schedule", value, Schedule)
+        elif callable(value):
+            raise OptionError(
+                f"learning_rate must be a number or a schedule, got {value!r:.80}; rn.schedules has some, and a class "
+                "of your own with __call__ derives from rn.schedules.Schedule"
+            )
         else:
             self._learning_rate = at_least(0.0, "learning_rate", value)
 

@@ -170,7 +170,9 @@ def test_inputs_that_are_no_numbers(method: str) -> None:
     refused(classifier(), DtypeError, "dtype", X.astype(str), *y, method=method)
     refused(classifier(), ShapeError, "different lengths", [[1.0, 2.0], [1.0]], *y, method=method)
     refused(classifier(), DtypeError, "x must hold numbers, got NoneType", None, *y, method=method)
-    refused(classifier(), DtypeError, "x must hold numbers, got dict", {"x": X}, *y, method=method)
+    refused(classifier(), DtypeError, "x must hold numbers, got dict$", {"x": X}, *y, method=method)
+    batches = (X for _ in range(3))
+    refused(classifier(), DtypeError, "got generator; pass an array, or a DataLoader", batches, *y, method=method)
     refused(classifier(), DtypeError, "x cannot be read .*: there is no bfloat16", Unreadable(), *y, method=method)
 
 
@@ -216,6 +218,21 @@ def test_weights_beyond_float32_would_become_infinities() -> None:
     refused(classifier(), OptionError, "class_weight must stay below", X, CLASSES, class_weight={1: 1e40})
     both = {"sample_weight": np.full(12, 1e30), "class_weight": {1: 1e30}}
     refused(classifier(), OptionError, "sample_weight times class_weight must stay below.*1e.60", X, CLASSES, **both)
+
+
+@pytest.mark.parametrize("wrong", [-1.0, np.nan, np.inf])
+def test_a_sample_weight_out_of_range_is_named(wrong: float) -> None:
+    weights = np.ones(12)
+    weights[[5, 8]] = wrong
+    refused(classifier(), OptionError, f"at least 0, got {wrong} for sample 5", X, CLASSES, sample_weight=weights)
+
+
+@pytest.mark.parametrize("cls", [rn.Sequencial, rn.RedeNeural])
+def test_what_config_did_not_give(cls: type[rn.Sequencial] | type[rn.RedeNeural]) -> None:
+    with pytest.raises(DtypeError, match=f"{cls.__name__}.from_config takes the dict .*, got list"):
+        cls.from_config([])  # type: ignore[arg-type]
+    with pytest.raises(DtypeError, match=f"{cls.__name__}.from_config .* no '(layers|sizes)'"):
+        cls.from_config({"seed": 0})
 
 
 def test_masked_arrays_would_be_used_with_what_they_hide() -> None:

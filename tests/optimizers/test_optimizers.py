@@ -177,6 +177,7 @@ def test_an_update_that_raises_leaves_a_usable_model() -> None:
     ("make", "words"),
     [
         (lambda: optimizers.SGD(-1), "learning_rate must be a finite number of at least 0"),
+        (lambda: optimizers.SGD(lambda update: 0.1), "learning_rate must be a number or a schedule.*rn.schedules"),  # type: ignore[arg-type]
         (lambda: optimizers.SGD("fast"), "learning_rate must be"),  # type: ignore[arg-type]
         (lambda: optimizers.SGD(clip_norm=0), "SGD: clip_norm must be above 0"),
         (lambda: optimizers.Adam(clip_value=-1), "Adam: clip_value must be a finite number"),
