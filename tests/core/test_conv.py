@@ -183,6 +183,9 @@ CASES = [
     ((1, 2, 6, 200), (16, 2, 3, 3), {"padding": ((1, 1), (70, 70)), "dilation": (1, 20)}),
     ((2, 5, 17, 40), (5, 1, 5, 5), {"groups": 5, "stride": (2, 2), "padding": ((2, 2), (2, 2))}),
     ((2, 5, 17, 41), (5, 1, 3, 3), {"groups": 5, "stride": (3, 3), "dilation": (2, 1)}),
+    # windows of more taps than a block of k of narrow vectors, and of any
+    ((2, 3, 23, 40), (3, 1, 21, 21), {"groups": 3, "padding": ((10, 10), (10, 10))}),
+    ((2, 3, 30, 40), (3, 1, 33, 33), {"groups": 3, "padding": ((16, 16), (16, 16))}),
     ((3, 5, 3, 35), (5, 1, 3, 3), {"groups": 5}),
     ((3, 5, 2, 33), (5, 1, 3, 3), {"groups": 5, "padding": ((2, 1), (0, 2))}),
     # two panels of filters, forward or of a gradient by input: groups, outputs with gaps between rows, between columns
