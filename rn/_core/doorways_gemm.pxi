@@ -284,7 +284,7 @@ cdef Py_ssize_t cut_gemm(rn_gemm_args *a):
     cdef bint right_collides = (collides(a.right_step, a.k) if whole_rows else
                                 a.right_step > LONGEST_IN_PLACE or a.right_step % 512 == 0)
     a.right_in_place = a.right_column == 1 and (a.row_block <= 12 or not right_collides)
-    cdef bint long_pairs = not NARROW and a.k >= LONG_ROW
+    cdef bint long_pairs = not NARROW and a.k >= LONG_ROW and min(a.n, a.column_block) >= RN_PAIR
     if a.row_block >= MANY_ROWS and not long_pairs and collides(a.right_step, min(a.k, KC)):
         a.right_in_place = False
     a.whole_rows = whole_rows and a.right_in_place

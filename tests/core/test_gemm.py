@@ -96,7 +96,8 @@ SHAPES = [
     (129, 100, 1024),
     (1030, 70, 64),
     (400, 60, 20),
-    # rows of b that collide in the cache, in one block of k and in two
+    # rows of b that collide in the cache, of short and long chains, in one block of k and in two
+    (100, 160, 200),
     (100, 160, 300),
     (96, 256, 450),
     # short chains: rows of panels, more than one row of them, a part of a panel after them
@@ -105,14 +106,16 @@ SHAPES = [
     (15, 2500, 24),
     (15, 100, 25),
     (3, 3000, 1),
-    # many rows that pass packed pairs of panels, and ask between their steps for more than there is room for
+    # many rows that pass pairs of panels, in place and packed; they ask between steps for more than there is room for
     (500, 256, 801),
     (300, 256, 1100),
+    (300, 512, 1060),
     # rows that pass strip by strip: a partial last strip, several tiles, a last panel of one column, blocks of k
     (529, 70, 401),
     (1030, 130, 900),
     (529, 70, 1060),
     (570, 130, 2090),
+    (530, 1000, 1100),
     (513, 33, 256),
     # large ones, of which both operands are packed: parts of tiles and panels, one block of k and several
     (384, 384, 64),
@@ -164,6 +167,7 @@ def test_any_shape_and_option(m, n, k, flags, bias_axis, activation, accumulate,
         (515, 160, 401),
         (7, 96, 1100),
         (500, 256, 1041),
+        (300, 512, 1060),
         (515, 160, 1050),
         # whole rows: sets of rows, in one part and in two; sets with c transposed
         (24, 676, 9),
@@ -299,6 +303,7 @@ def test_columns_beside_the_result_stay():
         (96, 676, 24),
         (500, 256, 801),
         (520, 256, 1050),
+        (520, 720, 1060),
     ],
 )
 def test_bits_do_not_depend_on_threads(m, n, k, transpose_a, transpose_b):
@@ -341,6 +346,7 @@ def test_a_row_alone_and_in_a_batch_are_the_same_bits(n, k, transpose_b):
         (390, 400, 410),
         (513, 128, 450),
         (513, 128, 1100),
+        (520, 512, 1060),
         (24, 676, 9),
         (70, 301, 9),
         (37, 690, 24),
@@ -414,7 +420,7 @@ def slots(*shapes):
 def test_one_row_of_large_weights_is_the_same_from_either_end(n, k):
     rng = np.random.default_rng(8)
     a, b = operands(rng, 2, n, k, False, True)
-    a[1, :400] = 0.0
+    a[1, :1040] = 0.0
     bias = normal(rng, n)
     expected = [product(row[None], b, bias=bias, transpose_b=True, activation="relu") for row in a]
     plan = _core.Plan(1)

@@ -30,7 +30,7 @@ class Case(NamedTuple):
         return {"padding": self.padding, "dilation": self.dilation, "stride": (self.stride, self.stride)}
 
 
-# Ordinary and odd sizes, channels that fill no vector, more channels than a block of k, dilations that divide no image;
+# Ordinary and odd sizes, channels that fill no vector, more channels than a chain, dilations that divide no image;
 # at stride 2 also images with a row and a column that no output sees.
 CASES = [
     Case((2, 32, 26, 26), 64, NONE, scattered=True),

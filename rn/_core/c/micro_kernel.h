@@ -359,7 +359,7 @@ static RN_ALWAYS_INLINE void ask_for_tile(micro_tile *t, const int spread, rows_
 static void multiply_panel(micro_tile *t, panel_way way, const float *a, ptrdiff_t a_row, ptrdiff_t rows, float *c,
                            const float *row_bias) {
     const int along = t->a_step == 1, beside = a_row == 1 && !along;
-    const micro_kernel *packing = way == PAIR_OF_PANELS ? PAIR_KERNELS[beside][PAIR_PACKING] : PACKING_KERNELS;
+    const micro_kernel *packing = way == PAIR_OF_PANELS ? PAIR_KERNELS[beside][PAIR_TO_PACK] : PACKING_KERNELS;
     const pair_place place = t->pack == NULL && t->b_step != PANEL ? PAIR_IN_PLACE : PAIR_PACKED;
     const micro_kernel *kernels = way == TURNED_PANEL     ? multiply_turned_kernels
                                   : way == PAIR_OF_PANELS ? PAIR_KERNELS[beside][place]

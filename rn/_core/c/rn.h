@@ -318,10 +318,11 @@ typedef struct {
     int relu;
 } rn_pool_args;
 
-/* k is cut in blocks of KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. Every product of
- * the library sums in this order. KC is RN_KC; on vectors of 16, where two panels pass at once and the second cache has 1 MB or
- * more, RN_LONG_KC: c is read and written less often. Sums over rows or positions are cut in blocks of RN_KC on all. A panel has
- * at most RN_PANEL columns; no more than two are packed at once, RN_PAIR. */
+/* k is cut in blocks of KC: the chain of multiply-adds of one block, from 0, is added to the blocks before it. gemm and all
+ * direct convolutions sum in this order. KC is RN_KC; on vectors of 16, where two panels pass at once and the second cache has 1
+ * MB or more, RN_LONG_KC: c is read and written less often. (Rows of 1024 floats would meet in one set of the first cache.) Sums
+ * over rows or positions are cut in blocks of RN_KC on all. A panel has at most RN_PANEL columns; no more than two are packed at
+ * once, RN_PAIR. */
 enum { RN_KC = 400, RN_LONG_KC = 1040, RN_PANEL = 32, RN_PAIR = 2 * RN_PANEL };
 
 /* gemm: c[i, j] = act(sum_p left[i, p] right[p, j] (+ c[i, j]) + bias), i < m, j < n, p < k.

@@ -128,7 +128,8 @@ static RN_ALWAYS_INLINE void multiply_straight_row(const int rows, const micro_t
     } while (++panel < t->panels);
 }
 
-/* Copy a k of two panels, side by side in b, to where they are packed, and ask for one further down. */
+/* Copy a k of two panels, side by side in b, to where they are packed, and ask for one further down: its four lines share a page
+ * and are used so soon that nothing pushes them out. */
 enum { PAIRS_AHEAD = 8 };
 static RN_ALWAYS_INLINE void pack_pair(const float *b, const ptrdiff_t b_step, float *pack, float *beside) {
     RN_UNROLL
@@ -139,23 +140,23 @@ static RN_ALWAYS_INLINE void pack_pair(const float *b, const ptrdiff_t b_step, f
 }
 
 /* The same for two whole panels: fewer loads for each multiply-add. Few rows have too few chains in one panel to hide their
- * waits. Unless they are packed the panels are neighbours, from any `column` on, of b where it lies; PACKING leaves them packed,
+ * waits. Unless they are packed the panels are neighbours, from any `column` on, of b where it lies; TO_PACK leaves them packed,
  * which takes less time than packing one after the other. asks: there may be rows between steps. */
-typedef enum { PAIR_PACKED, PAIR_IN_PLACE, PAIR_PACKING } pair_place;
+typedef enum { PAIR_PACKED, PAIR_IN_PLACE, PAIR_TO_PACK } pair_place;
 static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way way, const pair_place place, const int asks,
                                            const micro_tile *t, const ptrdiff_t column) {
-    const int in_place = place != PAIR_PACKED;
+    const int neighbours = place != PAIR_PACKED;
     vf sum[2][ROWS][VECTORS];
-    const float *row[ROWS], *b = t->b + column, *beside = b + (in_place ? PANEL : t->b_beside);
+    const float *row[ROWS], *b = t->b + column, *beside = b + (neighbours ? PANEL : t->b_beside);
     RN_UNROLL
     for (int i = 0; i < rows; i++) {
         row[i] = way == ALONG_ROWS ? t->row[i] : t->row[0] + i;
         RN_UNROLL
         for (int v = 0; v < 4; v++) sum[v / 2][i][v % 2] = vf_zero();
     }
-    const ptrdiff_t step = way == ALONG_ROWS ? 1 : t->a_step, b_step = in_place ? t->b_step : PANEL;
+    const ptrdiff_t step = way == ALONG_ROWS ? 1 : t->a_step, b_step = neighbours ? t->b_step : PANEL;
     ptrdiff_t at = 0, left = t->run;
-    if (place == PAIR_PACKING) {
+    if (place == PAIR_TO_PACK) {
         float *pack = t->pack, *pack_beside = pack + t->b_beside;
         for (; left > 0; left--, at += step, b += b_step, pack += PANEL, pack_beside += PANEL) {
             pack_pair(b, b_step, pack, pack_beside);
@@ -168,13 +169,13 @@ static RN_ALWAYS_INLINE void multiply_pair(const int rows, const straight_way wa
             for (ptrdiff_t lines = r->lines; lines > 0; lines -= LINES_BETWEEN, left -= STRAIGHT_STEPS) {
                 RN_UNROLL
                 for (int l = 0; l < LINES_BETWEEN; l++, ask += LINE_FLOATS) RN_PREFETCH(ask);
-                add_pairs(rows, in_place, row, &at, step, &b, b_step, &beside, sum);
+                add_pairs(rows, neighbours, row, &at, step, &b, b_step, &beside, sum);
             }
         }
     }
-    for (; left >= STRAIGHT_STEPS; left -= STRAIGHT_STEPS) add_pairs(rows, in_place, row, &at, step, &b, b_step, &beside, sum);
+    for (; left >= STRAIGHT_STEPS; left -= STRAIGHT_STEPS) add_pairs(rows, neighbours, row, &at, step, &b, b_step, &beside, sum);
     for (; left > 0; left--, at += step, b += b_step, beside += PANEL)
-        add_pair(rows, row, at, b, in_place ? b + PANEL : beside, sum);
+        add_pair(rows, row, at, b, neighbours ? b + PANEL : beside, sum);
     finish_tile(rows, 2, sum[0], t, column, VL);
     finish_tile(rows, 2, sum[1], t, column + PANEL, VL);
 }
@@ -256,7 +257,7 @@ static const micro_kernel BESIDE_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multiply
         multiply_pair(rows, ALONG_ROWS, PAIR_IN_PLACE, 1, t, 0); \
     } \
     static RN_NO_INLINE void multiply_pair_packing_##rows(const micro_tile *t) { \
-        multiply_pair(rows, ALONG_ROWS, PAIR_PACKING, 0, t, 0); \
+        multiply_pair(rows, ALONG_ROWS, PAIR_TO_PACK, 0, t, 0); \
     } \
     static RN_NO_INLINE void multiply_beside_pair_##rows(const micro_tile *t) { \
         multiply_pair(rows, BESIDE, PAIR_PACKED, 1, t, 0); \
@@ -265,7 +266,7 @@ static const micro_kernel BESIDE_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multiply
         multiply_pair(rows, BESIDE, PAIR_IN_PLACE, 1, t, 0); \
     } \
     static RN_NO_INLINE void multiply_beside_pair_packing_##rows(const micro_tile *t) { \
-        multiply_pair(rows, BESIDE, PAIR_PACKING, 0, t, 0); \
+        multiply_pair(rows, BESIDE, PAIR_TO_PACK, 0, t, 0); \
     }
 MICRO(1)
 MICRO(2)
