@@ -1,14 +1,14 @@
 """The exceptions that rn raises, each also the built-in error that a caller would expect.
 
 Every message says which layer or argument is meant, what came, what was expected and, where it helps, what to do.
-``flag``, ``is_real``, ``seed_number``, ``refuse_masked``, ``read_only``, ``naming`` and ``returned`` guard what several
-modules take from users and lend them.
+``flag``, ``entries``, ``is_real``, ``seed_number``, ``refuse_masked``, ``read_only``, ``naming`` and ``returned`` guard
+what several modules take from users and lend them.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,6 +69,17 @@ def flag(what: str, value: Any) -> bool:
     if isinstance(value, (bool, int, np.bool_)) and value in (0, 1):
         return bool(value)
     raise OptionError(f"{what} must be True or False, got {value!r:.80}")
+
+
+def entries(what: str, given: Any, *wanted: str) -> list[Any]:
+    """Return those entries of ``given``, a dict as ``config()`` gives it; ``DtypeError`` where it is no such dict."""
+    taken = f"{what} must be a dict as config() gives it"
+    if not isinstance(given, Mapping):
+        raise DtypeError(f"{taken}, got {type(given).__name__}")
+    missing = [key for key in wanted if key not in given]
+    if missing:
+        raise DtypeError(f"{taken}; this one has no {missing[0]!r}")
+    return [given[key] for key in wanted]
 
 
 def is_real(value: Any) -> bool:

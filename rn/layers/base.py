@@ -17,6 +17,7 @@ from rn.errors import (
     OptionError,
     ShapeError,
     StateError,
+    entries,
     flag,
     naming,
     read_only,
@@ -493,10 +494,13 @@ def _constructor_parameters(kind: type[Layer]) -> dict[str, Any]:
 
 def restored(description: dict[str, Any]) -> Layer:
     """Return a new layer as ``described`` wrote it down."""
-    layer = registry.create("layer", {**description["config"], "name": description["layer"]}, Layer)
-    layer.name = str(description["name"])
-    if layer.trainable != bool(description["trainable"]):
-        layer.trainable = bool(description["trainable"])
+    what = "the config of a layer"
+    kind, name, trainable, arguments = entries(what, description, "layer", "name", "trainable", "config")
+    entries(f"the arguments in {what}", arguments)
+    layer = registry.create("layer", {**arguments, "name": kind}, Layer)
+    layer.name = str(name)
+    if layer.trainable != flag("trainable", trainable):
+        layer.trainable = trainable
     return layer
 
 

@@ -351,14 +351,3 @@ def names_option(names: Any, output_shape: Shape) -> tuple[str, ...]:
     if len(listed) != class_count(output_shape):
         raise OptionError(f"class_names has {len(listed)} names, but the model gives outputs of shape {output_shape}")
     return tuple(map(str, listed))
-
-
-def entries(cls: type, config: Any, *wanted: str) -> list[Any]:
-    """Return those entries of what ``config()`` of a model gave; ``DtypeError`` where it is nothing of the kind."""
-    taken = f"{cls.__name__}.from_config takes the dict that config() of such a model gives"
-    if not isinstance(config, Mapping):
-        raise DtypeError(f"{taken}, got {type(config).__name__}")
-    missing = [key for key in wanted if key not in config]
-    if missing:
-        raise DtypeError(f"{taken}; this one has no {missing[0]!r}")
-    return [config[key] for key in wanted]

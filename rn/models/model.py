@@ -150,7 +150,7 @@ class Model:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Model:
-        """Return a new model as ``config()`` described it."""
+        """Return a new model as ``config()`` described it; ``DtypeError`` or ``OptionError`` where it did not."""
         raise NotImplementedError
 
     def build(self, input_shape: int | Sequence[int]) -> None:

@@ -9,7 +9,7 @@ from rn import activations, optimizers, registry
 from rn import losses as losses_
 from rn import metrics as metrics_
 from rn.activations import ActivationFunction
-from rn.errors import OptionError
+from rn.errors import DtypeError, OptionError, entries
 from rn.layers import Dense, Layer
 from rn.models import door
 from rn.models.model import Model
@@ -74,9 +74,16 @@ class RedeNeural(Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> RedeNeural:
-        wanted = ("sizes", "activations", "names", "trainable", "seed", "name")
-        sizes, activations, names, trainable, seed, name = door.entries(cls, config, *wanted)
+        what = f"the config of a {cls.__name__}"
+        sizes, activations, names, trainable = entries(what, config, "sizes", "activations", "names", "trainable")
+        seed, name = entries(what, config, "seed", "name")
+        layers = len(sizes) - 1 if isinstance(sizes, list | tuple) else 0
+        for key, each in (("activations", activations), ("names", names), ("trainable", trainable)):
+            if not isinstance(each, list | tuple) or len(each) != layers or layers < 1:
+                raise DtypeError(
+                    f"{what} must hold one of {key} for each layer of sizes {sizes!r:.80}, got {each!r:.80}"
+                )
         model = cls(sizes, activation=activations[0], output_activation=activations[-1], seed=seed, name=name)
         for layer, its_name, trains in zip(model.layers, names, trainable, strict=True):
-            layer.name, layer.trainable = str(its_name), bool(trains)
+            layer.name, layer.trainable = str(its_name), trains
         return model

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rn import registry
-from rn.errors import DtypeError
+from rn.errors import DtypeError, entries
 from rn.layers import Input, Layer
 from rn.layers.base import described, no_layers, restored
 from rn.models import door
@@ -85,7 +85,9 @@ class Sequencial(Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Sequencial:
-        layers, seed, name = door.entries(cls, config, "layers", "seed", "name")
+        layers, seed, name = entries(f"the config of a {cls.__name__}", config, "layers", "seed", "name")
+        if not isinstance(layers, list | tuple):
+            raise no_layers(f"layers of the config of a {cls.__name__}", layers)
         return cls([restored(description) for description in layers], seed=seed, name=name)
 
 

@@ -229,10 +229,43 @@ def test_a_sample_weight_out_of_range_is_named(wrong: float) -> None:
 
 @pytest.mark.parametrize("cls", [rn.Sequencial, rn.RedeNeural])
 def test_what_config_did_not_give(cls: type[rn.Sequencial] | type[rn.RedeNeural]) -> None:
-    with pytest.raises(DtypeError, match=f"{cls.__name__}.from_config takes the dict .*, got list"):
+    with pytest.raises(DtypeError, match=f"the config of a {cls.__name__} must be a dict as .*, got list"):
         cls.from_config([])  # type: ignore[arg-type]
-    with pytest.raises(DtypeError, match=f"{cls.__name__}.from_config .* no '(layers|sizes)'"):
+    with pytest.raises(DtypeError, match=f"the config of a {cls.__name__} must .* no '(layers|sizes)'"):
         cls.from_config({"seed": 0})
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"activations": ["relu"]}, DtypeError, "one of activations for each layer of sizes .*, got .'relu'"),
+        ({"activations": ["relu", "relu", "relu"]}, DtypeError, "one of activations for each layer"),
+        ({"activations": 5}, DtypeError, "one of activations for each layer.* got 5"),
+        ({"names": "ab"}, DtypeError, "one of names for each layer"),
+        ({"trainable": []}, DtypeError, "one of trainable for each layer"),
+        ({"trainable": ["yes", True]}, OptionError, "trainable must be True or False, got 'yes'"),
+        ({"sizes": []}, DtypeError, "for each layer of sizes"),
+    ],
+)
+def test_a_perceptron_from_a_config_that_does_not_fit(change: dict, error: type[Exception], words: str) -> None:
+    config = rn.RedeNeural([4, 5, 3]).config()
+    with pytest.raises(error, match=words):
+        rn.RedeNeural.from_config({**config, **change})
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ({}, "layers of the config of a Sequencial must be a list of layers, got dict"),
+        (None, "must be a list of layers, got NoneType"),
+        ([1], "the config of a layer must be a dict .*, got int"),
+        ([{}], "the config of a layer must be a dict .* no 'layer'"),
+        ([{"layer": "dense", "name": "a", "trainable": True, "config": 5}], "the arguments in .* got int"),
+    ],
+)
+def test_a_stack_from_a_config_that_does_not_fit(layers: object, words: str) -> None:
+    with pytest.raises(DtypeError, match=words):
+        rn.Sequencial.from_config({"layers": layers, "seed": 0, "name": ""})
 
 
 def test_masked_arrays_would_be_used_with_what_they_hide() -> None:
