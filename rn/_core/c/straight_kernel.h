@@ -248,26 +248,16 @@ static const micro_kernel BESIDE_KERNELS[2][STRAIGHT_ROWS] = {EACH_ROWS(multiply
 #undef SINGLE
 #undef TALL
 
+#define PAIR(name, rows, way, place, asks) \
+    static RN_NO_INLINE void name##_##rows(const micro_tile *t) { multiply_pair(rows, way, place, asks, t, 0); }
 #define MICRO(rows) \
     static RN_NO_INLINE void multiply_whole_row_##rows(const micro_tile *t) { multiply_whole_row(rows, t); } \
-    static RN_NO_INLINE void multiply_pair_##rows(const micro_tile *t) { \
-        multiply_pair(rows, ALONG_ROWS, PAIR_PACKED, 1, t, 0); \
-    } \
-    static RN_NO_INLINE void multiply_pair_in_place_##rows(const micro_tile *t) { \
-        multiply_pair(rows, ALONG_ROWS, PAIR_IN_PLACE, 1, t, 0); \
-    } \
-    static RN_NO_INLINE void multiply_pair_packing_##rows(const micro_tile *t) { \
-        multiply_pair(rows, ALONG_ROWS, PAIR_TO_PACK, 0, t, 0); \
-    } \
-    static RN_NO_INLINE void multiply_beside_pair_##rows(const micro_tile *t) { \
-        multiply_pair(rows, BESIDE, PAIR_PACKED, 1, t, 0); \
-    } \
-    static RN_NO_INLINE void multiply_beside_pair_in_place_##rows(const micro_tile *t) { \
-        multiply_pair(rows, BESIDE, PAIR_IN_PLACE, 1, t, 0); \
-    } \
-    static RN_NO_INLINE void multiply_beside_pair_packing_##rows(const micro_tile *t) { \
-        multiply_pair(rows, BESIDE, PAIR_TO_PACK, 0, t, 0); \
-    }
+    PAIR(multiply_pair, rows, ALONG_ROWS, PAIR_PACKED, 1) \
+    PAIR(multiply_pair_in_place, rows, ALONG_ROWS, PAIR_IN_PLACE, 1) \
+    PAIR(multiply_pair_packing, rows, ALONG_ROWS, PAIR_TO_PACK, 0) \
+    PAIR(multiply_beside_pair, rows, BESIDE, PAIR_PACKED, 1) \
+    PAIR(multiply_beside_pair_in_place, rows, BESIDE, PAIR_IN_PLACE, 1) \
+    PAIR(multiply_beside_pair_packing, rows, BESIDE, PAIR_TO_PACK, 0)
 MICRO(1)
 MICRO(2)
 #if VL == 16
@@ -280,6 +270,7 @@ MICRO(6)
 #define TALL(name)
 #endif
 #undef MICRO
+#undef PAIR
 #define EACH_ROWS(name) { name##_1, name##_2 TALL(name) }
 static const micro_kernel WHOLE_ROW_KERNELS[PAIR_ROWS] = EACH_ROWS(multiply_whole_row);
 /* By whether rows lie beside each other, pair_place, and rows. */
