@@ -163,11 +163,8 @@ class Warmup(Schedule):
 
     def __init__(self, steps: int, after: float | Schedule | dict[str, Any], start: float = 0.0) -> None:
         self.steps = _count("Warmup: steps", steps)
-        self.after: float | Schedule
-        if isinstance(after, (Schedule, dict)):
-            self.after = registry.create("schedule", after, Schedule)
-        else:
-            self.after = _number("Warmup: after", after)
+        made = as_schedule("Warmup: after", after)
+        self.after = _number("Warmup: after", after) if made is None else made
         self.start = _number("Warmup: start", start)
 
     def __call__(self, update: int) -> float:
@@ -187,6 +184,19 @@ def _grown(schedule: Step | Exponential, update: int, power: float) -> float:
 def _along_cosine(start: float, end: float, share: float) -> float:
     """Return the rate at ``share`` of the way from ``start`` to ``end``, along half a wave."""
     return end + (start - end) * (1.0 + math.cos(math.pi * min(share, 1.0))) / 2.0
+
+
+def as_schedule(name: str, value: Any) -> Schedule | None:
+    """Return the schedule that ``value`` is or describes, None where it may be a number; else ``OptionError``."""
+    if isinstance(value, (Schedule, dict)):
+        made: Schedule = registry.create("schedule", value, Schedule)
+        return made
+    if callable(value):
+        raise OptionError(
+            f"{name} must be a number or a schedule, got {value!r:.80}; rn.schedules has some, and a class of your own "
+            "with __call__ derives from rn.schedules.Schedule"
+        )
+    return None
 
 
 def _number(name: str, value: Any) -> float:

@@ -148,6 +148,7 @@ def test_a_users_own_schedule(new_names: None, tmp_path: Any) -> None:
         (lambda: Step(1, [3, 0]), "Step: each of steps must be a whole number of at least 1"),
         (lambda: Cosine(0.1, 0.5), "Cosine: steps"),  # type: ignore[arg-type]
         (lambda: OneCycle(0.1, 10, rising=1.0), "OneCycle: rising must lie between"),
+        (lambda: Warmup(10, lambda update: 0.1), "Warmup: after must be a number or a schedule.*rn.schedules"),  # type: ignore[arg-type]
         (lambda: Warmup(10, "cosine"), "Warmup: after must be"),  # type: ignore[arg-type]
         (lambda: Polynomial(0.1, True), "Polynomial: steps"),
         (lambda: Step(0.1, np.array([1, 2])), "Step: steps must be a whole number or a list of them, got array"),  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rn import _core, registry
 from rn.errors import OptionError, flag
-from rn.schedules import Schedule
+from rn.schedules import Schedule, as_schedule
 
 __all__ = ["Optimizer", "above_zero", "at_least", "fraction"]
 
@@ -77,15 +77,8 @@ class Optimizer(registry.Settled):
 
     @learning_rate.setter
     def learning_rate(self, value: float | Schedule | dict[str, Any]) -> None:
-        if isinstance(value, (Schedule, dict)):
-            self._learning_rate: float | Schedule = registry.create("schedule", value, Schedule)
-        elif callable(value):
-            raise OptionError(
-                f"learning_rate must be a number or a schedule, got {value!r:.80}; rn.schedules has some, and a class "
-                "of your own with __call__ derives from rn.schedules.Schedule"
-            )
-        else:
-            self._learning_rate = at_least(0.0, "learning_rate", value)
+        made = as_schedule("learning_rate", value)
+        self._learning_rate = at_least(0.0, "learning_rate", value) if made is None else made
 
     def rate(self, update: int) -> float:
         """Return the learning rate of the update number ``update``, counted from 0."""
