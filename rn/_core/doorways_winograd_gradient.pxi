@@ -29,6 +29,7 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t dilation_x
         int taps
         int stride
+        int swapped
 
 # A block of partial sums is 36 x 64 x 64 floats at most: most of a second cache. Blocks times splits of the batch: enough for
 # some threads, each split costing a block more to add up.
@@ -71,7 +72,9 @@ cdef void record_winograd_gradient(Plan plan, _Convolution conv, Slot x, Slot dy
     cut_winograd_gradient(&a, places)
 
     cdef Py_ssize_t lanes = whole_lanes(a.channel_block), filter_lanes = whole_lanes(a.filter_block)
-    cdef Py_ssize_t block = RN_WINOGRAD_WEIGHTS * a.filter_block * lanes + filter_lanes
+    a.swapped = swaps_sides(a.channel_block, a.filter_block)
+    cdef Py_ssize_t matrix = a.channel_block * filter_lanes if a.swapped else a.filter_block * lanes
+    cdef Py_ssize_t block = RN_WINOGRAD_WEIGHTS * matrix + filter_lanes
     cdef Py_ssize_t tiles = a.splits * a.channel_blocks * a.filter_blocks
     cdef Py_ssize_t unit = a.unit_images * a.unit_rows * a.columns
     cdef Py_ssize_t scratch = places * (unit * (lanes + filter_lanes) + 32) + 16 * 16 * a.columns
@@ -86,13 +89,24 @@ cdef void record_winograd_gradient(Plan plan, _Convolution conv, Slot x, Slot dy
     plan.link(&g.partial, partial, WRITE)
 
     g = <rn_winograd_gradient_args *> plan.record(
-        "conv2d_winograd_taps", KERNELS.winograd_taps, sizeof(a), a.filters, 0,
+        "conv2d_winograd_taps", KERNELS.winograd_taps, sizeof(a), a.channels if a.swapped else a.filters, 0,
         <double> a.channels * a.filters * (RN_WINOGRAD_WEIGHTS * (a.splits - 1.0) + 90.0), 4.0 * (partial.size + dweight.size))
     g[0] = a
     plan.link(&g.partial, partial, READ)
     plan.link(&g.dweight, dweight, WRITE)
     if dbias is not None:
         plan.link(&g.dbias, dbias, WRITE)
+
+
+cdef bint swaps_sides(Py_ssize_t channels, Py_ssize_t filters):
+    """Whether filters lie in the lanes of the products instead of channels: where that takes fewer multiply-adds of vectors."""
+    return channels * vectors_of(filters) < filters * vectors_of(channels)
+
+
+cdef double vectors_of(Py_ssize_t columns):
+    """The vectors of a product's columns; one alone takes longer than half of two, for which b is read once."""
+    cdef Py_ssize_t vectors = divide_up(columns, KERNELS.lanes)
+    return vectors + 0.25 * (vectors % 2)
 
 
 cdef void cut_winograd_gradient(rn_winograd_gradient_args *a, Py_ssize_t places):

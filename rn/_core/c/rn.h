@@ -509,17 +509,18 @@ typedef struct {
 } rn_winograd_args;
 
 /* winograd_gradient: partial[split, channel block, filter block] = (sum over the split's images and tiles of (A dY A')[place, m]
- * (B' d B)[place, c], filter_block x channel_block of them for each of the weights' 36 places; then the sums of dY by filter);
- * sizes as for winograd, channels and filters of a block up to multiples of 16. A tile is one such block. Scratch, in floats,
- * with t tiles of a unit: s^2 (t (channel_block + filter_block) + 32) and 16 (s RN_WINOGRAD_ROW + 16 columns). winograd_taps:
- * dweight[m, c] = G' (the splits' sum) G; dbias[m] (NULL: none). A tile is a filter. FLOPs are counted as the direct form's. */
+ * (B' d B)[place, c], filter_block x channel_block of them for each of the weights' 36 places, turned where swapped; then the
+ * sums of dY by filter); sizes as for winograd, channels and filters of a block up to multiples of 16. A tile is one such block.
+ * Scratch, in floats, with t tiles of a unit: s^2 (t (channel_block + filter_block) + 32) and 16 (s RN_WINOGRAD_ROW + 16
+ * columns). winograd_taps: dweight[m, c] = G' (the splits' sum) G; dbias[m] (NULL: none). A tile is a filter, where swapped a
+ * channel. FLOPs are counted as the direct form's. */
 typedef struct {
     const float *x, *dy;
     float *partial, *dweight, *dbias;
     ptrdiff_t images, channels, filters, height, width, out_height, out_width, top, left;
     ptrdiff_t rows, columns, unit_images, unit_rows;
     ptrdiff_t splits, channel_block, channel_blocks, filter_block, filter_blocks, dilation_y, dilation_x;
-    int taps, stride;
+    int taps, stride, swapped;
 } rn_winograd_gradient_args;
 
 /* weight_gradient: partial[s, g, k, m] = sum over the images of split s and positions p of x[n, g channels + c, tap t of p] dy[n,
