@@ -4,6 +4,7 @@ cdef extern from "rn.h" nogil:
     enum:
         RN_COLLECTED
     Py_ssize_t RN_TAP_LIST(Py_ssize_t k, Py_ssize_t tap_rows, Py_ssize_t tap_columns)
+    Py_ssize_t RN_LINES(Py_ssize_t tap_columns)
 
     ctypedef struct rn_window:
         ptrdiff_t height
@@ -77,6 +78,11 @@ cdef extern from "rn.h" nogil:
         ptrdiff_t tap_column_step
         int contiguous
 
+# Of a convolution with windows of a pool in the lanes: the most channels and products, for more take longer than what follows
+# them; and the shortest row of outputs, for several rows in a vector take long to pack.
+cdef Py_ssize_t MOST_WINDOW_CHANNELS = 4
+cdef Py_ssize_t MOST_WINDOW_PRODUCTS = 200
+cdef Py_ssize_t SHORTEST_WINDOW_ROW = 16
 # Floats that the part of an image that a tile reads, or the block of a scattered or pooled output, should stay below: a quarter
 # of a second cache.
 cdef Py_ssize_t MOST_COPIED = 65536
@@ -279,6 +285,26 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
     return call
 
 
+cdef rn_convolve_args *record_windows(Plan plan, const rn_convolve_args *wanted, double flops, double bytes) except NULL:
+    """Record a convolution that is pooled in registers, cut into blocks of rows of windows; the caller links the pointers."""
+    cdef rn_window w = wanted.window
+    cdef Py_ssize_t images = wanted.images * wanted.groups, lines = RN_LINES(w.tap_columns) * (w.tap_rows + 1)
+    cdef Py_ssize_t row = wanted.channels * (wanted.pool.w + w.tap_columns - 1), windows = wanted.pool.oh
+    cdef double image_flops = flops / max(images, 1)
+    cdef Py_ssize_t blocks = <Py_ssize_t> min(<double> divide_up(WANTED_TILES, max(images, 1)), image_flops / TILE_FLOPS)
+    if w.padded:
+        blocks = max(blocks, row * (2 * windows + w.tap_rows - 1) // MOST_COPIED)
+    cdef Py_ssize_t block = even_block(windows, blocks, 1), scratch = wanted.channels * lines * RN_PANEL // 2
+    if w.padded:
+        scratch += row * (2 * block + w.tap_rows - 1) + RN_PANEL
+    cdef rn_convolve_args *a = <rn_convolve_args *> plan.record(
+        "conv2d_direct_windows_pooled", KERNELS.convolve_pooled, sizeof(rn_convolve_args), images * divide_up(windows, block),
+        scratch * sizeof(float), flops, bytes)
+    a[0] = wanted[0]
+    a.block, a.blocks = block, divide_up(windows, block)
+    return a
+
+
 cdef Slot packed_filters(Plan plan, Slot weight, rn_pack_filters_args wanted, Py_ssize_t groups):
     """Record the weights' way into the order of filters in the lanes, and return where they then are.
 
@@ -368,16 +394,40 @@ def pools_at_once(Slot x, Slot weight, *, stride=(1, 1), padding=((0, 0), (0, 0)
     return puts_pooled(conv, pool_size, pool_stride, pool_padding)
 
 
+cdef bint are_halves(size, stride, padding):
+    """Whether windows are 2 x 2, side by side."""
+    return (size, stride, padding) == ((2, 2), (2, 2), ((0, 0), (0, 0)))
+
+
+cdef bint fits_windows(_Convolution conv):
+    """Whether windows of 2 x 2 side by side may lie in the lanes, and the outputs that they pool leave no registers.
+
+    For few products, next to which writing outputs aside and pooling them takes long.
+    """
+    if max(conv.stride[0], conv.stride[1], conv.dilation[0], conv.dilation[1]) > 1:
+        return False
+    return (conv.channels <= MOST_WINDOW_CHANNELS and conv.grid[1] >= SHORTEST_WINDOW_ROW
+            and conv.channels * conv.kernel[0] * conv.kernel[1] <= MOST_WINDOW_PRODUCTS)
+
+
+cdef bint takes_windows(_Convolution conv, size, stride, padding):
+    """Whether that is how a convolution and the max pooling after it are computed."""
+    return are_halves(size, stride, padding) and form_of(conv, False) <= DIRECT_FILTERS and fits_windows(conv)
+
+
 cdef bint puts_pooled(_Convolution conv, size, stride, padding):
     """Whether one kernel does both.
 
-    In Winograd's form for windows of 2 x 2 side by side, which lie in its tiles of 4 x 4 and 2 x 2 outputs; directly with pixels
-    in the lanes for all windows, where a tile is a whole image whose outputs stay in the second cache.
+    In Winograd's form for windows of 2 x 2 side by side, which lie in its tiles of 4 x 4 and 2 x 2 outputs; directly with windows
+    in the lanes where these are taken; directly with pixels in the lanes for all windows, where a tile is a whole image whose
+    outputs stay in the second cache.
     """
     cdef ConvForm form = form_of(conv, False)
     if form == WINOGRAD_TILES:
-        return ((size, stride, padding) == ((2, 2), (2, 2), ((0, 0), (0, 0))) and min(conv.grid[0], conv.grid[1]) > 1
+        return (are_halves(size, stride, padding) and min(conv.grid[0], conv.grid[1]) > 1
                 and conv.dilation[0] == conv.dilation[1] == 1)
+    if takes_windows(conv, size, stride, padding):
+        return True
     cdef Py_ssize_t images = max(conv.n * conv.groups, 1)
     cdef rn_window w = conv.window()
     if w.padded and conv.channels * conv.image[0] * conv.image[1] > MOST_COPIED:
@@ -420,9 +470,13 @@ def conv2d_max_pool(
     wanted.activation = RN_RELU if relu else RN_LINEAR
     pool.relu = relu
     wanted.pool, wanted.pooled = pool, True
-    cdef rn_convolve_args *a = record_convolve(
-        plan, "conv2d", DIRECT_PIXELS, &wanted, conv.flops() + <double> pooled.size * pool.kh * pool.kw,
-        conv.bytes() + 4.0 * (results_of(pooled, taps) - conv.outputs()))
+    cdef double flops = conv.flops() + <double> pooled.size * pool.kh * pool.kw
+    cdef double bytes = conv.bytes() + 4.0 * (results_of(pooled, taps) - conv.outputs())
+    cdef rn_convolve_args *a
+    if takes_windows(conv, pool_size, pool_stride, pool_padding):
+        a = record_windows(plan, &wanted, flops, bytes)
+    else:
+        a = record_convolve(plan, "conv2d", DIRECT_PIXELS, &wanted, flops, bytes)
     plan.link(&a.source, x, READ)
     plan.link(&a.weight, weight, READ)
     plan.link(&a.pool.result, pooled, WRITE)

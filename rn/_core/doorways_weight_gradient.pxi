@@ -5,6 +5,7 @@ cdef extern from "rn.h" nogil:
         RN_WIDE_PANEL
         RN_SUM_BLOCK
         RN_DOT_FILTERS
+        RN_WINDOW_LINES
     Py_ssize_t RN_ROW_LIST(Py_ssize_t count, Py_ssize_t tap_rows, Py_ssize_t tap_columns)
 
     ctypedef struct rn_weight_gradient_args:
@@ -102,9 +103,10 @@ def conv2d_weight_gradient_pooled(
         dilation=(1, 1), Py_ssize_t groups=1, pool_size, pool_stride, pool_padding=((0, 0), (0, 0))) -> None:
     """Record ``max_pool2d_gradient`` and ``conv2d_weight_gradient`` of a convolution that only max pooling reads, in one pass.
 
-    The same bits as one after the other give, but the gradient by the convolution's output is never whole in memory. ``taps``
-    and ``dpooled``, the gradient by what was pooled, are as for ``max_pool2d_gradient``; the pool's options are named so, the
-    others are the convolution's. Raises ``OptionError`` where ``takes_taps`` says no, else as the two do.
+    The gradient by the convolution's output is never whole in memory. The same bits as one after the other give, but where
+    windows lie in the lanes (`sums_windows`), which sum in another order. ``taps`` and ``dpooled``, the gradient by what was
+    pooled, are as for ``max_pool2d_gradient``; the pool's options are named so, the others are the convolution's. Raises
+    ``OptionError`` where ``takes_taps`` says no, else as the two do.
     """
     cdef _Convolution conv = _Convolution(x, dweight, None, stride, padding, dilation, groups)
     if not spreads_taps(conv):
@@ -114,6 +116,12 @@ def conv2d_weight_gradient_pooled(
     cdef rn_pool_args pool = pooling_of(
         "max_pool2d_gradient", conv.output(), dpooled.shape, pool_size, pool_stride, pool_padding)
     record_weight_gradient(plan, conv, x, dpooled, taps, &pool, dweight, dbias)
+
+
+cdef bint sums_windows(_Convolution conv, const rn_pool_args *pool):
+    """Whether windows of the pool lie in the lanes, and no gradient by the convolution's output is made at all."""
+    return (pool.kh == pool.kw == pool.sh == pool.sw == 2 and pool.top == pool.left == 0
+            and conv.kernel[0] == conv.kernel[1] == 3 and fits_windows(conv))
 
 
 cdef void check_weight_gradient(Slot dweight, Slot dbias, tuple read) except *:
@@ -153,17 +161,25 @@ cdef void record_weight_gradient(Plan plan, _Convolution conv, Slot x, Slot dy, 
     cdef double flops = conv.flops(), bytes = conv.bytes()
     cdef Py_ssize_t positions = conv.grid[0] * conv.grid[1]
     cdef str kind = "_dots" if dots else "_swapped" if swapped else ""
+    cdef rn_kernel kernel = KERNELS.weight_gradient_dots if dots else KERNELS.weight_gradient
     if pool != NULL:
-        kind = "_pooled"
         a.pool = pool[0]
-        a.filters_at_once = min(a.filter_block, max(SPREAD_AT_ONCE // (RN_DOT_FILTERS * positions), 1) * RN_DOT_FILTERS)
-        scratch += a.filters_at_once * positions + pool_scratch(pool) // 4
         flops += <double> dy.size * pool.kh * pool.kw
         bytes += 4.0 * (2.0 * dy.size - conv.outputs())
+    if pool != NULL and sums_windows(conv, pool):
+        kind = "_windows"
+        kernel = KERNELS.weight_gradient_windows
+        scratch = 16 * (rows + 1) * a.filter_block + RN_WINDOW_LINES
+        scratch += a.channels * (w.tap_rows + 1) * RN_LINES(w.tap_columns) * RN_PANEL // 2
+        if w.padded:
+            scratch += a.channels * (2 * pool.oh + w.tap_rows) * (2 * pool.ow + w.tap_columns) + RN_PANEL
+    elif pool != NULL:
+        kind = "_pooled"
+        a.filters_at_once = min(a.filter_block, max(SPREAD_AT_ONCE // (RN_DOT_FILTERS * positions), 1) * RN_DOT_FILTERS)
+        scratch += a.filters_at_once * positions + pool_scratch(pool) // 4
     cdef Slot partial = plan.tensor((a.splits * a.groups * (rows + 1) * a.filters,))
     cdef rn_weight_gradient_args *call = <rn_weight_gradient_args *> plan.record(
-        "conv2d_weight_gradient" + kind,
-        KERNELS.weight_gradient_dots if dots else KERNELS.weight_gradient, sizeof(rn_weight_gradient_args),
+        "conv2d_weight_gradient" + kind, kernel, sizeof(rn_weight_gradient_args),
         a.splits * a.groups * a.channel_blocks * a.filter_blocks,
         RN_ROW_LIST(a.channel_block * window_taps, w.tap_rows, w.tap_columns) * sizeof(ptrdiff_t) + scratch * sizeof(float),
         flops, bytes + 4.0 * partial.size)

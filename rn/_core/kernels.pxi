@@ -105,6 +105,7 @@ cdef extern from "rn.h" nogil:
         rn_kernel add_blocks
         rn_kernel sum_rows
         rn_kernel convolve
+        rn_kernel convolve_pooled
         rn_kernel convolve_filters
         rn_kernel pack_filters
         rn_kernel depthwise
@@ -117,6 +118,7 @@ cdef extern from "rn.h" nogil:
         rn_kernel turn_weights
         rn_kernel weight_gradient
         rn_kernel weight_gradient_dots
+        rn_kernel weight_gradient_windows
         rn_kernel sum_splits
         rn_kernel peak_arithmetic
         rn_kernel peak_reading

@@ -146,22 +146,27 @@ static RN_ALWAYS_INLINE vi drop_taps(int relu, vi tap, vf best) {
     return relu ? vi_select(vf_le(best, vf_zero()), vi_set(-1), tap) : tap;
 }
 
-/* Of windows of 2 x 2, whose cells come row by row: the maxima, joined as pool_forward_halves joins rows; and the taps. */
-static RN_ALWAYS_INLINE vf largest_of_halves(const vf cell[4]) {
-    return larger_or_nan(larger_or_nan(cell[0], cell[2]), larger_or_nan(cell[1], cell[3]));
-}
-
-static RN_ALWAYS_INLINE vi first_match(const int with_nan, const vf cell[4], vf best) {
-    vi tap = vi_set(3);
+/* Of windows of 2 x 2, whose cells come row by row: the maxima, joined as pool_forward_halves joins rows; and the taps, unless
+ * NULL. */
+static RN_ALWAYS_INLINE vf largest_of_cells(const int with_nan, const vf cell[4], const int relu, vi *tap) {
+    vf best;
+    if (with_nan)
+        best = larger_or_nan(larger_or_nan(cell[0], cell[2]), larger_or_nan(cell[1], cell[3]));
+    else
+        best = vf_max(vf_max(cell[3], cell[1]), vf_max(cell[2], cell[0]));
+    if (tap == NULL) return best;
+    vi first = vi_set(3);
     for (int i = 2; i >= 0; i--) {
         const vm match = with_nan ? vm_or(vf_eq(cell[i], best), vf_is_nan(cell[i])) : vf_eq(cell[i], best);
-        tap = vi_select(match, vi_set(i), tap);
+        first = vi_select(match, vi_set(i), first);
     }
-    return tap;
+    *tap = drop_taps(relu, first, best);
+    return best;
 }
 
-static RN_ALWAYS_INLINE vi tap_of_halves(const vf cell[4], vf best, int relu) {
-    return drop_taps(relu, vm_any(vf_is_nan(best)) ? first_match(1, cell, best) : first_match(0, cell, best), best);
+static RN_ALWAYS_INLINE vf largest_of_halves(const vf cell[4], const int relu, vi *tap) {
+    const vm nan = vm_or(vf_either_nan(cell[0], cell[1]), vf_either_nan(cell[2], cell[3]));
+    return vm_any(nan) ? largest_of_cells(1, cell, relu, tap) : largest_of_cells(0, cell, relu, tap);
 }
 
 /* Of windows of 2 x 2: rows are joined before neighbours, which halves the shuffles unless cells are needed for their taps.
@@ -177,9 +182,9 @@ static RN_ALWAYS_INLINE void pool_forward_halves(const int mean, const int narro
                 vf cell[4];
                 load_pairs(narrow, x + 2 * ox, x_end, &cell[0], &cell[1]);
                 load_pairs(narrow, x + w + 2 * ox, x_end, &cell[2], &cell[3]);
-                const vf best = largest_of_halves(cell);
-                vf_store_first(to, room, best);
-                vf_store_first((float *)taps + oy * ow + ox, room, vi_as_float(tap_of_halves(cell, best, a->relu)));
+                vi tap;
+                vf_store_first(to, room, largest_of_halves(cell, a->relu, &tap));
+                vf_store_first((float *)taps + oy * ow + ox, room, vi_as_float(tap));
                 continue;
             }
             vf row[2], next[2];

@@ -257,10 +257,10 @@ static RN_ALWAYS_INLINE void put_pooled_of(winograd_form f, const rn_winograd_ar
                         for (int q = 0; q < half; q++) {
                             const vf cell[4] = {output[2 * p][2 * q], output[2 * p][2 * q + 1], output[2 * p + 1][2 * q],
                                                 output[2 * p + 1][2 * q + 1]};
-                            best[p][k * half + q] = largest_of_halves(cell);
-                            if (a->pool_taps == NULL) continue;
-                            tap[p][k * half + q] =
-                                vi_as_float(tap_of_halves(cell, best[p][k * half + q], a->activation == RN_RELU));
+                            vi found;
+                            best[p][k * half + q] =
+                                largest_of_halves(cell, a->activation == RN_RELU, a->pool_taps == NULL ? NULL : &found);
+                            if (a->pool_taps != NULL) tap[p][k * half + q] = vi_as_float(found);
                         }
                 }
                 for (ptrdiff_t k = tiles * half; k < VL; k++)

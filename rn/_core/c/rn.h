@@ -80,6 +80,7 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(add_blocks) \
     X(sum_rows) \
     X(convolve) \
+    X(convolve_pooled) \
     X(convolve_filters) \
     X(pack_filters) \
     X(depthwise) \
@@ -92,6 +93,7 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(turn_weights) \
     X(weight_gradient) \
     X(weight_gradient_dots) \
+    X(weight_gradient_windows) \
     X(sum_splits) \
     X(peak_arithmetic) \
     X(peak_reading)
@@ -420,6 +422,12 @@ typedef struct {
     float alpha;
 } rn_convolve_args;
 
+/* convolve_pooled: convolve, and max_pool2d of its outputs by windows of 2 x 2 side by side, at stride 1, dilation 1 and no
+ * more than KC products, with RELU or LINEAR. Lanes are windows. A tile is `block` rows of windows of one group of one image;
+ * there are `blocks` of them. Scratch, in floats: channels (tap_rows + 1) RN_LINES(tap_columns) RN_PANEL / 2; the block's part
+ * of the image and RN_PANEL, where padded. */
+#define RN_LINES(tap_columns) (((tap_columns) + 2) / 2 * 2)
+
 /* turn_weights: turned[g, c, m, i, j] = weight[g filters + m, c, first_row + i step_row, first_column + j step_column], i <
  * tap_rows, j < tap_columns. With a stride s the pixels of the gradient by input fall into s phases (in each direction), each a
  * convolution of the output's gradient with every s-th tap; these are its weights. weight is [groups * filters, channels, height,
@@ -553,6 +561,12 @@ typedef struct {
  * of 8; then floats: (channels * taps + 1) filter_block 16, and the part of the image. Where dy is NULL, it is what
  * max_pool2d_gradient gives for `pool`, made for filters_at_once of an image at a time and not kept: scratch has as many planes
  * of dy, and the gradient's own scratch, before the part of the image. */
+
+/* weight_gradient_windows: the same, by 3 x 3 taps, of dy that is max_pool2d_gradient's for `pool`, by windows of 2 x 2 side by
+ * side; dy is not read. Lanes are windows. A tile is as for weight_gradient_dots. Scratch, in floats: (channels * taps + 1)
+ * filter_block 16; RN_WINDOW_LINES and the lines of a vector of windows, as for convolve_pooled; the image and RN_PANEL, where
+ * padded. */
+enum { RN_WINDOW_LINES = 8192 };
 
 /* sum_splits: dweight[g filters + m, k] = sum_s partial[s, g, k, m], k < rows, in the order of s; dbias (NULL: none) from row
  * `rows`. Swapped: dweight[g, k, m], and no dbias. A tile is RN_SUM_BLOCK^2 elements of a group. Scratch: RN_SUM_BLOCK^2 floats.
