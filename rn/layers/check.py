@@ -158,9 +158,9 @@ def window_output(
     reach = [dilation[i] * (kernel[i] - 1) + 1 for i in range(2)]
     if padded[0] < reach[0] or padded[1] < reach[1]:
         channels_last = size[1] in (1, 3, 4) and size[0] > size[1]
-        hint = "" if channels_last or any(map(any, padding)) else f'; use a smaller {what} or padding="same"'
+        hint = "" if any(map(any, padding)) else f'; use a smaller {what} or padding="same"'
         hint += "; shapes are (channels, height, width)"
-        hint += f", as in ({size[1]}, {size[0]}, {size[0]})" if channels_last else ""
+        hint += f": if {size[1]} are the channels, ({size[1]}, height, {size[0]})" if channels_last else ""
         raise ShapeError(
             f"layer {layer!r}: a {what} that spans {reach[0]}x{reach[1]} is larger than its input of "
             f"{padded[0]}x{padded[1]}{hint}"

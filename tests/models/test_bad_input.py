@@ -96,7 +96,7 @@ def test_channel_axis_is_missing() -> None:
 
 def test_channels_last_are_named_where_no_kernel_fits() -> None:
     for layer, shape in ((Conv2D(4, 3), (28, 28, 1)), (MaxPool2D(4), (32, 32, 3))):
-        with pytest.raises(ShapeError, match=f"height, width., as in .{shape[2]}, {shape[0]}, {shape[0]}.$"):
+        with pytest.raises(ShapeError, match=rf"if {shape[2]} are the channels, .{shape[2]}, height, {shape[1]}.$"):
             rn.Sequencial([layer], input_shape=shape)
 
 
