@@ -288,21 +288,31 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
 cdef rn_convolve_args *record_windows(Plan plan, const rn_convolve_args *wanted, double flops, double bytes) except NULL:
     """Record a convolution that is pooled in registers, cut into blocks of rows of windows; the caller links the pointers."""
     cdef rn_window w = wanted.window
-    cdef Py_ssize_t images = wanted.images * wanted.groups, lines = RN_LINES(w.tap_columns) * (w.tap_rows + 1)
-    cdef Py_ssize_t row = wanted.channels * (wanted.pool.w + w.tap_columns - 1), windows = wanted.pool.oh
+    cdef Py_ssize_t images = wanted.images * wanted.groups, windows = wanted.pool.oh
     cdef double image_flops = flops / max(images, 1)
     cdef Py_ssize_t blocks = <Py_ssize_t> min(<double> divide_up(WANTED_TILES, max(images, 1)), image_flops / TILE_FLOPS)
     if w.padded:
-        blocks = max(blocks, row * (2 * windows + w.tap_rows - 1) // MOST_COPIED)
-    cdef Py_ssize_t block = even_block(windows, blocks, 1), scratch = wanted.channels * lines * RN_PANEL // 2
+        blocks = max(blocks, copied_windows(wanted.channels, &w, windows, wanted.pool.ow) // MOST_COPIED)
+    cdef Py_ssize_t block = even_block(windows, blocks, 1), scratch = window_lines(wanted.channels, &w)
     if w.padded:
-        scratch += row * (2 * block + w.tap_rows - 1) + RN_PANEL
+        scratch += copied_windows(wanted.channels, &w, block, wanted.pool.ow)
     cdef rn_convolve_args *a = <rn_convolve_args *> plan.record(
         "conv2d_direct_windows_pooled", KERNELS.convolve_pooled, sizeof(rn_convolve_args), images * divide_up(windows, block),
         scratch * sizeof(float), flops, bytes)
     a[0] = wanted[0]
     a.block, a.blocks = block, divide_up(windows, block)
     return a
+
+
+cdef Py_ssize_t window_lines(Py_ssize_t channels, const rn_window *w):
+    """The floats of the lines of a vector of windows, on vectors of any length."""
+    return channels * (w.tap_rows + 1) * RN_LINES(w.tap_columns) * RN_PANEL // 2
+
+
+cdef Py_ssize_t copied_windows(Py_ssize_t channels, const rn_window *w, Py_ssize_t rows, Py_ssize_t columns):
+    """The floats of a padded image's part for windows of 2 x 2, and of two vectors behind it, which are read."""
+    cdef Py_ssize_t high = reach(2 * rows, w.stride_y, w.tap_rows, w.tap_step_y)
+    return channels * high * reach(2 * columns, w.stride_x, w.tap_columns, w.tap_step_x) + RN_PANEL
 
 
 cdef Slot packed_filters(Plan plan, Slot weight, rn_pack_filters_args wanted, Py_ssize_t groups):
@@ -442,9 +452,9 @@ def conv2d_max_pool(
         pool_padding=((0, 0), (0, 0))) -> None:
     """Record ``conv2d``, with the activation ReLU or none, and ``max_pool2d`` of its output, which is never whole in memory.
 
-    The same bits as one after the other give. ``pooled`` and ``taps`` are the results of ``max_pool2d``, taps being those with
-    ``relu`` where that is given; the pool's options are named so, the others are those of ``conv2d``. Raises ``OptionError``
-    where ``pools_at_once`` says no, else as the two do.
+    The same bits as one after the other give, of finite weights. ``pooled`` and ``taps`` are the results of ``max_pool2d``,
+    taps being those with ``relu`` where that is given; the pool's options are named so, the others are those of ``conv2d``.
+    Raises ``OptionError`` where ``pools_at_once`` says no, else as the two do.
     """
     cdef _Convolution conv = _Convolution(x, weight, None, stride, padding, dilation, groups)
     if not puts_pooled(conv, pool_size, pool_stride, pool_padding):

@@ -104,9 +104,9 @@ def conv2d_weight_gradient_pooled(
     """Record ``max_pool2d_gradient`` and ``conv2d_weight_gradient`` of a convolution that only max pooling reads, in one pass.
 
     The gradient by the convolution's output is never whole in memory. The same bits as one after the other give, but where
-    windows lie in the lanes (`sums_windows`), which sum in another order. ``taps`` and ``dpooled``, the gradient by what was
-    pooled, are as for ``max_pool2d_gradient``; the pool's options are named so, the others are the convolution's. Raises
-    ``OptionError`` where ``takes_taps`` says no, else as the two do.
+    windows lie in the lanes (`sums_windows`), which sum in another order and leave out pixels that no window reaches. ``taps``
+    and ``dpooled``, the gradient by what was pooled, are as for ``max_pool2d_gradient``; the pool's options are named so, the
+    others are the convolution's. Raises ``OptionError`` where ``takes_taps`` says no, else as the two do.
     """
     cdef _Convolution conv = _Convolution(x, dweight, None, stride, padding, dilation, groups)
     if not spreads_taps(conv):
@@ -120,8 +120,9 @@ def conv2d_weight_gradient_pooled(
 
 cdef bint sums_windows(_Convolution conv, const rn_pool_args *pool):
     """Whether windows of the pool lie in the lanes, and no gradient by the convolution's output is made at all."""
-    return (pool.kh == pool.kw == pool.sh == pool.sw == 2 and pool.top == pool.left == 0
-            and conv.kernel[0] == conv.kernel[1] == 3 and fits_windows(conv))
+    cdef bint halves = pool.kh == pool.kw == pool.sh == pool.sw == 2 and pool.top == pool.left == 0
+    cdef bint inside = 2 * pool.oh <= conv.grid[0] and 2 * pool.ow <= conv.grid[1]
+    return halves and inside and conv.kernel[0] == conv.kernel[1] == 3 and fits_windows(conv)
 
 
 cdef void check_weight_gradient(Slot dweight, Slot dbias, tuple read) except *:
@@ -169,10 +170,9 @@ cdef void record_weight_gradient(Plan plan, _Convolution conv, Slot x, Slot dy, 
     if pool != NULL and sums_windows(conv, pool):
         kind = "_windows"
         kernel = KERNELS.weight_gradient_windows
-        scratch = 16 * (rows + 1) * a.filter_block + RN_WINDOW_LINES
-        scratch += a.channels * (w.tap_rows + 1) * RN_LINES(w.tap_columns) * RN_PANEL // 2
+        scratch = 16 * (rows + 1) * a.filter_block + max(RN_WINDOW_LINES, window_lines(a.channels, w))
         if w.padded:
-            scratch += a.channels * (2 * pool.oh + w.tap_rows) * (2 * pool.ow + w.tap_columns) + RN_PANEL
+            scratch += copied_windows(a.channels, w, pool.oh, pool.ow)
     elif pool != NULL:
         kind = "_pooled"
         a.filters_at_once = min(a.filter_block, max(SPREAD_AT_ONCE // (RN_DOT_FILTERS * positions), 1) * RN_DOT_FILTERS)

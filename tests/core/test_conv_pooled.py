@@ -27,6 +27,8 @@ CASES: list[tuple[Any, ...]] = [
     ((2, 1, 20, 20), 5, 3, {}, (18, 18), (18, 18), NONE),
     ((4, 1, 17, 18), 3, 3, {}, (2, 2), (2, 2), NONE),
     ((3, 4, 21, 18), 7, 3, {}, (2, 2), (2, 2), NONE),
+    ((3, 1, 29, 29), 8, 3, {}, (2, 2), (2, 2), ((0, 1), (0, 1))),
+    ((3, 1, 14, 12), 8, 3, {}, (2, 2), (2, 2), NONE),
     ((2, 2, 19, 16), 6, 3, {"padding": EVEN, "groups": 2}, (2, 2), (2, 2), NONE),
     ((1, 1, 100, 140), 10, 3, {"padding": ((2, 0), (0, 2))}, (2, 2), (2, 2), NONE),
 ]
@@ -81,8 +83,13 @@ def gradients(case: tuple[Any, ...], *, bias: bool = True) -> dict[str, np.ndarr
 def sums_windows(case: tuple[Any, ...]) -> bool:
     """Return whether windows lie in the lanes, and are summed in an order of their own."""
     shape, _, kernel, options, *window = case
-    plain = {"stride", "dilation"}.isdisjoint(options)
-    return plain and kernel == 3 and tuple(window) == HALVES and shape[1] // options.get("groups", 1) <= 4
+    return kernel == 3 and fits_windows(shape, kernel, options, window)
+
+
+def fits_windows(shape: Any, kernel: int, options: dict[str, Any], window: list[Any]) -> bool:
+    """Return whether windows may lie in the lanes: of few channels, and rows that are no shorter than a vector."""
+    plain = {"stride", "dilation"}.isdisjoint(options) and tuple(window) == HALVES
+    return plain and shape[1] // options.get("groups", 1) <= 4 and grid_of(shape, kernel, options)[1] >= 16
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -148,6 +155,9 @@ POOLED: list[tuple[Any, ...]] = [
     ((2, 20, 19, 18), 24, 5, {"padding": ((2, 2), (2, 2))}, *HALVES),
     ((1, 16, 37, 16), 32, 5, {"padding": NONE}, *HALVES),
     ((3, 1, 28, 28), 24, 3, {}, *HALVES),
+    ((3, 1, 14, 14), 5, 3, {}, *HALVES),
+    ((2, 3, 40, 40), 9, 3, {"stride": (2, 2)}, *HALVES),
+    ((2, 6, 21, 40), 7, 4, {"padding": ((2, 1), (1, 2))}, *HALVES),
     ((2, 1, 300, 290), 7, 3, {}, *HALVES),
     ((1, 3, 224, 224), 16, 3, {"padding": EVEN}, *HALVES),
     ((3, 2, 17, 19), 14, 3, {"padding": ((1, 0), (0, 1)), "groups": 2}, *HALVES),
@@ -158,6 +168,12 @@ POOLED: list[tuple[Any, ...]] = [
     ((2, 3, 21, 40), 9, 3, {"stride": (1, 2)}, (2, 3), (1, 2), ((0, 1), (1, 1))),
     ((2, 4, 18, 18), 8, 3, {"groups": 2, "dilation": (2, 1)}, (9, 9), (9, 9), NONE),
 ]
+
+
+def shape_and_window(case: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the parts of a case that the form follows from, besides Winograd's."""
+    shape, _, kernel, options, *window = case
+    return shape, kernel, options, window
 
 
 def pooled_forward(case: tuple[Any, ...], relu: bool) -> dict[str, np.ndarray]:
@@ -184,7 +200,8 @@ def pooled_forward(case: tuple[Any, ...], relu: bool) -> dict[str, np.ndarray]:
     _core.conv2d(bench.plan, a, weight, y, activation="relu" if relu else "linear", **options)
     _core.max_pool2d(bench.plan, y, slots["two"], taps=slots["two_taps"], relu=relu, **window)
     bench.run()
-    return {"y": bench.get(y)} | {name: bench.get(slots[name]).view(np.int32) for name in names}
+    kernels = np.array([kernel for _, _, kernel, *_ in bench.plan.listing()])
+    return {"y": bench.get(y), "kernels": kernels} | {name: bench.get(slots[name]).view(np.int32) for name in names}
 
 
 @pytest.mark.parametrize("relu", [True, False])
@@ -195,6 +212,9 @@ def test_pooling_at_once_gives_the_bits_of_two_passes(case: tuple[Any, ...], rel
     np.testing.assert_array_equal(got["one"], got["alone"])
     np.testing.assert_array_equal(got["one_taps"], got["two_taps"])
     assert np.isnan(got["y"]).any()
+    form = next(name for name in got["kernels"] if name.endswith("_pooled"))
+    assert ("windows" in form) == fits_windows(*shape_and_window(case))
+    assert ("windows" in form) + ("pixels" in form) + ("winograd" in form) == 1
     assert len(np.unique(got["one_taps"])) >= 4
     expected = reference.max_pool2d(got["y"], *case[-3:])
     np.testing.assert_array_equal(got["one"].view(np.float32), expected)

@@ -31,15 +31,23 @@ def test_pooling_applies_the_slope_of_the_relu_before(pool: tuple[int, int | Non
 
 
 @pytest.mark.parametrize(
-    ("before", "kernels"),
+    ("side", "before", "kernels", "form"),
     [
-        ([], {"conv2d_weight_gradient_windows"}),
-        ([Conv2D(3, 1)], {"max_pool2d_gradient", "conv2d_weight_gradient_dots", "conv2d_input_gradient_direct_pixels"}),
+        (18, [], {"conv2d_weight_gradient_windows"}, "windows"),
+        (8, [], {"conv2d_weight_gradient_pooled"}, "pixels"),
+        (
+            8,
+            [Conv2D(3, 1)],
+            {"max_pool2d_gradient", "conv2d_weight_gradient_dots", "conv2d_input_gradient_direct_pixels"},
+            "pixels",
+        ),
     ],
 )
-def test_convolution_relu_and_pooling_are_one_pass_and_their_slopes_too(before: list[Any], kernels: set[str]):
+def test_convolution_relu_and_pooling_are_one_pass_and_their_slopes_too(
+    side: int, before: list[Any], kernels: set[str], form: str
+):
     layers = [*before, Conv2D(3, 3, "relu"), MaxPool2D(2), Flatten(), Dense(2, "softmax")]
-    model = rn.Sequencial(layers, input_shape=(1, 18, 18), seed=0)
+    model = rn.Sequencial(layers, input_shape=(1, side, side), seed=0)
     model.compile("sgd", "cross_entropy")
     with model._lend("train", 4, classes=True) as bound:
         calls = [(phase, layer, kernel) for phase, layer, kernel, *_ in bound.plan.listing()]
@@ -48,6 +56,6 @@ def test_convolution_relu_and_pooling_are_one_pass_and_their_slopes_too(before: 
     assert "activate_gradient" not in backward
     assert ("max_pool2d_gradient" in backward) == bool(before)
     forward = {kernel for phase, _, kernel in calls if phase == "forward"}
-    assert "conv2d_direct_windows_pooled" in forward
+    assert f"conv2d_direct_{form}_pooled" in forward
     assert "max_pool2d" not in forward
     assert not before or ("backward", "max_pool2d_1", "max_pool2d_gradient") in calls

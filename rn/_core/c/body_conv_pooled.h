@@ -1,5 +1,3 @@
-#include "pool_windows.h"
-
 /* A direct convolution of few products whose outputs are pooled, by windows of 2 x 2 side by side, before they leave the
  * registers: written aside, packed and pooled they would take longer than their sums.
  *
@@ -7,7 +5,7 @@
  *
  * Lanes are windows, as pool_windows.h packs them.
  *
- * Registers: filters * 4 sums, 4 lines (AVX-512) or one, weights: 6 * 4 + 4 + 1 = 29 of 32, 3 * 4 + 1 + 3 = 16 of 16. */
+ * Registers: 6 * 4 sums, 6 weights and a line, 31 of 32 (AVX-512), or 3 * 4 + 3 + 1, 16 of 16. */
 
 enum { WINDOW_FILTERS = VL == 16 ? 6 : 3 };
 

@@ -76,11 +76,11 @@ KERNEL(weight_gradient_windows) {
     const ptrdiff_t planes = a->images * a->groups * a->channels, windows = a->pool.oh * a->pool.ow;
     const ptrdiff_t channel_lines = (w->tap_rows + 1) * RN_LINES(w->tap_columns) * VL;
 
-    float *total = scratch;                                             /* [rows and one, filters] of VL */
-    float *line = total + (rows + 1) * filters * VL;                    /* of `at_once` vectors */
-    float *copy = line + RN_WINDOW_LINES + a->channels * channel_lines; /* the padded image */
-    const ptrdiff_t at_once = RN_WINDOW_LINES / (a->channels * channel_lines) + 1;
-    slope_tile t = {.total_row = filters * VL, .plane = windows, .vector = a->channels * channel_lines};
+    float *total = scratch;                          /* [rows and one, filters] of VL */
+    float *line = total + (rows + 1) * filters * VL; /* of `at_once` vectors */
+    const ptrdiff_t vector = a->channels * channel_lines, at_once = vector < RN_WINDOW_LINES ? RN_WINDOW_LINES / vector : 1;
+    float *copy = line + at_once * vector; /* the padded image */
+    slope_tile t = {.total_row = filters * VL, .plane = windows, .vector = vector};
     for (ptrdiff_t i = 0; i < (rows + 1) * t.total_row; i += VL) vf_store(total + i, vf_zero());
 
     for (ptrdiff_t image = a->images * split / a->splits; image < end; image++) {

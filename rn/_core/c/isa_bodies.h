@@ -23,6 +23,7 @@ RN_KERNELS(X)
 #include "body_reduce.h"
 #include "body_columns.h"
 #include "body_conv.h"
+#include "pool_windows.h"
 #include "body_conv_pooled.h"
 #include "body_conv_filters.h"
 #include "body_weight_gradient.h"

@@ -1,7 +1,8 @@
 /* Windows of 2 x 2, side by side, in the lanes: the pixels that a convolution's taps read for them.
  *
  * Tap (i, j) of cell (dy, dx) reads line (i + dy, j + dx): row i + dy of the image from the window's first on, every second pixel
- * from column j + dx on. So the four cells share lines, of which there are (tap_rows + 1) (tap_columns + 1) a channel. */
+ * from column j + dx on. So the four cells share lines: tap_rows + 1 rows of tap_columns + 1 a channel, packed in pairs. Up to
+ * two vectors behind the last pixel are read, which `open` allows and a copy has room for. */
 
 enum { CELLS = 4 };
 

@@ -564,8 +564,8 @@ typedef struct {
 
 /* weight_gradient_windows: the same, by 3 x 3 taps, of dy that is max_pool2d_gradient's for `pool`, by windows of 2 x 2 side by
  * side; dy is not read. Lanes are windows. A tile is as for weight_gradient_dots. Scratch, in floats: (channels * taps + 1)
- * filter_block 16; RN_WINDOW_LINES and the lines of a vector of windows, as for convolve_pooled; the image and RN_PANEL, where
- * padded. */
+ * filter_block 16; RN_WINDOW_LINES, or the lines of a vector of windows where they are more, as for convolve_pooled; the image
+ * and RN_PANEL, where padded. */
 enum { RN_WINDOW_LINES = 8192 };
 
 /* sum_splits: dweight[g filters + m, k] = sum_s partial[s, g, k, m], k < rows, in the order of s; dbias (NULL: none) from row
