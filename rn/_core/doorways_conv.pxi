@@ -226,6 +226,12 @@ cdef bint is_in_place(_Convolution conv):
     return is_one_row(conv) and conv.grid[0] * conv.grid[1] <= LONGEST_IN_PLACE
 
 
+cdef Py_ssize_t blocks_of_image(Py_ssize_t images, double flops):
+    """How many blocks an image is cut into, of so many images: for enough tiles, none of which has too little to do; or 0."""
+    cdef Py_ssize_t tiles = max(images, 1)
+    return <Py_ssize_t> min(<double> divide_up(WANTED_TILES, tiles), flops / tiles / TILE_FLOPS)
+
+
 cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const rn_convolve_args *wanted, double flops,
                                        double bytes) except NULL:
     """Record a direct convolution of the sizes in `wanted`, cut into blocks; the caller links the pointers."""
@@ -246,9 +252,7 @@ cdef rn_convolve_args *record_convolve(Plan plan, str name, ConvForm form, const
     # Few blocks: the offsets of taps, and the weights where they are packed, are made for each.
     cdef Py_ssize_t copied_channels = min(a.channels, (KC - 1) // max(taps, 1) + 2)
     cdef Py_ssize_t copied_width = reach(w.grid_width, w.stride_x, w.tap_columns, w.tap_step_x)
-    cdef Py_ssize_t image_tiles = max(a.images * a.groups, 1)
-    cdef double image_flops = flops / image_tiles
-    cdef Py_ssize_t blocks = <Py_ssize_t> min(<double> divide_up(WANTED_TILES, image_tiles), image_flops / TILE_FLOPS)
+    cdef Py_ssize_t blocks = blocks_of_image(a.images * a.groups, flops)
     blocks = max(blocks, divide_up(positions, 4096))
     if filters_in_lanes:
         blocks = max(blocks, a.channels * w.height * w.width // MOST_COPIED)
@@ -289,8 +293,7 @@ cdef rn_convolve_args *record_windows(Plan plan, const rn_convolve_args *wanted,
     """Record a convolution that is pooled in registers, cut into blocks of rows of windows; the caller links the pointers."""
     cdef rn_window w = wanted.window
     cdef Py_ssize_t images = wanted.images * wanted.groups, windows = wanted.pool.oh
-    cdef double image_flops = flops / max(images, 1)
-    cdef Py_ssize_t blocks = <Py_ssize_t> min(<double> divide_up(WANTED_TILES, max(images, 1)), image_flops / TILE_FLOPS)
+    cdef Py_ssize_t blocks = blocks_of_image(images, flops)
     if w.padded:
         blocks = max(blocks, copied_windows(wanted.channels, &w, windows, wanted.pool.ow) // MOST_COPIED)
     cdef Py_ssize_t block = even_block(windows, blocks, 1), scratch = window_lines(wanted.channels, &w)
