@@ -14,7 +14,8 @@ from rn.layers import Conv2D, Dense, Flatten, MaxPool2D
 
 def train(seconds: float) -> None:
     """Train a small convolutional net for so long, five steps at least."""
-    layers = [Conv2D(8, 3, activation="relu"), MaxPool2D(2), Flatten(), Dense(64, activation="relu"), Dense(10)]
+    convolutions = [Conv2D(8, 3, activation="relu"), Conv2D(8, 3, activation="relu"), MaxPool2D(2)]
+    layers = [*convolutions, Flatten(), Dense(64, activation="relu"), Dense(10)]
     model = rn.Sequencial(layers, input_shape=(1, 28, 28), seed=0)
     model.compile("adam", "mse")
     rng = np.random.default_rng(0)
