@@ -38,7 +38,7 @@ def prepare(work: Work) -> Calls:
 
 
 class Kernel:
-    """A plan of one kernel call over arrays; calling it runs the plan and gives the result."""
+    """A plan of one kernel call over arrays."""
 
     def __init__(self, result: tuple[int, ...], *inputs: np.ndarray[Any, Any]) -> None:
         self.plan = _core.Plan(1)
@@ -46,18 +46,13 @@ class Kernel:
         self.slots = [slot for slot, _ in self.inputs]
         self.result = self.plan.kept(result)
 
-    def ready(self) -> Kernel:
-        """Seal the plan and fill its inputs."""
+    def ready(self) -> Call:
+        """Seal the plan, fill its inputs, and return a call that runs it and gives the result, as light as a peer's."""
         self.plan.seal()
         for slot, array in self.inputs:
             np.asarray(self.plan.array(slot))[...] = array
-        self.value = self.plan.array(self.result)
-        self.run = self.plan.run
-        return self
-
-    def __call__(self) -> object:
-        self.run()
-        return self.value
+        run, value = self.plan.run, self.plan.array(self.result)
+        return lambda: run() or value
 
 
 def gemm(work: Gemm) -> Call:

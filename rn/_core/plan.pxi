@@ -439,8 +439,6 @@ cdef class Plan:
         self.sealed = True
 
     cdef void _reserve_scratch(self, int threads) except *:
-        if threads <= self.scratch_threads:
-            return
         cdef char *scratch = <char *> allocate(threads * self.scratch_stride)
         rn_aligned_free(self.scratch)
         self.scratch = scratch
@@ -480,15 +478,16 @@ cdef class Plan:
 
     def run(self, str phase="update") -> None:
         """Run the calls once, up to and including ``phase``: ``"forward"``, ``"backward"`` or ``"update"``."""
-        cdef Py_ssize_t end = self.update_end
-        cdef Crew *crew
-        if phase == "forward":
+        cdef Py_ssize_t end
+        if phase == "update":  # first, for most runs name no phase, and the default is this very string
+            end = self.update_end
+        elif phase == "forward":
             end = self.forward_end
         elif phase == "backward":
             end = self.backward_end
-        elif phase != "update":
+        else:
             raise OptionError(f"a plan runs up to 'forward', 'backward' or 'update', not {phase!r}")
-        crew = self._ready(current_threads())
+        cdef Crew *crew = self._ready(current_threads())
         try:
             with nogil:
                 self._replay(self.prepare_end, end, crew)
@@ -616,7 +615,8 @@ cdef class Plan:
             raise StateError("seal() the plan before it runs")
         if rn_watching:
             note_plan(self)
-        self._reserve_scratch(threads)
+        if threads > self.scratch_threads:
+            self._reserve_scratch(threads)
         cdef Crew *crew = muster(max(min(threads, self.most_threads), team))
         if self.prepare_end > 0 and (self.preparations == 0 or self.prepared_version != self.version.count):
             try:
@@ -642,7 +642,8 @@ cdef class Plan:
         """Run these calls; in training without denormals, which momenta and gradients fade into, and not in callbacks."""
         cdef Py_ssize_t i
         cdef unsigned int own = rn_float_control(), control = own | RN_NO_DENORMALS if self.training else own
-        rn_set_float_control(control)
+        if control != own:  # setting it waits for all arithmetic before
+            rn_set_float_control(control)
         for i in range(begin, end):
             if self.calls[i].kernel != NULL:
                 run(&self.calls[i], crew, self.scratch, self.scratch_stride)
@@ -652,7 +653,8 @@ cdef class Plan:
                 own = rn_float_control()  # which it may have changed
                 control = own | RN_NO_DENORMALS if self.training else own
                 rn_set_float_control(control)
-        rn_set_float_control(own)
+        if control != own:
+            rn_set_float_control(own)
         return 0
 
     cdef int _call_back(self, const Call *call) except -1 nogil:
