@@ -4,6 +4,8 @@ cdef extern from "rn.h" nogil:
     enum:
         RN_WINOGRAD_FILTERS
         RN_WINOGRAD_WEIGHTS
+        RN_WINOGRAD_HALF_WEIGHTS
+        RN_WINOGRAD_FEW
         RN_WINOGRAD_MOST_DILATION
 
     Py_ssize_t RN_WINOGRAD_SIDE(Py_ssize_t stride)
@@ -46,6 +48,7 @@ cdef extern from "rn.h" nogil:
         int stride
         int activation
         int pooled
+        int half
         float alpha
 
 # Floats that the transformed pixels and products of a unit should stay below: most of a second cache.
@@ -54,8 +57,10 @@ cdef Py_ssize_t MOST_TRANSFORMED = 163840
 cdef Py_ssize_t MOST_UNIT_TILES = 96
 # Even where they do not stay in the cache, a unit has so many tiles: each unit reads all weights.
 cdef Py_ssize_t WHOLE_UNIT_TILES = 16
-# Units are not cut below so many tiles. Where they are fewer than FEWEST_UNITS, filters are cut, but not into fewer panels.
+# Units are not cut below so many tiles, nor below WHOLE_UNIT_TILES where the weights have so many floats, unless one thread alone
+# would work. Where units are fewer than FEWEST_UNITS, filters are cut, but not into fewer panels.
 cdef Py_ssize_t FEWEST_UNIT_TILES = 6
+cdef Py_ssize_t MANY_WEIGHTS = LARGE_WEIGHTS // 2
 cdef Py_ssize_t FEWEST_UNITS = 8
 cdef Py_ssize_t FEWEST_PANELS = 2
 # At stride 2: units of tiles of dy that an image may be as large as, and tiles of a row, which is never cut.
@@ -177,18 +182,8 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     # Of the gradient the pixels that come in are dy's.
     cdef Py_ssize_t channels = conv.filters if gradient else conv.channels
     cdef Py_ssize_t filters = conv.channels if gradient else conv.filters
-    cdef Py_ssize_t panels = divide_up(filters, RN_WINOGRAD_FILTERS)
-    cdef Slot transformed = plan.tensor((panels * RN_WINOGRAD_FILTERS * RN_WINOGRAD_WEIGHTS * (channels + 1),))
-    cdef double pairs = <double> channels * filters
     cdef bint scattered = gradient and scatters_winograd(conv)
     cdef Py_ssize_t places = places_of(conv)
-    # Of weights that belong to somebody, or were made of such, the transform holds until they are written.
-    if weight.root.owner is not None or weight.root.prepared:
-        with plan.prepare():
-            record_winograd_weights(plan, name, weight, transformed, conv, gradient, scattered)
-    else:
-        record_winograd_weights(plan, name, weight, transformed, conv, gradient, scattered)
-
     cdef rn_winograd_args a
     memset(&a, 0, sizeof(a))
     a.images, a.channels, a.filters = conv.n, channels, filters
@@ -204,6 +199,14 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     a.rows = tiles_along(conv, 0, a.height if scattered else a.out_height)
     a.columns = tiles_along(conv, 1, a.width if scattered else a.out_width)
     a.activation = RN_LINEAR
+    a.half = not scattered and takes_half_weights(&a)
+    # Of weights that belong to somebody, or were made of such, the transform holds until they are written.
+    cdef Slot transformed
+    if weight.root.owner is not None or weight.root.prepared:
+        with plan.prepare():
+            transformed = record_winograd_weights(plan, name, weight, conv, gradient, scattered, a.half)
+    else:
+        transformed = record_winograd_weights(plan, name, weight, conv, gradient, scattered, a.half)
 
     cut_winograd(&a, places, conv.flops(), scattered)
     cdef Py_ssize_t lanes = whole_lanes(channels)
@@ -212,34 +215,47 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     cdef Py_ssize_t scratch = 16 * RN_WINOGRAD_SIDE(a.stride) * RN_WINOGRAD_ROW(a.columns, a.taps, a.stride, a.dilation_x)
     scratch += places * (unit_tiles * lanes + 16 + unit_tiles * (RN_PANEL if NARROW else RN_PAIR) + 16)
     cdef double flops = conv.flops(), bytes = conv.bytes()
+    bytes += 4.0 * (RN_WINOGRAD_HALF_WEIGHTS if a.half else RN_WINOGRAD_WEIGHTS) * channels * filters
     if pooled is not None:
         flops += 4.0 * pooled.size
         bytes -= 4.0 * (conv.outputs() - results)
+    cdef str form = "_winograd_scattered" if scattered else "_winograd_half" if a.half else "_winograd"
     cdef rn_winograd_args *call = <rn_winograd_args *> plan.record(
-        name + ("_winograd_scattered" if scattered else "_winograd" if pooled is None else "_winograd_pooled"),
-        KERNELS.winograd_scattered if scattered else KERNELS.winograd, sizeof(rn_winograd_args),
-        units * divide_up(filters, a.filter_block), scratch * sizeof(float), flops, bytes + 4.0 * RN_WINOGRAD_WEIGHTS * pairs)
+        name + form + ("" if pooled is None else "_pooled"), KERNELS.winograd_scattered if scattered else KERNELS.winograd,
+        sizeof(rn_winograd_args), units * divide_up(filters, a.filter_block), scratch * sizeof(float), flops, bytes)
     call[0] = a
     plan.link(&call.transformed, transformed, READ)
     return call
 
 
-cdef void record_winograd_weights(Plan plan, str name, Slot weight, Slot transformed, _Convolution conv, bint gradient,
-                                  bint scattered) except *:
-    """Record the transform of the weights; those of the gradient by tiles of dx go from the last tap to the first."""
+cdef bint takes_half_weights(const rn_winograd_args *a):
+    """Whether the weights stay G w, half transformed: for few tiles, where whole ones fill most of a second cache and take longer
+    to come than to use. The bits are the same. It takes the registers of vectors of 16."""
+    return (not NARROW and a.taps == 3 and a.stride == 1 and a.images * a.rows * a.columns <= RN_WINOGRAD_FEW
+            and a.channels * a.filters * RN_WINOGRAD_WEIGHTS >= LARGE_WEIGHTS)
+
+
+cdef Slot record_winograd_weights(Plan plan, str name, Slot weight, _Convolution conv, bint gradient, bint scattered, bint half):
+    """Record the transform of the weights, or half of it, and return where they then are; those of the gradient by tiles of dx go
+    from the last tap to the first."""
     cdef Py_ssize_t channels = conv.filters if gradient else conv.channels
     cdef Py_ssize_t filters = conv.channels if gradient else conv.filters
-    cdef Py_ssize_t taps = conv.kernel[0] * conv.kernel[0]
+    cdef Py_ssize_t taps = conv.kernel[0] * conv.kernel[0], panels = divide_up(filters, RN_WINOGRAD_FILTERS)
+    cdef Py_ssize_t each = RN_WINOGRAD_HALF_WEIGHTS * channels if half else RN_WINOGRAD_WEIGHTS * (channels + 1)
+    cdef Slot transformed = plan.tensor((panels * RN_WINOGRAD_FILTERS * each,))
     cdef double pairs = <double> channels * filters
     cdef rn_winograd_weights_args *w = <rn_winograd_weights_args *> plan.record(
-        name + "_winograd_weights", KERNELS.winograd_weights, sizeof(rn_winograd_weights_args),
-        divide_up(filters, RN_WINOGRAD_FILTERS), 0, 200.0 * pairs, 4.0 * (taps + RN_WINOGRAD_WEIGHTS) * pairs)
+        name + ("_winograd_half_weights" if half else "_winograd_weights"),
+        KERNELS.winograd_half_weights if half else KERNELS.winograd_weights, sizeof(rn_winograd_weights_args), panels, 0,
+        (60.0 if half else 200.0) * pairs,
+        4.0 * (taps + (RN_WINOGRAD_HALF_WEIGHTS if half else RN_WINOGRAD_WEIGHTS)) * pairs)
     w.filters, w.channels, w.taps, w.stride = filters, channels, conv.kernel[0], conv.stride[0]
     w.flipped = gradient and not scattered
     w.filter_step = taps if gradient else taps * channels
     w.channel_step = taps * filters if gradient else taps
     plan.link(&w.weight, weight, READ)
     plan.link(&w.transformed, transformed, WRITE)
+    return transformed
 
 
 cdef Py_ssize_t tiles_in_unit(Py_ssize_t channels, Py_ssize_t places):
@@ -251,19 +267,23 @@ cdef void cut_winograd(rn_winograd_args *a, Py_ssize_t places, double flops, bin
 
     A unit has as many tiles as stay in the cache together, of several small images, or some rows of a large one. So that there
     is work for several threads, few images are cut into more rows, unless units are to be ``whole_images``, and then by filters:
-    each unit reads all weights, and each block of filters transforms the unit's pixels anew.
+    each unit reads all weights, so that units stay larger where these are many, and each block of filters transforms the unit's
+    pixels anew.
     """
     cdef Py_ssize_t image = a.rows * a.columns, most = tiles_in_unit(a.channels, places)
     cdef Py_ssize_t wanted = <Py_ssize_t> ceil(max(1.0, min(<double> WANTED_TILES, flops / (4.0 * TILE_FLOPS))))
-    cdef Py_ssize_t parts = max(divide_up(image, most), min(divide_up(wanted, max(a.images, 1)), image // FEWEST_UNIT_TILES))
+    cdef Py_ssize_t panels = divide_up(a.filters, RN_WINOGRAD_FILTERS), fewest = FEWEST_UNIT_TILES
+    cdef bint shared = a.images > 1 or panels >= 2 * FEWEST_PANELS or image >= 2 * WHOLE_UNIT_TILES
+    if shared and a.channels * a.filters * RN_WINOGRAD_WEIGHTS >= MANY_WEIGHTS:
+        fewest = WHOLE_UNIT_TILES
+    cdef Py_ssize_t parts = max(divide_up(image, most), min(divide_up(wanted, max(a.images, 1)), image // fewest))
     if whole_images:
         parts = 1
     a.unit_rows = divide_up(a.rows, max(1, min(a.rows, parts)))
     a.unit_images = 1
     if a.unit_rows == a.rows:
-        a.unit_images = max(a.images // wanted, divide_up(FEWEST_UNIT_TILES, image))
+        a.unit_images = max(a.images // wanted, divide_up(fewest, image))
         a.unit_images = max(1, min(a.images, min(most // image, a.unit_images)))
     cdef Py_ssize_t units = divide_up(a.images, a.unit_images) * divide_up(a.rows, a.unit_rows)
-    cdef Py_ssize_t panels = divide_up(a.filters, RN_WINOGRAD_FILTERS)
     cdef Py_ssize_t blocks = min(divide_up(min(wanted, FEWEST_UNITS), max(units, 1)), panels // FEWEST_PANELS)
     a.filter_block = divide_up(panels, max(blocks, 1)) * RN_WINOGRAD_FILTERS

@@ -152,6 +152,8 @@ POOLED: list[tuple[Any, ...]] = [
     ((5, 16, 8, 8), 40, 3, {"padding": EVEN}, *HALVES),
     ((1, 64, 21, 30), 17, 3, {"padding": EVEN}, *HALVES),
     ((2, 12, 70, 34), 33, 3, {"padding": EVEN}, *HALVES),
+    ((1, 128, 8, 8), 70, 3, {"padding": EVEN}, *HALVES),
+    ((2, 100, 4, 7), 80, 3, {"padding": EVEN}, *HALVES),
     ((2, 20, 19, 18), 24, 5, {"padding": ((2, 2), (2, 2))}, *HALVES),
     ((1, 16, 37, 16), 32, 5, {"padding": NONE}, *HALVES),
     ((3, 1, 28, 28), 24, 3, {}, *HALVES),

@@ -24,10 +24,15 @@ class Case(NamedTuple):
     dilation: tuple[int, int] = (1, 1)
     scattered: bool = False  # whether the gradient by input goes by tiles of dy, which are fewer than those of dx
     stride: int = 1
+    half: bool = False  # whether the weights of so few tiles stay half transformed, on vectors of 16
 
     @property
     def window(self) -> dict[str, Any]:
         return {"padding": self.padding, "dilation": self.dilation, "stride": (self.stride, self.stride)}
+
+    def form(self) -> str:
+        """What the profiler's names say of it, but for tiles of dy."""
+        return "winograd_half" if self.half and _core.instruction_set() == "avx512" else "winograd"
 
 
 # Ordinary and odd sizes, channels that fill no vector, more channels than a chain, dilations that divide no image;
@@ -58,6 +63,12 @@ CASES = [
     Case((3, 78, 15, 15), 64, WIDE, scattered=True, stride=2),
     Case((1, 144, 16, 8), 64, ((0, 1), (1, 0)), scattered=True, stride=2),
     Case((2, 64, 16, 32), 400, SAME, scattered=True, stride=2),
+    Case((1, 128, 8, 8), 70, SAME, half=True),
+    Case((1, 270, 4, 4), 40, SAME, half=True),
+    Case((2, 96, 4, 4), 130, SAME, half=True),
+    Case((4, 100, 4, 3), 80, SAME, half=True),
+    Case((1, 97, 12, 4), 81, SAME, half=True),
+    Case((1, 64, 8, 8), 128, TWO, dilation=(2, 2), half=True),
     Case((0, 32, 12, 12), 32, SAME),
 ]
 
@@ -133,10 +144,10 @@ def test_every_part_is_within_2e_5_of_the_largest(case, mean):
     window = case.window
     x, weight, bias, dy = inputs(case, mean)
     y, kernels = forward(x, weight, bias, **window)
-    assert "conv2d_winograd" in kernels
+    assert f"conv2d_{case.form()}" in kernels
     near(y, reference.conv2d(x, weight, bias=bias, **window)[0])
     dx, kernels = by_input(dy, weight, x, **window)
-    assert ("conv2d_input_gradient_winograd" + ("_scattered" if case.scattered else "")) in kernels
+    assert f"conv2d_input_gradient_{case.form()}{'_scattered' if case.scattered else ''}" in kernels
     near(dx, reference.conv2d_input_gradient(dy, weight, x.shape, **window)[0])
     dweight, dbias, kernels = by_weights(x, dy, weight, **window)
     assert "conv2d_weight_gradient_winograd" in kernels
@@ -198,7 +209,7 @@ def test_the_same_bits_on_any_number_of_threads_and_in_any_batch(case):
         }
 
     found = with_threads(everything)
-    many = np.concatenate([x, x, x, x, x])
+    many = np.concatenate([x, x, x, x, x])  # more tiles than weights stay half transformed for
     np.testing.assert_array_equal(forward(x[:1], weight, bias, **window)[0], found["y"][:1])
     np.testing.assert_array_equal(forward(many, weight, bias, **window)[0][: len(x)], found["y"])
     np.testing.assert_array_equal(by_input(dy[:1], weight, x[:1], **window)[0], found["dx"][:1])

@@ -31,19 +31,24 @@ static RN_ALWAYS_INLINE void transform_weights(winograd_form f, const vf *w, flo
  * fall on one another in the cache. */
 static inline ptrdiff_t weight_plane(ptrdiff_t channels) { return (channels + 1) * PANEL; }
 
-static RN_ALWAYS_INLINE void transform_filters(winograd_form f, const rn_winograd_weights_args *a, ptrdiff_t tile) {
+/* The taps of channel c and the `lanes` <= VL filters from m on, from the last to the first where flipped. */
+static RN_ALWAYS_INLINE void load_taps(winograd_form f, const rn_winograd_weights_args *a, ptrdiff_t m, ptrdiff_t lanes,
+                                       ptrdiff_t c, vf *w) {
     enum { MOST = WINOGRAD_MOST_TAPS * WINOGRAD_MOST_TAPS };
     const int count = f.taps * f.taps;
+    const float *from = a->weight + m * a->filter_step + c * a->channel_step;
+    vf taps[(MOST + VL - 1) / VL * VL];
+    for (ptrdiff_t k = 0; k < count; k += VL) load_turned_part(from + k, a->filter_step, lanes, least(VL, count - k), taps + k);
+    for (int k = 0; k < count; k++) w[k] = taps[a->flipped ? count - 1 - k : k];
+}
+
+static RN_ALWAYS_INLINE void transform_filters(winograd_form f, const rn_winograd_weights_args *a, ptrdiff_t tile) {
     const ptrdiff_t first = tile * RN_WINOGRAD_FILTERS, end = least(first + RN_WINOGRAD_FILTERS, a->filters);
     for (ptrdiff_t m = first; m < end; m += VL) {
-        const ptrdiff_t lanes = least(VL, end - m), panel = m / PANEL;
-        float *to = a->transformed + panel * RN_WINOGRAD_WEIGHTS * weight_plane(a->channels) + m % PANEL;
+        float *to = a->transformed + m / PANEL * RN_WINOGRAD_WEIGHTS * weight_plane(a->channels) + m % PANEL;
         for (ptrdiff_t c = 0; c < a->channels; c++, to += PANEL) {
-            const float *from = a->weight + m * a->filter_step + c * a->channel_step;
-            vf taps[(MOST + VL - 1) / VL * VL], w[MOST];
-            for (ptrdiff_t k = 0; k < count; k += VL)
-                load_turned_part(from + k, a->filter_step, lanes, least(VL, count - k), taps + k);
-            for (int k = 0; k < count; k++) w[k] = taps[a->flipped ? count - 1 - k : k];
+            vf w[WINOGRAD_MOST_TAPS * WINOGRAD_MOST_TAPS];
+            load_taps(f, a, m, least(VL, end - m), c, w);
             transform_weights(f, w, to, weight_plane(a->channels));
         }
     }
@@ -318,6 +323,8 @@ static inline winograd_unit unit_of(winograd_form f, const rn_winograd_args *a, 
     return u;
 }
 
+static ptrdiff_t multiply_half_places(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t first, ptrdiff_t end);
+
 static RN_ALWAYS_INLINE void winograd_tile(winograd_form f, const rn_winograd_args *a, ptrdiff_t across, ptrdiff_t tile,
                                            float *scratch) {
     const ptrdiff_t row = RN_WINOGRAD_ROW(a->columns, f.taps, f.stride, across);
@@ -326,7 +333,7 @@ static RN_ALWAYS_INLINE void winograd_tile(winograd_form f, const rn_winograd_ar
     const winograd_unit u = unit_of(f, a, tile, stage.at + stage.ring * stage.row * VL);
     transform_all_pixels(f, &stage, &u.block, across, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
     for (ptrdiff_t m = range.first, filters; m < range.end; m += filters) {
-        filters = multiply_places(a, &u, m, range.end);
+        filters = a->half ? multiply_half_places(a, &u, m, range.end) : multiply_places(a, &u, m, range.end);
         if (a->pooled) {
             put_pooled(a, &u, m, filters);
             continue;

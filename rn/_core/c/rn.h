@@ -86,6 +86,7 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(depthwise) \
     X(depthwise_weights) \
     X(winograd_weights) \
+    X(winograd_half_weights) \
     X(winograd) \
     X(winograd_scattered) \
     X(winograd_gradient) \
@@ -488,6 +489,11 @@ typedef struct {
     int flipped, taps, stride;
 } rn_winograd_weights_args;
 
+/* winograd_half_weights: transformed = G w alone, 3 x 3 taps at stride 1, for calls of few tiles, see `half` below:
+ * RN_WINOGRAD_HALF_WEIGHTS channels floats for each filter. 60 FLOPs and 4 (9 + RN_WINOGRAD_HALF_WEIGHTS) bytes a filter and
+ * channel. */
+enum { RN_WINOGRAD_HALF_WEIGHTS = 6 * 3 };
+
 /* winograd: y[n, m] = act(sum over c of x[n, c] * w[m, c] + bias[m]), 3 x 3 or 5 x 5, 3 x 3 also at stride 2, from
  * winograd_weights. x has `top` and `left` zeros before its first row and column, and as many behind as outputs reach for. An
  * image has rows x columns tiles of (7 - taps) x (7 - taps) outputs, multiples of the dilation; a unit is unit_images whole
@@ -501,8 +507,10 @@ typedef struct {
  *
  * Where `pooled`, y is what max_pool2d makes of those outputs by windows of 2 x 2 side by side, and pool_taps, written where not
  * NULL, are its taps, with relu where that is the activation; nothing is dilated, and the activation is one up to
- * RN_LEAKY_RELU. */
-enum { RN_WINOGRAD_MOST_DILATION = 4 };
+ * RN_LEAKY_RELU.
+ *
+ * Where `half`, the weights are those of winograd_half_weights, and no unit has more than RN_WINOGRAD_FEW tiles. */
+enum { RN_WINOGRAD_MOST_DILATION = 4, RN_WINOGRAD_FEW = 4 };
 #define RN_WINOGRAD_SIDE(stride) ((stride) == 2 ? 9 : 6)
 #define RN_WINOGRAD_ROW(columns, taps, stride, dilation) \
     ((stride) * (7 - (taps)) * (columns) + ((taps)-1) * (dilation))
@@ -512,7 +520,7 @@ typedef struct {
     int32_t *pool_taps;
     ptrdiff_t images, channels, filters, height, width, out_height, out_width, top, left;
     ptrdiff_t rows, columns, unit_images, unit_rows, filter_block, dilation_y, dilation_x;
-    int taps, stride, activation, pooled;
+    int taps, stride, activation, pooled, half;
     float alpha;
 } rn_winograd_args;
 
