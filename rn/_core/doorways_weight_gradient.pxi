@@ -143,46 +143,32 @@ cdef void record_weight_gradient(Plan plan, _Convolution conv, Slot x, Slot dy, 
     cdef bint swapped = not dots and takes_swapped(conv, dbias is not None)
     if dots:
         cut_dots(&a, conv.flops(), is_one_row(conv))
-        a.filters_at_once = a.filter_block
     else:
         if swapped:
             a.channels, a.filters = conv.filters, conv.channels
         cut_weight_gradient(&a, conv.flops(), is_one_row(conv))
-
-    cdef rn_window *w = &a.window
-    cdef Py_ssize_t window_taps = w.tap_rows * w.tap_columns, rows = a.channels * window_taps
-    cdef Py_ssize_t wide = reach(a.block_columns, w.stride_x, w.tap_columns, w.tap_step_x)
-    a.by_taps = w.padded and not dots and a.channel_block >= FEWEST_CHANNELS
-    cdef Py_ssize_t pitch = wide if w.padded and not a.by_taps else w.width
-    a.ones = (a.block_rows - 1) * w.stride_y * pitch + (a.block_columns - 1) * w.stride_x + 1
-    cdef Py_ssize_t scratch = 16 * (rows + 1) * a.filter_block if dots else a.ones + RN_KC * RN_WIDE_PANEL
-    if w.padded and not a.by_taps:
-        scratch += a.channel_block * wide * reach(a.block_rows, w.stride_y, w.tap_rows, w.tap_step_y)
-        scratch += RN_PANEL  # the copy writes whole vectors
-    cdef double flops = conv.flops(), bytes = conv.bytes()
-    cdef Py_ssize_t positions = conv.grid[0] * conv.grid[1]
     cdef str kind = "_dots" if dots else "_swapped" if swapped else ""
     cdef rn_kernel kernel = KERNELS.weight_gradient_dots if dots else KERNELS.weight_gradient
+    cdef Py_ssize_t floats, positions = conv.grid[0] * conv.grid[1]
+    cdef double flops = conv.flops(), bytes = conv.bytes()
     if pool != NULL:
         a.pool = pool[0]
         flops += <double> dy.size * pool.kh * pool.kw
         bytes += 4.0 * (2.0 * dy.size - conv.outputs())
     if pool != NULL and sums_windows(conv, pool):
-        kind = "_windows"
-        kernel = KERNELS.weight_gradient_windows
-        scratch = 16 * (rows + 1) * a.filter_block + max(RN_WINDOW_LINES, window_lines(a.channels, w))
-        if w.padded:
-            scratch += copied_windows(a.channels, w, pool.oh, pool.ow)
+        kind, kernel = "_windows", KERNELS.weight_gradient_windows
+        floats = window_gradient_scratch(&a)
     elif pool != NULL:
         kind = "_pooled"
         a.filters_at_once = min(a.filter_block, max(SPREAD_AT_ONCE // (RN_DOT_FILTERS * positions), 1) * RN_DOT_FILTERS)
-        scratch += a.filters_at_once * positions + pool_scratch(pool) // 4
-    cdef Slot partial = plan.tensor((a.splits * a.groups * (rows + 1) * a.filters,))
+        floats = gradient_scratch(&a, dots) + a.filters_at_once * positions + pool_scratch(pool) // 4
+    else:
+        floats = gradient_scratch(&a, dots)
+
+    cdef Slot partial = plan.tensor((a.splits * a.groups * (gradient_rows(&a) + 1) * a.filters,))
     cdef rn_weight_gradient_args *call = <rn_weight_gradient_args *> plan.record(
         "conv2d_weight_gradient" + kind, kernel, sizeof(rn_weight_gradient_args),
-        a.splits * a.groups * a.channel_blocks * a.filter_blocks,
-        RN_ROW_LIST(a.channel_block * window_taps, w.tap_rows, w.tap_columns) * sizeof(ptrdiff_t) + scratch * sizeof(float),
-        flops, bytes + 4.0 * partial.size)
+        a.splits * a.groups * a.channel_blocks * a.filter_blocks, floats * sizeof(float), flops, bytes + 4.0 * partial.size)
     call[0] = a
     plan.link(&call.x, dy if swapped else x, READ)
     if pool == NULL:
@@ -191,9 +177,15 @@ cdef void record_weight_gradient(Plan plan, _Convolution conv, Slot x, Slot dy, 
         plan.link(&call.pool.dy, dy, READ)
         plan.link(&call.pool.taps, taps, READ)
     plan.link(&call.partial, partial, WRITE)
+    record_sum_splits(plan, &a, swapped, partial, dweight, dbias)
 
-    cdef double weights = <double> a.groups * rows * a.filters
+
+cdef void record_sum_splits(Plan plan, const rn_weight_gradient_args *a, bint swapped, Slot partial, Slot dweight,
+                            Slot dbias) except *:
+    """Record the sum of what the splits of the batch left in `partial`."""
+    cdef Py_ssize_t rows = gradient_rows(a)
     cdef Py_ssize_t tiles = a.groups * divide_up(rows + a.with_bias, RN_SUM_BLOCK) * divide_up(a.filters, RN_SUM_BLOCK)
+    cdef double weights = <double> a.groups * rows * a.filters
     cdef rn_sum_splits_args *s = <rn_sum_splits_args *> plan.record(
         "conv2d_sum_splits", KERNELS.sum_splits, sizeof(rn_sum_splits_args), tiles,
         RN_SUM_BLOCK * RN_SUM_BLOCK * sizeof(float), (a.splits - 1) * weights, 4.0 * (a.splits + 1) * weights)
@@ -203,6 +195,35 @@ cdef void record_weight_gradient(Plan plan, _Convolution conv, Slot x, Slot dy, 
     plan.link(&s.dweight, dweight, WRITE)
     if dbias is not None:
         plan.link(&s.dbias, dbias, WRITE)
+
+
+cdef Py_ssize_t gradient_rows(const rn_weight_gradient_args *a):
+    """Taps of channels, each of which has a sum for each filter."""
+    return a.channels * a.window.tap_rows * a.window.tap_columns
+
+
+cdef Py_ssize_t gradient_scratch(const rn_weight_gradient_args *a, bint dots):
+    """The floats that a tile needs: sums of lanes or a panel of dy, the list of its rows, and the copy of padded pixels."""
+    cdef const rn_window *w = &a.window
+    cdef Py_ssize_t taps = w.tap_rows * w.tap_columns
+    cdef Py_ssize_t floats = 16 * (gradient_rows(a) + 1) * a.filter_block if dots else a.ones + RN_KC * RN_WIDE_PANEL
+    floats += RN_ROW_LIST(a.channel_block * taps, w.tap_rows, w.tap_columns) * <Py_ssize_t> (sizeof(ptrdiff_t) // sizeof(float))
+    if w.padded and not a.by_taps:
+        floats += a.channel_block * copied_width(a) * reach(a.block_rows, w.stride_y, w.tap_rows, w.tap_step_y)
+        floats += RN_PANEL  # the copy writes whole vectors
+    return floats
+
+
+cdef Py_ssize_t window_gradient_scratch(const rn_weight_gradient_args *a):
+    """The same where windows lie in the lanes."""
+    cdef const rn_window *w = &a.window
+    cdef Py_ssize_t floats = 16 * (gradient_rows(a) + 1) * a.filter_block + max(RN_WINDOW_LINES, window_lines(a.channels, w))
+    return floats + copied_windows(a.channels, w, a.pool.oh, a.pool.ow) if w.padded else floats
+
+
+cdef Py_ssize_t copied_width(const rn_weight_gradient_args *a):
+    """The pixels of a row that a block of positions reads."""
+    return reach(a.block_columns, a.window.stride_x, a.window.tap_columns, a.window.tap_step_x)
 
 
 cdef bint takes_dots(_Convolution conv):
@@ -255,6 +276,7 @@ cdef void cut_dots(rn_weight_gradient_args *a, double flops, bint one_row):
         wanted = divide_up(wanted, a.groups * a.filter_blocks)
     a.splits = max(1, min(min(a.images, MOST_SPLITS), wanted))
     a.channel_block, a.channel_blocks = a.channels, 1
+    a.filters_at_once = a.filter_block
     a.block_columns = even_block(w.grid_width, divide_up(w.grid_width, LONGEST_DOT), 16)
     cdef Py_ssize_t row = a.channels * w.stride_y * reach(a.block_columns, w.stride_x, w.tap_columns, w.tap_step_x)
     a.block_rows = even_block(w.grid_height, divide_up(row * w.grid_height, MOST_PLANE_COPIED), 1)
@@ -278,3 +300,6 @@ cdef void cut_weight_gradient(rn_weight_gradient_args *a, double flops, bint one
     a.channel_blocks = max(divide_up(a.channels, a.channel_block), 1)
     a.block_columns = min(w.grid_width, RN_KC)
     a.block_rows = even_block(w.grid_height, divide_up(w.grid_height, max(1, MOST_POSITIONS // a.block_columns)), 1)
+    a.by_taps = w.padded and a.channel_block >= FEWEST_CHANNELS
+    cdef Py_ssize_t pitch = copied_width(a) if w.padded and not a.by_taps else w.width
+    a.ones = (a.block_rows - 1) * w.stride_y * pitch + (a.block_columns - 1) * w.stride_x + 1
