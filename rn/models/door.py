@@ -49,6 +49,8 @@ def inputs(x: Any, shape: Shape, what: str = "x") -> FloatArray:
     if type(x) is np.ndarray and x.dtype is FLOAT32 and x.shape[1:] == shape and len(x) and x.flags.c_contiguous:
         return x  # as most come, and a tiny net is done before the questions below are asked
     array = numbers(x, what)
+    if array.shape[:1] == (0,):
+        raise ShapeError(f"{what} is empty: it has shape {array.shape}, at least one sample is needed")
     if len(shape) == 1 and array.ndim == 4:
         if array.shape[1:] == (*shape, 1, 1):
             array = array.reshape(len(array), *shape)
@@ -56,8 +58,6 @@ def inputs(x: Any, shape: Shape, what: str = "x") -> FloatArray:
             array = array.reshape(-1, *shape)
     if array.shape[1:] != shape:
         raise ShapeError(_shape_advice(what, array.shape, shape))
-    if len(array) == 0:
-        raise ShapeError(f"{what} is empty: it has shape {array.shape}, at least one sample is needed")
     return _float32(array, what)
 
 
@@ -72,6 +72,8 @@ def _shape_advice(what: str, got: Shape, shape: Shape) -> str:
         return f"{message}: add the channel axis, {what}[:, None]"
     if len(shape) == 3 and got[1:] == (*shape[1:], shape[0]):
         return f"{message}: channels come before rows and columns, {what}.transpose(0, 3, 1, 2)"
+    if len(shape) == 3 and got[1:] == (shape[0], shape[2], shape[1]):
+        return f"{message}: rows come before columns, {what}.transpose(0, 1, 3, 2)"
     if len(shape) == 1 and len(got) > 2:
         return f"{message}: flatten the samples, {what}.reshape(len({what}), -1), or begin the model with Flatten()"
     if len(shape) == 3 and len(got) == 2 and got[1] == math.prod(shape):
@@ -89,7 +91,7 @@ def numbers(values: Any, what: str, advice: str = "") -> NDArray[Any]:
     refuse_masked(what, values)
     try:
         array = np.asarray(values)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         if isinstance(values, list | tuple):
             raise ShapeError(f"{what} must be an array: its rows have different lengths") from None
         raise DtypeError(f"{what} cannot be read as an array of numbers: {error}") from error
@@ -99,6 +101,8 @@ def numbers(values: Any, what: str, advice: str = "") -> NDArray[Any]:
         raise DtypeError(f"{what} must hold numbers, got {type(values).__name__}{instead}")
     if array.dtype.kind not in "fiub":
         kind = f"dtype {array.dtype}"
+        if array.dtype.kind == "c":
+            kind = f"dtype {array.dtype}: pass {what}.real, np.abs({what}), or both parts as features"
         if array.dtype.kind == "O":
             kind = f"Python objects; if these are all numbers, pass {what}.astype(float)"
         raise DtypeError(f"{what} must hold numbers, got an array of {kind}{advice}")
@@ -147,7 +151,8 @@ def targets(
         matrix = array.shape[:2] == (1, 1) and array.shape[2] == samples
         array = array.reshape(array.shape[2:] if matrix else (len(array), -1))
     if array.ndim == 0 or len(array) != samples:
-        raise ShapeError(f"x has {samples} samples, but {what} has {array.shape[0] if array.ndim else 'no axis'}")
+        got = array.shape[0] if array.ndim else "no axis"
+        raise ShapeError(f"x has {samples} samples, but {what} has {got}: each sample needs a target of its own")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         first = tuple(map(int, np.argwhere(~np.isfinite(array))[0]))
         place = "" if array.ndim == 1 else f" at {list(first[1:])}"

@@ -671,8 +671,7 @@ class Model:
         fusion.refuse_mismatch(self.layers, loss)  # compile has asked, but layers may have been added since
         with self._unbuilt_again_on_error():
             network, inputs = self._enter(x, f"{what}x")
-            if method in ("fit", "train_on_batch"):
-                door.refuse_not_finite(inputs, f"{what}x")
+            door.refuse_not_finite(inputs, f"{what}x")
             targets, classes = door.targets(y, len(inputs), network.output_shape, loss, f"{what}y")
             if classes:
                 door.refuse_classes(self.metrics, f"{what}y")

@@ -62,6 +62,7 @@ def refused(
         (X[0], r"x\[None\]"),
         (X.reshape(12, 2, 2), r"reshape"),
         (X[:0], "empty"),
+        ([], "empty"),
         (np.float32(3), "axes"),
     ],
 )
@@ -98,6 +99,24 @@ def test_channels_last_are_named_where_no_kernel_fits() -> None:
     for layer, shape in ((Conv2D(4, 3), (28, 28, 1)), (MaxPool2D(4), (32, 32, 3))):
         with pytest.raises(ShapeError, match=rf"if {shape[2]} are the channels, .{shape[2]}, height, {shape[1]}.$"):
             rn.Sequencial([layer], input_shape=shape)
+
+
+def test_rows_and_columns_that_changed_places() -> None:
+    model = rn.Sequencial([Conv2D(3, 3), Flatten(), Dense(2)], input_shape=(2, 8, 6))
+    refused(model, ShapeError, r"x\.transpose\(0, 1, 3, 2\)", IMAGES[:, :, :6], method="predict")
+
+
+def test_complex_numbers_and_targets_of_another_length() -> None:
+    refused(classifier(), DtypeError, r"dtype complex64: pass x\.real", X + 1j, CLASSES)
+    refused(classifier(), ShapeError, "12 samples, but y has 11: each sample needs a target", X, CLASSES[:11])
+
+
+def test_an_array_that_its_library_does_not_give_away() -> None:
+    class Tracked:
+        def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+            raise RuntimeError("use detach() first")
+
+    refused(classifier(), DtypeError, "x cannot be read as an array of numbers: use detach", Tracked(), CLASSES)
 
 
 def test_a_column_of_numbers_for_a_model_without_a_shape() -> None:
@@ -185,9 +204,9 @@ def test_weights_that_cannot_be_read() -> None:
     assert all(np.array_equal(before[name], value) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("method", ["fit", "train_on_batch"])
+@pytest.mark.parametrize("method", ["fit", "train_on_batch", "evaluate"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
-def test_one_number_that_is_not_finite_would_make_every_weight_nan(method: str, value: float) -> None:
+def test_one_number_that_is_not_finite_would_spoil_every_weight_or_the_mean(method: str, value: float) -> None:
     x = X.astype(np.float64)
     x[7, 2] = value
     refused(classifier(), OptionError, "x is not finite as float32 in sample 7", x, CLASSES, method=method)
