@@ -81,7 +81,7 @@ cdef extern from "rn.h" nogil:
 # Of a convolution with windows of a pool in the lanes: the most channels and products, for more take longer than what follows
 # them; and the shortest row of outputs, for several rows in a vector take long to pack.
 cdef Py_ssize_t MOST_WINDOW_CHANNELS = 4
-cdef Py_ssize_t MOST_WINDOW_PRODUCTS = RN_KC // 2  # one chain, which is not cut
+cdef Py_ssize_t MOST_WINDOW_PRODUCTS = 200  # below RN_KC, so that the two passes sum them in one chain too
 cdef Py_ssize_t SHORTEST_WINDOW_ROW = 16
 # Floats that the part of an image that a tile reads, or the block of a scattered or pooled output, should stay below: a quarter
 # of a second cache.

@@ -203,7 +203,8 @@ cdef Py_ssize_t gradient_rows(const rn_weight_gradient_args *a):
 
 
 cdef Py_ssize_t gradient_scratch(const rn_weight_gradient_args *a, bint dots):
-    """The floats that a tile needs: sums of lanes or a panel of dy, the list of its rows, and the copy of padded pixels."""
+    """The floats that a tile needs: sums of lanes, or a panel of dy and a row of ones; the list of x's rows and of what taps see;
+    the copy of padded pixels."""
     cdef const rn_window *w = &a.window
     cdef Py_ssize_t taps = w.tap_rows * w.tap_columns
     cdef Py_ssize_t floats = 16 * (gradient_rows(a) + 1) * a.filter_block if dots else a.ones + RN_KC * RN_WIDE_PANEL

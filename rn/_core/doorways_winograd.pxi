@@ -4,7 +4,7 @@ cdef extern from "rn.h" nogil:
     enum:
         RN_WINOGRAD_FILTERS
         RN_WINOGRAD_WEIGHTS
-        RN_WINOGRAD_HALF_WEIGHTS
+        RN_WINOGRAD_ONE_SIDED
         RN_WINOGRAD_FEW
         RN_WINOGRAD_MOST_DILATION
 
@@ -48,7 +48,7 @@ cdef extern from "rn.h" nogil:
         int stride
         int activation
         int pooled
-        int half
+        int one_sided
         float alpha
 
 # Floats that the transformed pixels and products of a unit should stay below: most of a second cache.
@@ -57,8 +57,8 @@ cdef Py_ssize_t MOST_TRANSFORMED = 163840
 cdef Py_ssize_t MOST_UNIT_TILES = 96
 # Even where they do not stay in the cache, a unit has so many tiles: each unit reads all weights.
 cdef Py_ssize_t WHOLE_UNIT_TILES = 16
-# Units are not cut below so many tiles, nor below WHOLE_UNIT_TILES where the weights have so many floats, unless one thread alone
-# would work. Where units are fewer than FEWEST_UNITS, filters are cut, but not into fewer panels.
+# Units are not cut below so many tiles, nor below WHOLE_UNIT_TILES where the weights have so many floats, if that leaves tiles of
+# the call for FEWEST_UNITS threads. Where units are fewer than these, filters are cut, but not into fewer panels.
 cdef Py_ssize_t FEWEST_UNIT_TILES = 6
 cdef Py_ssize_t MANY_WEIGHTS = LARGE_WEIGHTS // 2
 cdef Py_ssize_t FEWEST_UNITS = 8
@@ -199,14 +199,14 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     a.rows = tiles_along(conv, 0, a.height if scattered else a.out_height)
     a.columns = tiles_along(conv, 1, a.width if scattered else a.out_width)
     a.activation = RN_LINEAR
-    a.half = not scattered and takes_half_weights(&a)
+    a.one_sided = not scattered and takes_one_sided(&a)
     # Of weights that belong to somebody, or were made of such, the transform holds until they are written.
     cdef Slot transformed
     if weight.root.owner is not None or weight.root.prepared:
         with plan.prepare():
-            transformed = record_winograd_weights(plan, name, weight, conv, gradient, scattered, a.half)
+            transformed = record_winograd_weights(plan, name, weight, conv, gradient, scattered, a.one_sided)
     else:
-        transformed = record_winograd_weights(plan, name, weight, conv, gradient, scattered, a.half)
+        transformed = record_winograd_weights(plan, name, weight, conv, gradient, scattered, a.one_sided)
 
     cut_winograd(&a, places, conv.flops(), scattered)
     cdef Py_ssize_t lanes = whole_lanes(channels)
@@ -215,11 +215,11 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     cdef Py_ssize_t scratch = 16 * RN_WINOGRAD_SIDE(a.stride) * RN_WINOGRAD_ROW(a.columns, a.taps, a.stride, a.dilation_x)
     scratch += places * (unit_tiles * lanes + 16 + unit_tiles * (RN_PANEL if NARROW else RN_PAIR) + 16)
     cdef double flops = conv.flops(), bytes = conv.bytes()
-    bytes += 4.0 * (RN_WINOGRAD_HALF_WEIGHTS if a.half else RN_WINOGRAD_WEIGHTS) * channels * filters
+    bytes += 4.0 * (RN_WINOGRAD_ONE_SIDED if a.one_sided else RN_WINOGRAD_WEIGHTS) * channels * filters
     if pooled is not None:
         flops += 4.0 * pooled.size
         bytes -= 4.0 * (conv.outputs() - results)
-    cdef str form = "_winograd_scattered" if scattered else "_winograd_half" if a.half else "_winograd"
+    cdef str form = "_winograd_scattered" if scattered else "_winograd_one_sided" if a.one_sided else "_winograd"
     cdef rn_winograd_args *call = <rn_winograd_args *> plan.record(
         name + form + ("" if pooled is None else "_pooled"), KERNELS.winograd_scattered if scattered else KERNELS.winograd,
         sizeof(rn_winograd_args), units * divide_up(filters, a.filter_block), scratch * sizeof(float), flops, bytes)
@@ -228,27 +228,28 @@ cdef rn_winograd_args *record_winograd(Plan plan, str name, _Convolution conv, S
     return call
 
 
-cdef bint takes_half_weights(const rn_winograd_args *a):
-    """Whether the weights stay G w, half transformed: for few tiles, where whole ones fill most of a second cache and take longer
-    to come than to use. The bits are the same. It takes the registers of vectors of 16."""
+cdef bint takes_one_sided(const rn_winograd_args *a):
+    """Whether the weights stay G w, without the other side of G w G': for few tiles, where whole ones fill most of a second cache
+    and take longer to come than to use. The bits are the same. It takes the registers of vectors of 16."""
     return (not NARROW and a.taps == 3 and a.stride == 1 and a.images * a.rows * a.columns <= RN_WINOGRAD_FEW
             and a.channels * a.filters * RN_WINOGRAD_WEIGHTS >= LARGE_WEIGHTS)
 
 
-cdef Slot record_winograd_weights(Plan plan, str name, Slot weight, _Convolution conv, bint gradient, bint scattered, bint half):
-    """Record the transform of the weights, or half of it, and return where they then are; those of the gradient by tiles of dx go
-    from the last tap to the first."""
+cdef Slot record_winograd_weights(Plan plan, str name, Slot weight, _Convolution conv, bint gradient, bint scattered,
+                                  bint one_sided):
+    """Record the transform of the weights, or one side of it, and return where they then are; those of the gradient by tiles of
+    dx go from the last tap to the first."""
     cdef Py_ssize_t channels = conv.filters if gradient else conv.channels
     cdef Py_ssize_t filters = conv.channels if gradient else conv.filters
     cdef Py_ssize_t taps = conv.kernel[0] * conv.kernel[0], panels = divide_up(filters, RN_WINOGRAD_FILTERS)
-    cdef Py_ssize_t each = RN_WINOGRAD_HALF_WEIGHTS * channels if half else RN_WINOGRAD_WEIGHTS * (channels + 1)
+    cdef Py_ssize_t each = RN_WINOGRAD_ONE_SIDED * channels if one_sided else RN_WINOGRAD_WEIGHTS * (channels + 1)
     cdef Slot transformed = plan.tensor((panels * RN_WINOGRAD_FILTERS * each,))
     cdef double pairs = <double> channels * filters
+    cdef Py_ssize_t results = RN_WINOGRAD_ONE_SIDED if one_sided else RN_WINOGRAD_WEIGHTS
     cdef rn_winograd_weights_args *w = <rn_winograd_weights_args *> plan.record(
-        name + ("_winograd_half_weights" if half else "_winograd_weights"),
-        KERNELS.winograd_half_weights if half else KERNELS.winograd_weights, sizeof(rn_winograd_weights_args), panels, 0,
-        (60.0 if half else 200.0) * pairs,
-        4.0 * (taps + (RN_WINOGRAD_HALF_WEIGHTS if half else RN_WINOGRAD_WEIGHTS)) * pairs)
+        name + ("_winograd_one_sided_weights" if one_sided else "_winograd_weights"),
+        KERNELS.winograd_one_sided_weights if one_sided else KERNELS.winograd_weights, sizeof(rn_winograd_weights_args), panels,
+        0, (36.0 if one_sided else 200.0) * pairs, 4.0 * (taps + results) * pairs)
     w.filters, w.channels, w.taps, w.stride = filters, channels, conv.kernel[0], conv.stride[0]
     w.flipped = gradient and not scattered
     w.filter_step = taps if gradient else taps * channels
@@ -267,15 +268,19 @@ cdef void cut_winograd(rn_winograd_args *a, Py_ssize_t places, double flops, bin
 
     A unit has as many tiles as stay in the cache together, of several small images, or some rows of a large one. So that there
     is work for several threads, few images are cut into more rows, unless units are to be ``whole_images``, and then by filters:
-    each unit reads all weights, so that units stay larger where these are many, and each block of filters transforms the unit's
-    pixels anew.
+    each unit reads all weights, and each block of filters transforms the unit's pixels anew.
     """
-    cdef Py_ssize_t image = a.rows * a.columns, most = tiles_in_unit(a.channels, places)
+    cdef Py_ssize_t most = tiles_in_unit(a.channels, places)
     cdef Py_ssize_t wanted = <Py_ssize_t> ceil(max(1.0, min(<double> WANTED_TILES, flops / (4.0 * TILE_FLOPS))))
-    cdef Py_ssize_t panels = divide_up(a.filters, RN_WINOGRAD_FILTERS), fewest = FEWEST_UNIT_TILES
-    cdef bint shared = a.images > 1 or panels >= 2 * FEWEST_PANELS or image >= 2 * WHOLE_UNIT_TILES
-    if shared and a.channels * a.filters * RN_WINOGRAD_WEIGHTS >= MANY_WEIGHTS:
-        fewest = WHOLE_UNIT_TILES
+    if a.channels * a.filters * RN_WINOGRAD_WEIGHTS >= MANY_WEIGHTS:
+        if cut_units(a, most, WHOLE_UNIT_TILES, wanted, whole_images) >= min(wanted, FEWEST_UNITS):
+            return
+    cut_units(a, most, FEWEST_UNIT_TILES, wanted, whole_images)
+
+
+cdef Py_ssize_t cut_units(rn_winograd_args *a, Py_ssize_t most, Py_ssize_t fewest, Py_ssize_t wanted, bint whole_images):
+    """Fill them in, with units of `fewest` to `most` tiles, where there are so many; return how many tiles the call has."""
+    cdef Py_ssize_t image = a.rows * a.columns
     cdef Py_ssize_t parts = max(divide_up(image, most), min(divide_up(wanted, max(a.images, 1)), image // fewest))
     if whole_images:
         parts = 1
@@ -285,5 +290,7 @@ cdef void cut_winograd(rn_winograd_args *a, Py_ssize_t places, double flops, bin
         a.unit_images = max(a.images // wanted, divide_up(fewest, image))
         a.unit_images = max(1, min(a.images, min(most // image, a.unit_images)))
     cdef Py_ssize_t units = divide_up(a.images, a.unit_images) * divide_up(a.rows, a.unit_rows)
+    cdef Py_ssize_t panels = divide_up(a.filters, RN_WINOGRAD_FILTERS)
     cdef Py_ssize_t blocks = min(divide_up(min(wanted, FEWEST_UNITS), max(units, 1)), panels // FEWEST_PANELS)
     a.filter_block = divide_up(panels, max(blocks, 1)) * RN_WINOGRAD_FILTERS
+    return units * divide_up(a.filters, a.filter_block)

@@ -111,7 +111,7 @@ cdef extern from "rn.h" nogil:
         rn_kernel depthwise
         rn_kernel depthwise_weights
         rn_kernel winograd_weights
-        rn_kernel winograd_half_weights
+        rn_kernel winograd_one_sided_weights
         rn_kernel winograd
         rn_kernel winograd_scattered
         rn_kernel winograd_gradient

@@ -439,6 +439,7 @@ cdef class Plan:
         self.sealed = True
 
     cdef void _reserve_scratch(self, int threads) except *:
+        """Replace the scratch by that of more threads than it has room for."""
         cdef char *scratch = <char *> allocate(threads * self.scratch_stride)
         rn_aligned_free(self.scratch)
         self.scratch = scratch
@@ -639,7 +640,10 @@ cdef class Plan:
             self.version.count += 1
 
     cdef int _replay(self, Py_ssize_t begin, Py_ssize_t end, Crew *crew) except -1 nogil:
-        """Run these calls; in training without denormals, which momenta and gradients fade into, and not in callbacks."""
+        """Run these calls; in training without denormals, which momenta and gradients fade into, and not in callbacks.
+
+        The processor's exception flags are as before in training; else they stay as the kernels leave them.
+        """
         cdef Py_ssize_t i
         cdef unsigned int own = rn_float_control(), control = own | RN_NO_DENORMALS if self.training else own
         if control != own:  # setting it waits for all arithmetic before

@@ -92,7 +92,7 @@ def numbers(values: Any, what: str, advice: str = "") -> NDArray[Any]:
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
-        if isinstance(values, list | tuple):
+        if isinstance(values, list | tuple) and not isinstance(error, RuntimeError):
             raise ShapeError(f"{what} must be an array: its rows have different lengths") from None
         raise DtypeError(f"{what} cannot be read as an array of numbers: {error}") from error
     if array.dtype.kind == "O" and array.ndim == 0:
@@ -110,7 +110,7 @@ def numbers(values: Any, what: str, advice: str = "") -> NDArray[Any]:
 
 
 def refuse_not_finite(x: FloatArray, what: str) -> None:
-    """Raise ``OptionError`` where a sample holds NaN or an infinity: one such step makes every weight NaN."""
+    """Raise ``OptionError`` where a sample holds NaN or an infinity: one makes every weight NaN, or the mean loss."""
     finite = np.isfinite(x)
     if not finite.all():
         sample = int(np.argwhere(~finite)[0][0])

@@ -412,7 +412,8 @@ class Model:
         ``batch_size``: how many are computed at a time; unless given, up to 256, and fewer of large ones, whose
         activations then stay in the caches. ``sample_weight`` (n,): factors w of the samples' losses l; the loss is
         Σ w l / n, not divided by Σ w, and metrics count all samples alike. ``x`` may be a ``rn.data.DataLoader`` with
-        targets, of which all samples are taken, in batches of its own size.
+        targets, of which all samples are taken, in batches of its own size. Raises ``OptionError`` where ``x`` is not
+        finite.
         """
         if isinstance(x, DataLoader):
             door.refuse_beside_loader(y=y, batch_size=batch_size, sample_weight=sample_weight)
@@ -530,6 +531,7 @@ class Model:
         """Return d loss / d x, shaped as ``x`` at the model's door, with dropout off; the model is not changed.
 
         The loss is the mean over the samples of ``x``: of n samples, each has 1/n of the gradient of its own loss.
+        Raises ``OptionError`` where ``x`` is not finite.
         """
         inputs, targets, classes = self._enter_pair("input_gradient", x, y)
         with self._lend("input gradient", len(inputs), classes=classes) as bound:

@@ -222,6 +222,21 @@ def test_pooling_at_once_gives_the_bits_of_two_passes(case: tuple[Any, ...], rel
     np.testing.assert_array_equal(got["one"].view(np.float32), expected)
 
 
+def test_an_image_alone_is_pooled_to_the_bits_that_it_has_in_a_batch() -> None:
+    """Alone its weights are transformed on one side, on vectors of 16."""
+    rng = np.random.default_rng(4)
+    x, weight = (rng.normal(size=shape).astype(np.float32) for shape in ((5, 128, 8, 8), (70, 128, 3, 3)))
+    found = []
+    for images in (x[1:2], x):
+        bench = Bench()
+        pooled = bench.out((len(images), 70, 4, 4))
+        slots = bench.put(images), bench.put(weight), pooled
+        _core.conv2d_max_pool(bench.plan, *slots, padding=EVEN, pool_size=(2, 2), pool_stride=(2, 2))
+        found.append(bench.run().get(pooled))
+    np.testing.assert_array_equal(found[0][0], found[1][1])
+    assert len(np.unique(found[0])) > 1000
+
+
 def test_what_is_not_pooled_at_once_is_refused() -> None:
     bench = Bench()
     x, weight, pooled = bench.out((2, 32, 16, 16)), bench.out((32, 32, 3, 3)), bench.out((2, 32, 7, 7))

@@ -24,7 +24,7 @@ class Case(NamedTuple):
     dilation: tuple[int, int] = (1, 1)
     scattered: bool = False  # whether the gradient by input goes by tiles of dy, which are fewer than those of dx
     stride: int = 1
-    half: bool = False  # whether the weights of so few tiles stay half transformed, on vectors of 16
+    one_sided: bool = False  # whether the weights of so few tiles stay G w, on vectors of 16
 
     @property
     def window(self) -> dict[str, Any]:
@@ -32,7 +32,7 @@ class Case(NamedTuple):
 
     def form(self) -> str:
         """What the profiler's names say of it, but for tiles of dy."""
-        return "winograd_half" if self.half and _core.instruction_set() == "avx512" else "winograd"
+        return "winograd_one_sided" if self.one_sided and _core.instruction_set() == "avx512" else "winograd"
 
 
 # Ordinary and odd sizes, channels that fill no vector, more channels than a chain, dilations that divide no image;
@@ -63,12 +63,12 @@ CASES = [
     Case((3, 78, 15, 15), 64, WIDE, scattered=True, stride=2),
     Case((1, 144, 16, 8), 64, ((0, 1), (1, 0)), scattered=True, stride=2),
     Case((2, 64, 16, 32), 400, SAME, scattered=True, stride=2),
-    Case((1, 128, 8, 8), 70, SAME, half=True),
-    Case((1, 270, 4, 4), 40, SAME, half=True),
-    Case((2, 96, 4, 4), 130, SAME, half=True),
-    Case((4, 100, 4, 3), 80, SAME, half=True),
-    Case((1, 97, 12, 4), 81, SAME, half=True),
-    Case((1, 64, 8, 8), 128, TWO, dilation=(2, 2), half=True),
+    Case((1, 128, 8, 8), 70, SAME, one_sided=True),
+    Case((1, 270, 4, 4), 40, SAME, one_sided=True),
+    Case((2, 96, 4, 4), 130, SAME, one_sided=True),
+    Case((4, 100, 4, 3), 80, SAME, one_sided=True),
+    Case((1, 97, 12, 4), 81, SAME, one_sided=True),
+    Case((1, 64, 8, 8), 128, TWO, dilation=(2, 2), one_sided=True),
     Case((0, 32, 12, 12), 32, SAME),
 ]
 
@@ -209,10 +209,11 @@ def test_the_same_bits_on_any_number_of_threads_and_in_any_batch(case):
         }
 
     found = with_threads(everything)
-    many = np.concatenate([x, x, x, x, x])  # more tiles than weights stay half transformed for
+    many, many_dy = (np.concatenate([part] * 5) for part in (x, dy))  # more tiles than weights stay one-sided for
     np.testing.assert_array_equal(forward(x[:1], weight, bias, **window)[0], found["y"][:1])
     np.testing.assert_array_equal(forward(many, weight, bias, **window)[0][: len(x)], found["y"])
     np.testing.assert_array_equal(by_input(dy[:1], weight, x[:1], **window)[0], found["dx"][:1])
+    np.testing.assert_array_equal(by_input(many_dy, weight, many, **window)[0][: len(x)], found["dx"])
 
 
 # ---- the choice

@@ -116,7 +116,8 @@ def test_an_array_that_its_library_does_not_give_away() -> None:
         def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
             raise RuntimeError("use detach() first")
 
-    refused(classifier(), DtypeError, "x cannot be read as an array of numbers: use detach", Tracked(), CLASSES)
+    for x in (Tracked(), [Tracked(), Tracked()]):
+        refused(classifier(), DtypeError, "x cannot be read as an array of numbers: use detach", x, CLASSES)
 
 
 def test_a_column_of_numbers_for_a_model_without_a_shape() -> None:
@@ -204,7 +205,7 @@ def test_weights_that_cannot_be_read() -> None:
     assert all(np.array_equal(before[name], value) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("method", ["fit", "train_on_batch", "evaluate"])
+@pytest.mark.parametrize("method", ["fit", "train_on_batch", "evaluate", "input_gradient"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_one_number_that_is_not_finite_would_spoil_every_weight_or_the_mean(method: str, value: float) -> None:
     x = X.astype(np.float64)

@@ -158,7 +158,8 @@ typedef struct {
 } winograd_unit;
 
 /* m[place, tile, filter] = sum over c of v[place, tile, c] u[place, c, filter], for the filters from `first` on, as many as m has
- * room for or there are; returns how many. Summed in short chains, for what is rounded here grows where places are added up. */
+ * room for or there are; returns how many. Summed in short chains, for what is rounded here grows where places are added up.
+ * multiply_one_sided sums in the same ones. */
 static ptrdiff_t multiply_places(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t first, ptrdiff_t end) {
     const int pair = u->m_row > PANEL && end - first > PANEL + VL;
     const ptrdiff_t filters = least(pair ? 2 * PANEL : PANEL, end - first),
@@ -323,17 +324,18 @@ static inline winograd_unit unit_of(winograd_form f, const rn_winograd_args *a, 
     return u;
 }
 
-static ptrdiff_t multiply_half_places(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t first, ptrdiff_t end);
+static ptrdiff_t multiply_one_sided(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t first, ptrdiff_t end);
 
 static RN_ALWAYS_INLINE void winograd_tile(winograd_form f, const rn_winograd_args *a, ptrdiff_t across, ptrdiff_t tile,
                                            float *scratch) {
     const ptrdiff_t row = RN_WINOGRAD_ROW(a->columns, f.taps, f.stride, across);
     const pixel_stage stage = {a->height, a->width, a->top, a->left, .ring = f.side, .row = row, .at = scratch};
+    const int one_sided = VL == 16 && f.taps == 3 && f.stride == 1 && a->one_sided;
     const filter_range range = filters_of(a, tile);
     const winograd_unit u = unit_of(f, a, tile, stage.at + stage.ring * stage.row * VL);
     transform_all_pixels(f, &stage, &u.block, across, a->x, a->channels, 0, a->channels, u.v, u.channels, u.plane);
     for (ptrdiff_t m = range.first, filters; m < range.end; m += filters) {
-        filters = a->half ? multiply_half_places(a, &u, m, range.end) : multiply_places(a, &u, m, range.end);
+        filters = one_sided ? multiply_one_sided(a, &u, m, range.end) : multiply_places(a, &u, m, range.end);
         if (a->pooled) {
             put_pooled(a, &u, m, filters);
             continue;

@@ -32,7 +32,7 @@ RN_KERNELS(X)
 #include "body_depthwise.h"
 #include "body_winograd_matrices.h"
 #include "body_winograd.h"
-#include "body_winograd_half.h"
+#include "body_winograd_one_sided.h"
 #include "body_winograd_gradient.h"
 #include "body_winograd_scattered.h"
 #include "body_layer_norm.h"

@@ -86,7 +86,7 @@ typedef void (*rn_kernel)(const void *args, ptrdiff_t tile, void *scratch);
     X(depthwise) \
     X(depthwise_weights) \
     X(winograd_weights) \
-    X(winograd_half_weights) \
+    X(winograd_one_sided_weights) \
     X(winograd) \
     X(winograd_scattered) \
     X(winograd_gradient) \
@@ -489,10 +489,11 @@ typedef struct {
     int flipped, taps, stride;
 } rn_winograd_weights_args;
 
-/* winograd_half_weights: transformed = G w alone, 3 x 3 taps at stride 1, for calls of few tiles, see `half` below:
- * RN_WINOGRAD_HALF_WEIGHTS channels floats for each filter. 60 FLOPs and 4 (9 + RN_WINOGRAD_HALF_WEIGHTS) bytes a filter and
+/* winograd_one_sided_weights: transformed = G w alone, 3 x 3 taps at stride 1, in the order (a vector of filters, row of G w,
+ * channel, column of w, filter). A tile is RN_WINOGRAD_FILTERS filters. transformed has RN_WINOGRAD_ONE_SIDED channels floats for
+ * each filter, filters up to a multiple of RN_WINOGRAD_FILTERS. 36 FLOPs and 4 (9 + RN_WINOGRAD_ONE_SIDED) bytes a filter and
  * channel. */
-enum { RN_WINOGRAD_HALF_WEIGHTS = 6 * 3 };
+enum { RN_WINOGRAD_ONE_SIDED = 6 * 3 };
 
 /* winograd: y[n, m] = act(sum over c of x[n, c] * w[m, c] + bias[m]), 3 x 3 or 5 x 5, 3 x 3 also at stride 2, from
  * winograd_weights. x has `top` and `left` zeros before its first row and column, and as many behind as outputs reach for. An
@@ -509,7 +510,7 @@ enum { RN_WINOGRAD_HALF_WEIGHTS = 6 * 3 };
  * NULL, are its taps, with relu where that is the activation; nothing is dilated, and the activation is one up to
  * RN_LEAKY_RELU.
  *
- * Where `half`, the weights are those of winograd_half_weights, and no unit has more than RN_WINOGRAD_FEW tiles. */
+ * Where `one_sided`, the weights are those of winograd_one_sided_weights, and no unit has more than RN_WINOGRAD_FEW tiles. */
 enum { RN_WINOGRAD_MOST_DILATION = 4, RN_WINOGRAD_FEW = 4 };
 #define RN_WINOGRAD_SIDE(stride) ((stride) == 2 ? 9 : 6)
 #define RN_WINOGRAD_ROW(columns, taps, stride, dilation) \
@@ -520,7 +521,7 @@ typedef struct {
     int32_t *pool_taps;
     ptrdiff_t images, channels, filters, height, width, out_height, out_width, top, left;
     ptrdiff_t rows, columns, unit_images, unit_rows, filter_block, dilation_y, dilation_x;
-    int taps, stride, activation, pooled, half;
+    int taps, stride, activation, pooled, one_sided;
     float alpha;
 } rn_winograd_args;
 

@@ -1,22 +1,23 @@
-/* Winograd's convolution, F(4 x 4, 3 x 3), of so few tiles that the weights take longer to come than to use: they are kept half
- * transformed, as G w, 18 numbers for each pair of channels instead of 36, and the other half of G w G' is worked out on the way,
- * six places of a row at a time. The products and sums are those of body_winograd.h in the same order, and so are the bits.
+/* Winograd's convolution, F(4 x 4, 3 x 3), of so few tiles that the weights take longer to come than to use: they are kept as
+ * G w, one side of G w G', which is 18 numbers for each pair of channels instead of 36, and the other side is multiplied on the
+ * way, for a row of six places at a time. The products and sums are those of body_winograd.h in the same order, and so are the
+ * bits.
  *
  * Registers: 6 x RN_WINOGRAD_FEW sums and the six places, which three numbers of G w become: with 32 of them. */
 
 enum { FEW_SIDE = 6, FEW_TAPS = 3 };
 enum { CHANNELS_AHEAD = 16 }; /* whose weights are asked for: they lie in one row, but the processor stops at each page's end */
 
-/* Of VL filters, from (row, channel, tap): a row of G w. */
-static inline ptrdiff_t half_weights(ptrdiff_t channels) { return FEW_SIDE * FEW_TAPS * VL * channels; }
+/* Floats of VL filters, in the order (row of G w, channel, column of w, filter). */
+static inline ptrdiff_t one_sided_weights(ptrdiff_t channels) { return FEW_SIDE * FEW_TAPS * VL * channels; }
 
-KERNEL(winograd_half_weights) {
+KERNEL(winograd_one_sided_weights) {
     const rn_winograd_weights_args *a = arguments;
     const winograd_form f = WINOGRAD_FORM(FEW_TAPS, 1);
     (void)scratch;
     const ptrdiff_t first = tile * RN_WINOGRAD_FILTERS, end = least(first + RN_WINOGRAD_FILTERS, a->filters);
     for (ptrdiff_t m = first; m < end; m += VL) {
-        float *to = a->transformed + m / VL * half_weights(a->channels);
+        float *to = a->transformed + m / VL * one_sided_weights(a->channels);
         for (ptrdiff_t c = 0; c < a->channels; c++, to += FEW_TAPS * VL) {
             vf w[FEW_TAPS * FEW_TAPS], rows[FEW_SIDE];
             load_taps(f, a, m, least(VL, end - m), c, w);
@@ -49,14 +50,14 @@ static RN_ALWAYS_INLINE void multiply_place_row(const int tiles, const place_row
         for (int t = 0; t < tiles; t++) sum[q][t] = vf_zero();
     }
     for (ptrdiff_t c = 0; c < p->run; c++, weights += FEW_TAPS * VL) {
-        vf half[FEW_TAPS], place[FEW_SIDE];
+        vf side[FEW_TAPS], place[FEW_SIDE];
         RN_UNROLL
         for (int j = 0; j < FEW_TAPS; j++) RN_PREFETCH(weights + (CHANNELS_AHEAD * FEW_TAPS + j) * VL);
         RN_OPAQUE(one); /* or each tile of each place had a pointer of its own, for which registers do not suffice */
         RN_OPAQUE(three);
         RN_UNROLL
-        for (int j = 0; j < FEW_TAPS; j++) half[j] = vf_load(weights + j * VL);
-        weights_along(f, half, place);
+        for (int j = 0; j < FEW_TAPS; j++) side[j] = vf_load(weights + j * VL);
+        weights_along(f, side, place);
         RN_UNROLL
         for (int q = 0; q < FEW_SIDE; q++) {
             RN_UNROLL
@@ -93,14 +94,14 @@ static void (*const PLACE_ROW_KERNELS[RN_WINOGRAD_FEW])(const place_row *) = {
 };
 
 /* multiply_places with such weights. */
-static ptrdiff_t multiply_half_places(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t first, ptrdiff_t end) {
+static ptrdiff_t multiply_one_sided(const rn_winograd_args *a, const winograd_unit *u, ptrdiff_t first, ptrdiff_t end) {
     const ptrdiff_t filters = least(u->m_row, end - first);
     for (ptrdiff_t l = 0; l < filters; l += VL)
         for (int i = 0; i < FEW_SIDE; i++)
             for (ptrdiff_t c = 0; c < a->channels; c += WINOGRAD_CHAIN) {
                 const place_row p = {
-                    .weights =
-                        a->transformed + (first + l) / VL * half_weights(a->channels) + (i * a->channels + c) * FEW_TAPS * VL,
+                    .weights = a->transformed + (first + l) / VL * one_sided_weights(a->channels) +
+                               (i * a->channels + c) * FEW_TAPS * VL,
                     .v = u->v + i * FEW_SIDE * u->plane + c,
                     .m = u->m + i * FEW_SIDE * u->m_plane + l,
                     .run = least(WINOGRAD_CHAIN, a->channels - c),
