@@ -144,7 +144,8 @@ static void frame_planes(const rn_warp_args *a, ptrdiff_t plane, ptrdiff_t plane
 }
 
 /* One pixel between four: two of the upper row, side by side, and two of the lower, of four channels each; v down, u to the
- * right. The rows are mixed first, eight numbers at once, which compilers left to themselves take as twice four. */
+ * right. The rows are mixed first, eight numbers at once, which compilers left to themselves take as twice four. blend_two: the
+ * same of two pixels, from `first` and `second` on, whose columns are mixed at once, too. */
 #if defined(__GNUC__)
 typedef float eight __attribute__((vector_size(32)));
 typedef float four __attribute__((vector_size(16)));
@@ -158,6 +159,21 @@ static inline void blend_pixel(const float *upper, const float *lower, float u, 
     const four between = left + (right - left) * u;
     memcpy(pixel, &between, sizeof between);
 }
+
+static inline void blend_two(const float *first, const float *second, ptrdiff_t row, const float *u, const float *v,
+                             float *pixel) {
+    eight a, b, c, d;
+    memcpy(&a, first, sizeof a);
+    memcpy(&b, first + row, sizeof b);
+    memcpy(&c, second, sizeof c);
+    memcpy(&d, second + row, sizeof d);
+    const eight s = a + (b - a) * v[0], t = c + (d - c) * v[1];
+    const eight left = {s[0], s[1], s[2], s[3], t[0], t[1], t[2], t[3]};
+    const eight right = {s[4], s[5], s[6], s[7], t[4], t[5], t[6], t[7]};
+    const eight share = {u[0], u[0], u[0], u[0], u[1], u[1], u[1], u[1]};
+    const eight between = left + (right - left) * share;
+    memcpy(pixel, &between, sizeof between);
+}
 #else
 static inline void blend_pixel(const float *upper, const float *lower, float u, float v, float *pixel) {
     for (int q = 0; q < 4; q++) {
@@ -165,12 +181,21 @@ static inline void blend_pixel(const float *upper, const float *lower, float u, 
         pixel[q] = left + (right - left) * u;
     }
 }
+
+static inline void blend_two(const float *first, const float *second, ptrdiff_t row, const float *u, const float *v,
+                             float *pixel) {
+    blend_pixel(first, first + row, u[0], v[0], pixel);
+    blend_pixel(second, second + row, u[1], v[1], pixel + 4);
+}
 #endif
 
-/* n pixels, each where `at`, `right` and `below` say, of the framed image whose rows are `row` floats apart. */
+/* n pixels, each where `at`, `right` and `below` say, of the framed image whose rows are `row` floats apart. Vectors of four hold
+ * one pixel. */
 static void blend_pixels(const float *restrict frame, ptrdiff_t row, ptrdiff_t n, const int32_t *restrict at,
                          const float *restrict right, const float *restrict below, float *restrict pixel) {
-    for (ptrdiff_t s = 0; s < n; s++) blend_pixel(frame + at[s], frame + at[s] + row, right[s], below[s], pixel + 4 * s);
+    ptrdiff_t s = 0;
+    for (; VL > 4 && s + 2 <= n; s += 2) blend_two(frame + at[s], frame + at[s + 1], row, right + s, below + s, pixel + 4 * s);
+    for (; s < n; s++) blend_pixel(frame + at[s], frame + at[s] + row, right[s], below[s], pixel + 4 * s);
 }
 
 /* n pixels of four channels side by side into the planes of y, which are `size` pixels apart; of bytes each pixel is first made

@@ -346,7 +346,7 @@ static float place_along(const float *x, ptrdiff_t n, int32_t *place) {
 
 /* The same for any n: where there is much, the place is looked for only in the block that holds the largest. */
 static float place_in_blocks(const float *x, ptrdiff_t n, int32_t *place) {
-    enum { BLOCK = 2048 };
+    enum { BLOCK = 4096 };
     if (n <= BLOCK) return place_along(x, n, place);
     float best = -INFINITY;
     ptrdiff_t block = 0;
