@@ -6,6 +6,7 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release
 from cpython.exc cimport PyErr_CheckSignals
 
 cdef int64_t LISTEN_EVERY = 50000000  # nanoseconds of batches between two times that Ctrl-C is heard
+cdef double BRIEF = 8000.0  # nanoseconds of all calls, none of which threads then share, below which the GIL is kept
 
 
 cdef class Version:
@@ -132,7 +133,7 @@ cdef class Plan:
     cdef rn_step step
     cdef Py_ssize_t lane_bytes  # of the arena, before what is prepared and kept
     cdef bint repeatable  # whether lanes may have the forward calls
-    cdef double forward_nanoseconds  # of the forward calls, by a rough estimate
+    cdef double forward_nanoseconds, nanoseconds  # of the forward calls and of all, by a rough estimate
     cdef int most_threads  # that share one of the calls, if so many may
     cdef Lane *lanes  # of `transform`: the first is the plan's own calls
     cdef Py_ssize_t lane_count
@@ -432,6 +433,8 @@ cdef class Plan:
             self.calls[i] = record.call
             self.calls[i].row = row_of(record.name, record.layer, record.phase)
             self.most_threads = max(self.most_threads, threads_for(&self.calls[i], MOST_THREADS))
+            if i >= self.prepare_end:
+                self.nanoseconds += estimated_nanoseconds(&self.calls[i])
             if self.prepare_end <= i < self.forward_end:
                 self.forward_nanoseconds += estimated_nanoseconds(&self.calls[i])
         self.repeatable = not self.training and leaves_nothing_behind(self._forward)
@@ -490,8 +493,7 @@ cdef class Plan:
             raise OptionError(f"a plan runs up to 'forward', 'backward' or 'update', not {phase!r}")
         cdef Crew *crew = self._ready(current_threads())
         try:
-            with nogil:
-                self._replay(self.prepare_end, end, crew)
+            self._replay_outside(self.prepare_end, end, crew)
         finally:
             stand_down(crew)
             self._wrote_weights(self.training)
@@ -529,8 +531,11 @@ cdef class Plan:
                     raise ShapeError(f"{source.len} bytes in, {target.len} out: no rows for batches of {x.shape} and {y.shape}")
                 team = self._line_up(self._team(threads, given.batches, x.root), x.root, y.root)
                 crew = self._ready(threads, team)
-                with nogil:
-                    self._work_batches(&given, team if crew != NULL else 1, crew)
+                if given.batches == 1 and self.nanoseconds < BRIEF:
+                    self._work_batches(&given, 1, crew)
+                else:
+                    with nogil:
+                        self._work_batches(&given, team if crew != NULL else 1, crew)
             finally:
                 stand_down(crew)
                 for i in range(self.lane_count):
@@ -638,6 +643,13 @@ cdef class Plan:
     cdef void _wrote_weights(self, bint wrote):
         if wrote:
             self.version.count += 1
+
+    cdef int _replay_outside(self, Py_ssize_t begin, Py_ssize_t end, Crew *crew) except -1:
+        """Run these calls without the GIL, unless they are so brief that others gain less by it than giving it away takes."""
+        if self.nanoseconds < BRIEF:
+            return self._replay(begin, end, crew)
+        with nogil:
+            return self._replay(begin, end, crew)
 
     cdef int _replay(self, Py_ssize_t begin, Py_ssize_t end, Crew *crew) except -1 nogil:
         """Run these calls; in training without denormals, which momenta and gradients fade into, and not in callbacks.
@@ -776,8 +788,7 @@ cdef class Plan:
             return None
         cdef Crew *crew = self._ready(current_threads())
         try:
-            with nogil:
-                self._replay(self.prepare_end, self.update_end, crew)
+            self._replay_outside(self.prepare_end, self.update_end, crew)
             self.step.step += 1
             self.step.update += 1
         finally:
