@@ -6,7 +6,10 @@ from typing import NoReturn
 
 
 class Unreadable:
-    """Refuses to become an array."""
+    """Refuses to become an array, as tensors of bfloat16 do (``TypeError``), or ones whose gradient is tracked."""
+
+    def __init__(self, error: type[Exception] = TypeError) -> None:
+        self.error = error
 
     def __array__(self, dtype: object = None, copy: object = None) -> NoReturn:
-        raise TypeError("there is no bfloat16 here")
+        raise self.error("there is no bfloat16 here")

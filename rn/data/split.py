@@ -62,7 +62,7 @@ def as_samples(name: str, values: npt.ArrayLike) -> Array:
     except ValueError as error:
         pair = "; give x and y as two arguments" if isinstance(values, tuple) and len(values) == 2 else ""
         raise ShapeError(f"{name} is not an array: {error}{pair}") from error
-    except TypeError as error:
+    except (TypeError, RuntimeError) as error:
         raise DtypeError(f"{name} cannot be read as an array of numbers: {error}") from error
     if array.ndim == 0 and isinstance(values, Iterable) and array.dtype.kind == "O":
         raise DtypeError(f"{name} must be an array or a list of samples, got {type(values).__name__}")

@@ -414,7 +414,7 @@ class Layer:
         refuse_masked(what.split()[-1], array, f"layer {self.name!r}: ")
         try:
             values = np.asarray(array)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RuntimeError) as error:
             of_shape = "" if shape is None else f" of shape {shape}"
             raise DtypeError(f"layer {self.name!r}: {what} must be an array of numbers{of_shape}: {error}") from error
         if values.dtype.kind not in "fiub":

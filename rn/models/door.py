@@ -92,7 +92,7 @@ def numbers(values: Any, what: str, advice: str = "") -> NDArray[Any]:
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
-        if isinstance(values, list | tuple) and not isinstance(error, RuntimeError):
+        if isinstance(values, list | tuple) and isinstance(error, ValueError):
             raise ShapeError(f"{what} must be an array: its rows have different lengths") from None
         raise DtypeError(f"{what} cannot be read as an array of numbers: {error}") from error
     if array.dtype.kind == "O" and array.ndim == 0:

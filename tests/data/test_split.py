@@ -175,6 +175,7 @@ def test_as_many_samples_as_scikit_learn_takes(test_size, stratified):
         ([[1], [2, 3]], range(2), {}, ShapeError, r"^x is not an array: "),
         (([[1], [2]], [3, 4]), None, {}, ShapeError, r"; give x and y as two arguments$"),
         (Unreadable(), range(2), {}, DtypeError, r"^x cannot be read as an array of numbers: there is no bfloat16"),
+        ([Unreadable(RuntimeError)] * 2, range(2), {}, DtypeError, r"^x cannot be read as .*: there is no bfloat16"),
         ([], [], {}, OptionError, r"^test_size=0\.25 of 0 samples leaves 0 for training and 0 for testing: both need"),
         ([1], [1], {}, OptionError, r"^test_size=0\.25 of 1 samples leaves 0 for training and 1 for testing"),
         (range(10), range(10), {"test_size": 10}, OptionError, r"^test_size=10 of 10 samples leaves 0 for training"),

@@ -178,6 +178,15 @@ def test_normalize(dtype):
     np.testing.assert_allclose(one, ((x / 255 if dtype == np.uint8 else x) - 0.5) / 0.25, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("sizes", [(0.4, 0, 0), (0, 0.4, 0), (0, 0, 0.4)])
+def test_color_jitter_hides_no_nan(sizes):
+    x = pictures(np.float32)[:, :3]
+    x[1, 0, 2, 3] = np.nan
+    got, _ = ColorJitter(*sizes)(x, None, draws())
+    assert np.isnan(got[1, 0, 2, 3])
+    assert np.isfinite(np.delete(got, 1, axis=0)).all()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_color_jitter(dtype, channels):

@@ -236,9 +236,10 @@ KERNEL(warp_images) {
     }
 }
 
+/* NaN stays, so that who trains on it hears of it. */
 static inline float clip_to(float v, float highest) {
-    v = v > 0.0f ? v : 0.0f;
-    return v < highest ? v : highest;
+    v = v <= 0.0f ? 0.0f : v;
+    return v > highest ? highest : v;
 }
 
 static inline float grey(float red, float green, float blue) { return 0.299f * red + 0.587f * green + 0.114f * blue; }

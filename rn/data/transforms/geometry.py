@@ -85,7 +85,7 @@ class RandomAffine(Transform):
 
     With a = angle, b = shear, s = scale, t = shift, and rows counted downwards, the pixel at offset q = (x, y) from the
     centre goes to s R(a) [[1, tan b], [0, 1]] q + t. Each pixel of the result is looked up by the inverse map. uint8
-    images are rounded to the nearest value.
+    images are rounded to the nearest value. A NaN or an infinity reaches every pixel that is looked up beside it.
     """
 
     def __init__(
