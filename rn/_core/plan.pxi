@@ -6,7 +6,6 @@ from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release
 from cpython.exc cimport PyErr_CheckSignals
 
 cdef int64_t LISTEN_EVERY = 50000000  # nanoseconds of batches between two times that Ctrl-C is heard
-cdef double BRIEF = 8000.0  # nanoseconds of all calls, none of which threads then share, below which the GIL is kept
 
 
 cdef class Version:
@@ -133,7 +132,8 @@ cdef class Plan:
     cdef rn_step step
     cdef Py_ssize_t lane_bytes  # of the arena, before what is prepared and kept
     cdef bint repeatable  # whether lanes may have the forward calls
-    cdef double forward_nanoseconds, nanoseconds  # of the forward calls and of all, by a rough estimate
+    cdef double forward_nanoseconds  # of the forward calls, by a rough estimate
+    cdef bint brief  # whether all calls take so little together that threads share none, and the GIL is not worth giving away
     cdef int most_threads  # that share one of the calls, if so many may
     cdef Lane *lanes  # of `transform`: the first is the plan's own calls
     cdef Py_ssize_t lane_count
@@ -396,6 +396,7 @@ cdef class Plan:
         cdef Link link
         cdef Root root
         cdef Py_ssize_t i, offset
+        cdef double nanoseconds = 0
         self._order = list(self._prepare)
         self.prepare_end = len(self._order)
         self._order.extend(self._forward)
@@ -434,9 +435,10 @@ cdef class Plan:
             self.calls[i].row = row_of(record.name, record.layer, record.phase)
             self.most_threads = max(self.most_threads, threads_for(&self.calls[i], MOST_THREADS))
             if i >= self.prepare_end:
-                self.nanoseconds += estimated_nanoseconds(&self.calls[i])
+                nanoseconds += estimated_nanoseconds(&self.calls[i])
             if self.prepare_end <= i < self.forward_end:
                 self.forward_nanoseconds += estimated_nanoseconds(&self.calls[i])
+        self.brief = nanoseconds < SHARE_FROM
         self.repeatable = not self.training and leaves_nothing_behind(self._forward)
         self._reserve_scratch(current_threads())
         self.sealed = True
@@ -531,7 +533,7 @@ cdef class Plan:
                     raise ShapeError(f"{source.len} bytes in, {target.len} out: no rows for batches of {x.shape} and {y.shape}")
                 team = self._line_up(self._team(threads, given.batches, x.root), x.root, y.root)
                 crew = self._ready(threads, team)
-                if given.batches == 1 and self.nanoseconds < BRIEF:
+                if given.batches == 1 and self.brief:
                     self._work_batches(&given, 1, crew)
                 else:
                     with nogil:
@@ -645,8 +647,8 @@ cdef class Plan:
             self.version.count += 1
 
     cdef int _replay_outside(self, Py_ssize_t begin, Py_ssize_t end, Crew *crew) except -1:
-        """Run these calls without the GIL, unless they are so brief that others gain less by it than giving it away takes."""
-        if self.nanoseconds < BRIEF:
+        """Run these calls, without the GIL unless the plan is brief."""
+        if self.brief:
             return self._replay(begin, end, crew)
         with nogil:
             return self._replay(begin, end, crew)

@@ -53,7 +53,7 @@ class Draws:
     def uniform(self, low: float = 0.0, high: float = 1.0, count: int = 1) -> NDArray[np.float32]:
         """Return float32 (n, count), evenly spread over [low, high)."""
         share = (self._words(count) >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
-        return share if (low, high) == (0.0, 1.0) else np.float32(low) + share * np.float32(high - low)
+        return np.float32(low) + share * np.float32(high - low)
 
     def integers(self, low: int, high: int, count: int = 1) -> NDArray[np.int64]:
         """Return int64 (n, count), whole numbers of low, low + 1, …, high - 1, all as likely (to within 2^-32)."""

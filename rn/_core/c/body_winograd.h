@@ -11,19 +11,23 @@
  * With dilation d, outputs d apart see nothing of those between: tiles are of d x d separate phases, each the rows and columns of
  * one remainder by d; `across` is the dilation of columns. */
 
-/* Of one input channel and VL filters: G w G' to 36 places, `step` floats apart. */
-static RN_ALWAYS_INLINE void transform_weights(winograd_form f, const vf *w, float *place, ptrdiff_t step) {
-    enum { SIDE = WINOGRAD_WEIGHT_SIDE };
-    vf half[SIDE][WINOGRAD_MOST_TAPS], whole[SIDE];
+/* Of one input channel and VL filters: G w. */
+static RN_ALWAYS_INLINE void transform_side(winograd_form f, const vf *w, vf side[WINOGRAD_WEIGHT_SIDE][WINOGRAD_MOST_TAPS]) {
     for (int j = 0; j < f.taps; j++) {
-        vf column[WINOGRAD_MOST_TAPS];
+        vf column[WINOGRAD_MOST_TAPS], rows[WINOGRAD_WEIGHT_SIDE];
         for (int i = 0; i < f.taps; i++) column[i] = w[i * f.taps + j];
-        weights_along(f, column, whole);
-        for (int i = 0; i < SIDE; i++) half[i][j] = whole[i];
+        weights_along(f, column, rows);
+        for (int i = 0; i < WINOGRAD_WEIGHT_SIDE; i++) side[i][j] = rows[i];
     }
-    for (int i = 0; i < SIDE; i++) {
-        weights_along(f, half[i], whole);
-        for (int j = 0; j < SIDE; j++, place += step) vf_store(place, whole[j]);
+}
+
+/* And G w G' to 36 places, `step` floats apart. */
+static RN_ALWAYS_INLINE void transform_weights(winograd_form f, const vf *w, float *place, ptrdiff_t step) {
+    vf side[WINOGRAD_WEIGHT_SIDE][WINOGRAD_MOST_TAPS], row[WINOGRAD_WEIGHT_SIDE];
+    transform_side(f, w, side);
+    for (int i = 0; i < WINOGRAD_WEIGHT_SIDE; i++) {
+        weights_along(f, side[i], row);
+        for (int j = 0; j < WINOGRAD_WEIGHT_SIDE; j++, place += step) vf_store(place, row[j]);
     }
 }
 

@@ -5,7 +5,7 @@
  *
  * Registers: 6 x RN_WINOGRAD_FEW sums and the six places, which three numbers of G w become: with 32 of them. */
 
-enum { FEW_SIDE = 6, FEW_TAPS = 3 };
+enum { FEW_SIDE = WINOGRAD_WEIGHT_SIDE, FEW_TAPS = 3 };
 enum { CHANNELS_AHEAD = 16 }; /* whose weights are asked for: they lie in one row, but the processor stops at each page's end */
 
 /* Floats of VL filters, in the order (row of G w, channel, column of w, filter). */
@@ -19,13 +19,11 @@ KERNEL(winograd_one_sided_weights) {
     for (ptrdiff_t m = first; m < end; m += VL) {
         float *to = a->transformed + m / VL * one_sided_weights(a->channels);
         for (ptrdiff_t c = 0; c < a->channels; c++, to += FEW_TAPS * VL) {
-            vf w[FEW_TAPS * FEW_TAPS], rows[FEW_SIDE];
+            vf w[FEW_TAPS * FEW_TAPS], side[FEW_SIDE][WINOGRAD_MOST_TAPS];
             load_taps(f, a, m, least(VL, end - m), c, w);
-            for (int j = 0; j < FEW_TAPS; j++) {
-                const vf column[FEW_TAPS] = {w[j], w[FEW_TAPS + j], w[2 * FEW_TAPS + j]};
-                weights_along(f, column, rows);
-                for (int i = 0; i < FEW_SIDE; i++) vf_store(to + (i * a->channels * FEW_TAPS + j) * VL, rows[i]);
-            }
+            transform_side(f, w, side);
+            for (int i = 0; i < FEW_SIDE; i++)
+                for (int j = 0; j < FEW_TAPS; j++) vf_store(to + (i * a->channels * FEW_TAPS + j) * VL, side[i][j]);
         }
     }
 }
